@@ -1,0 +1,31 @@
+//! `MassMediaFactory`: a Rhai scripting automation engine for `ComfyUI`.
+//!
+//! Everything a user sees is a script: templates build workflows, tools are the MCP surface,
+//! pipelines do whole jobs. This crate is the house around them. Imports go downwards only:
+//!
+//! ```text
+//! cli, mcp          what people and agents talk to
+//!   app             composition: one place that puts the parts together
+//!     script        declarations, generations, engine, bindings
+//!       jobs        a prompt from submission to kept assets
+//!         comfy     the server: client, socket, node facts, validation
+//!         assets    pictures, clips and sounds with their provenance
+//!           store   the one file that knows sled
+//! ```
+//!
+//! Beside the tower stands [`sim`], a `ComfyUI` that needs no GPU and shares `comfy`'s node facts
+//! and validator. The leaves [`clock`], [`ids`] and [`failure`] may be used by everyone.
+
+pub mod app;
+pub mod assets;
+pub mod cli;
+pub mod clock;
+pub mod comfy;
+pub mod config;
+pub mod failure;
+pub mod ids;
+pub mod jobs;
+pub mod mcp;
+pub mod script;
+pub mod sim;
+pub mod store;
