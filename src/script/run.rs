@@ -8,16 +8,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use rhai::{Dynamic, EvalAltResult, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult, Scope};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::bindings::{self, WorkflowHandle};
 use super::host::{Context, caught};
-use super::value::{from_dynamic, map_to_dynamic};
+use super::value::{from_dynamic, to_dynamic};
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, arguments,
+    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type,
+    arguments,
     engine, explain,
 };
 use crate::assets::ScriptRef;
@@ -82,7 +84,7 @@ pub fn build(
 ) -> Result<Workflow, ScriptError> {
     let script = &generation.get(Kind::Template, name)?.script;
     let arguments = checked(script, given)?;
-    build_checked(generation, script, arguments, &Limits::default())
+    build_checked(generation, script, arguments, &Limits::default(), None)
 }
 
 /// Expands a template whose arguments were checked.
@@ -91,8 +93,12 @@ pub(super) fn build_checked(
     script: &Script,
     arguments: Map<String, Value>,
     limits: &Limits,
+    cancel: Option<&CancellationToken>,
 ) -> Result<Workflow, ScriptError> {
-    let engine = engine::running(limits, &generation.modules, true);
+    let mut engine = engine::running(limits, &generation.modules, true);
+    if let Some(cancel) = cancel {
+        stop_on(&mut engine, cancel.clone());
+    }
     let made = evaluate(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
         Some(workflow) => Ok(workflow.snapshot()),
@@ -104,19 +110,23 @@ pub(super) fn build_checked(
 pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptError> {
     let generation = &context.generation;
     let arguments = context.parameters.clone();
+    let cancel = &context.caller.cancel;
     if script.key.kind == Kind::Template {
-        let workflow = build_checked(generation, script, arguments, &context.limits)?;
+        let workflow = build_checked(generation, script, arguments, &context.limits, Some(cancel))?;
         return Ok(workflow.into_json());
     }
     let mut engine = engine::running(&context.limits, &generation.modules, script.key.kind.is_pure());
-    let cancel = context.caller.cancel.clone();
+    stop_on(&mut engine, cancel.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
+    let made = evaluate(&engine, generation, script, arguments)?;
+    from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+}
+
+fn stop_on(engine: &mut Engine, cancel: CancellationToken) {
     engine.on_progress(move |operations| {
         let stop = operations % LOOK_EVERY == 0 && cancel.is_cancelled();
         stop.then_some(Dynamic::UNIT)
     });
-    engine.set_default_tag(Dynamic::from(context.clone()));
-    let made = evaluate(&engine, generation, script, arguments)?;
-    from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
 }
 
 /// The arguments that a script gets for what its caller gave.
@@ -141,7 +151,7 @@ pub(super) fn reference(served: &Served) -> ScriptRef {
 }
 
 fn evaluate(
-    engine: &rhai::Engine,
+    engine: &Engine,
     generation: &Generation,
     script: &Script,
     arguments: Map<String, Value>,
@@ -152,10 +162,25 @@ fn evaluate(
             format!("{} is imported by other scripts, not run", script.key),
         )));
     };
-    let arguments = (map_to_dynamic(arguments),);
+    let arguments = (as_declared(script, arguments),);
     engine
         .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, entry.name, arguments)
         .map_err(|error| explained(&error, generation, script))
+}
+
+/// The arguments as the script sees them: a workflow is a workflow there, not a map.
+fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
+    let is_workflow = |name: &str| {
+        script.declaration.param(name).is_some_and(|param| param.ty == Type::Workflow)
+    };
+    let typed = arguments.into_iter().map(|(name, value)| {
+        let value = match Workflow::from_json(value.clone()) {
+            Ok(workflow) if is_workflow(&name) => Dynamic::from(WorkflowHandle::new(workflow)),
+            _ => to_dynamic(value),
+        };
+        (name.into(), value)
+    });
+    typed.collect()
 }
 
 fn explained(error: &EvalAltResult, generation: &Generation, script: &Script) -> ScriptError {
