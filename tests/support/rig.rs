@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 use serde::Deserialize;
@@ -215,7 +216,9 @@ fn is_wanted() -> bool {
 }
 
 fn start_blocking(options: Vec<String>) -> Result<Rig, String> {
-    let setup = set_up()?;
+    // Once per process, so that a machine that lacks something says so once and not per test.
+    static SETUP: OnceLock<Result<Setup, String>> = OnceLock::new();
+    let setup = SETUP.get_or_init(set_up).clone()?;
     let base = tempfile::Builder::new().prefix("mmf-rig-").tempdir();
     let base = base.map_err(|error| format!("no temporary folder: {error}"))?;
     fill(base.path(), &setup)
