@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
 
 use super::prompt_text::prompt_text;
 use super::{JobError, KeptOutput, Origin};
 use crate::assets::{Asset, Assets, FolderType, Kind, NewAsset, ServerRef};
-use crate::comfy::{Comfy, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind, Server, Workflow};
+use crate::comfy::{Comfy, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind, Workflow};
 use crate::failure::Failure;
 
 /// How many outputs of one job are fetched at a time.
@@ -21,10 +20,10 @@ pub(super) async fn collect(comfy: &Comfy, assets: &Arc<Assets>, outcome: &Outco
         return vec![];
     }
     let template = description(comfy, outcome).await;
-    stream::iter(&outcome.outputs)
+    stream::iter(outcome.outputs.clone())
         .map(|output| async {
-            let kept = keep(comfy, assets, &template, output).await;
-            KeptOutput { output: output.clone(), kept: kept.map_err(Failure::from) }
+            let kept = keep(comfy, assets, &template, &output).await;
+            KeptOutput { output, kept: kept.map_err(Failure::from) }
         })
         .buffered(AT_A_TIME)
         .collect()

@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{AST, SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::{AST, exported_module};
 use serde_json::Value;
 
+use super::engine::SharedModule;
 use super::arguments::{did_you_mean, nearest};
-use super::value::{from_dynamic, from_map};
+use super::value::from_map;
 use super::{Declaration, Limits, Param, Type, engine};
 
 /// The names of the declaring functions.

@@ -8,9 +8,12 @@ use std::sync::{Arc, LazyLock};
 
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Engine, SharedModule};
+use rhai::Engine;
 
 use super::{Limits, bindings};
+
+/// A module that many engines hold.
+pub(super) type SharedModule = rhai::Shared<rhai::Module>;
 
 static STANDARD: LazyLock<SharedModule> =
     LazyLock::new(|| StandardPackage::new().as_shared_module());

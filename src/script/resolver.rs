@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhai::{Engine, EvalAltResult, ModuleResolver, Position, SharedModule};
+use rhai::{Engine, EvalAltResult, ModuleResolver, Position};
+
+use super::engine::SharedModule;
 
 /// The libraries of one generation by name.
 pub(super) type Modules = BTreeMap<String, SharedModule>;

@@ -165,7 +165,7 @@ fn evaluate(
     let arguments = (as_declared(script, arguments),);
     engine
         .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, entry.name, arguments)
-        .map_err(|error| explained(&error, generation, script))
+        .map_err(|error| explained(&error, engine, generation, script))
 }
 
 /// The arguments as the script sees them: a workflow is a workflow there, not a map.
@@ -183,7 +183,12 @@ fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
     typed.collect()
 }
 
-fn explained(error: &EvalAltResult, generation: &Generation, script: &Script) -> ScriptError {
+fn explained(
+    error: &EvalAltResult,
+    engine: &Engine,
+    generation: &Generation,
+    script: &Script,
+) -> ScriptError {
     let innermost = explain::innermost(error);
     if matches!(innermost.error, EvalAltResult::ErrorTerminated(..)) {
         return ScriptError::Cancelled;
@@ -197,7 +202,7 @@ fn explained(error: &EvalAltResult, generation: &Generation, script: &Script) ->
     });
 
     let at = generation.script_at(&innermost.source).map_or(script, |found| found);
-    let mut functions = bindings::function_names(script.key.kind.is_pure());
+    let mut functions = bindings::function_names(engine);
     functions.extend(at.function_names().map(str::to_owned));
     let hint = failure
         .hint

@@ -1,12 +1,10 @@
 //! `assets::`: what was made, with its provenance.
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::exported_module;
 use serde_json::{Value, json};
 
+use crate::script::engine::SharedModule;
 use crate::assets::{Asset, Kind, Query};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{FLOAT, SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::{FLOAT, exported_module};
 use serde_json::{Map, Value, json};
 
 use super::WorkflowHandle;
+use crate::script::engine::SharedModule;
 use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted};
 use crate::failure::Failure;
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{FLOAT, SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::{FLOAT, exported_module};
 
+use crate::script::engine::SharedModule;
 use crate::script::host::{Context, Progress};
 
 pub(super) fn module() -> SharedModule {

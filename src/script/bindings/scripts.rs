@@ -1,12 +1,10 @@
 //! `scripts::`: what scripts there are, and running one from another.
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::exported_module;
 use serde_json::{Value, json};
 
+use crate::script::engine::SharedModule;
 use crate::failure::{Code, Failure};
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::{call as run_here, checked, reference};

@@ -1,13 +1,11 @@
 //! `templates::`: what templates there are, and the workflows that they build.
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::exported_module;
 use serde_json::{Map, Value, json};
 
 use super::WorkflowHandle;
+use crate::script::engine::SharedModule;
 use crate::jobs::Origin;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::{build_checked, checked, reference};
