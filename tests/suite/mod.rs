@@ -1,1 +1,2 @@
+mod golden_validate;
 mod real_rig;
