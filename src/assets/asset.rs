@@ -174,7 +174,7 @@ impl Kind {
             Some(("video", _)) => Self::Video,
             Some(("audio", _)) => Self::Audio,
             Some(("model", _)) => Self::ThreeD,
-            Some(("text", _)) | Some(("application", "json")) => Self::Text,
+            Some(("text", _) | ("application", "json")) => Self::Text,
             _ => Self::File,
         }
     }

@@ -109,6 +109,10 @@ impl Assets {
     }
 
     /// Keeps what `reader` yields; it may be larger than the memory.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what was said of an asset is of no use once it's kept"
+    )]
     pub fn keep_reader(&self, new: NewAsset, reader: &mut dyn Read) -> Result<Asset, AssetError> {
         let rows = |key: &Key| self.store.newest(Some(key), None, usize::MAX);
         if let Some(kept) = self.same_output(&new, rows)? {

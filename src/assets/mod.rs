@@ -18,6 +18,7 @@ mod incoming;
 mod media;
 mod preview;
 mod probe;
+pub mod publish;
 mod query;
 
 pub use asset::{Asset, FolderType, Kind, Provenance, ScriptRef, ServerRef};

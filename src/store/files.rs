@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::StoreError;
 
 /// Leftovers in `tmp/` are taken for a dead process's after this long.
-const STALE_AFTER: Duration = Duration::from_hours(24);
+const STALE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A file being written, which becomes visible by [`TempFile::persist`] and is removed otherwise.
 #[derive(Debug)]
@@ -24,25 +24,16 @@ pub struct TempFile {
 impl TempFile {
     /// A new, empty file in `folder`, which is made if it's missing.
     pub fn create(folder: &Path) -> Result<Self, StoreError> {
+        Self::create_named(folder, "")
+    }
+
+    /// The same with a name that begins with `prefix`.
+    pub fn create_named(folder: &Path, prefix: &str) -> Result<Self, StoreError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
             let n = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!("{}-{n}", std::process::id()));
-            let options = || {
-                File::options()
-                    .read(true)
-                    .write(true)
-                    .create_new(true)
-                    .open(&path)
-            };
-            let made = options().or_else(|error| {
-                if error.kind() != io::ErrorKind::NotFound {
-                    return Err(error);
-                }
-                fs::create_dir_all(folder)?;
-                options()
-            });
-            match made {
+            let path = folder.join(format!("{prefix}{}-{n}", std::process::id()));
+            match create_new(&path) {
                 Ok(file) => {
                     return Ok(Self {
                         path,
@@ -96,6 +87,20 @@ impl TempFile {
         }
         Ok(())
     }
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    let create = || {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).open(path)
+    };
+    create().or_else(|error| match path.parent() {
+        Some(folder) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            create()
+        }
+        _ => Err(error),
+    })
 }
 
 impl Drop for TempFile {

@@ -201,7 +201,7 @@ impl Staged<'_> {
         if old == row {
             return Ok(());
         }
-        let all = u64::from(row.is_some()) as i64 - u64::from(old.is_some()) as i64;
+        let all = i64::from(row.is_some()) - i64::from(old.is_some());
         self.count(count_key(None), all)?;
         for key in old.iter().flat_map(|row| &row.keys) {
             self.batch.remove(entry_key(key, &id));

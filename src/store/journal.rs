@@ -199,7 +199,7 @@ impl Journal {
                 Ok(Change::Moved) => {}
                 Ok(change) => chunk.changes.push(change),
                 Err(error) => {
-                    tracing::warn!(%error, offset = chunk.end, "passed over a damaged journal line")
+                    tracing::warn!(%error, offset = chunk.end, "passed over a damaged journal line");
                 }
             }
             chunk.end += read as u64;

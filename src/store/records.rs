@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::index::Index;
 use super::journal::{Change, Found, Journal};
 use super::lock::WriteLock;
 use super::slot::Slot;
@@ -173,7 +174,7 @@ impl Store {
 
     /// Writes the index to disk, so that the next start has nothing to catch up with.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.tail.read(As::Reader, |index| index.flush())
+        self.tail.read(As::Reader, Index::flush)
     }
 
     /// The folder of files being written, on the same file system as the rest.

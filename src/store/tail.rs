@@ -193,7 +193,6 @@ impl Tail {
                     Found::Journal(journal) if journal.id() != state.journal.id() => {
                         state.journal = Arc::new(journal);
                         state.settle_on_journal(true)?;
-                        continue;
                     }
                     // The new journal isn't there yet; a later read finds it.
                     _ if who == As::Reader => return Ok(()),
