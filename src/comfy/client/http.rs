@@ -269,8 +269,8 @@ impl Http {
     pub(super) async fn rejection(&self, request: &Request, response: Response) -> ComfyError {
         match self.read_json::<Value>(request, response).await {
             Ok(mut body) => ComfyError::Rejected(Box::new(Rejection {
-                error: body["error"].take(),
-                node_errors: body["node_errors"].take(),
+                error: take(&mut body, "/error"),
+                node_errors: take(&mut body, "/node_errors"),
             })),
             Err(error) => error,
         }
@@ -357,6 +357,12 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
         Err(_) => serde_json::from_reader(BufReader::new(LenientJson::new(body)))
             .map_err(|error| error.to_string()),
     }
+}
+
+/// Takes a part out of a document; null if it is not there. Indexing would panic on a document of
+/// another shape.
+pub(super) fn take(document: &mut Value, pointer: &str) -> Value {
+    document.pointer_mut(pointer).map(Value::take).unwrap_or_default()
 }
 
 /// What is said to be there instead of an API, if the answer is a web page.

@@ -68,7 +68,7 @@ pub(super) struct NodeState {
 /// Reads a text message.
 pub(super) fn text(body: &str) -> Option<Message> {
     let mut message: Value = http::parse(body.as_bytes()).ok()?;
-    let mut data = message["data"].take();
+    let mut data = http::take(&mut message, "/data");
     let word = |key: &str| data[key].as_str().map(str::to_owned);
     let prompt_id = word("prompt_id");
     Some(match message["type"].as_str()? {
@@ -104,7 +104,7 @@ pub(super) fn text(body: &str) -> Option<Message> {
         "executed" => Message::Executed {
             prompt_id: prompt_id?,
             node: word("node")?,
-            output: data["output"].take(),
+            output: http::take(&mut data, "/output"),
         },
         // A blocked branch reports an error of this type while the rest of the job goes on.
         "execution_error" if data["exception_type"] == "ExecutionBlocked" => return None,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::http::take;
 use crate::comfy::output::{Output, outputs};
 use crate::failure::{Code, Failure};
 
@@ -119,7 +120,7 @@ impl Outcome {
 
     /// Reads an entry of the history.
     pub(super) fn read(prompt_id: &str, mut entry: Value) -> Self {
-        let messages = entry["status"]["messages"].take();
+        let messages = take(&mut entry, "/status/messages");
         let message = |name: &str| find(&messages, name);
         let failed = events(&messages).find_map(|(name, data)| {
             (name == "execution_error" && data["exception_type"] != "ExecutionBlocked")
@@ -151,8 +152,8 @@ impl Outcome {
             started_at: time(message("execution_start")),
             ended_at: time(failed.or(interrupted).or(success)),
             cached: cached.map(str::to_owned).collect(),
-            prompt: entry["prompt"][2].take(),
-            extra_data: entry["prompt"][3].take(),
+            prompt: take(&mut entry, "/prompt/2"),
+            extra_data: take(&mut entry, "/prompt/3"),
             messages,
         }
     }

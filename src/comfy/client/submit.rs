@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::comfy::Comfy;
 use super::follow::history;
-use super::http::Request;
+use super::http::{Request, take};
 use super::job::Phase;
 use super::queue;
 use super::sanitise::{Dropped, sanitise};
@@ -201,7 +201,7 @@ impl Comfy {
             prompt_id,
             number,
             queue_position,
-            node_errors: answer["node_errors"].take(),
+            node_errors: take(&mut answer, "/node_errors"),
             dropped: Vec::new(),
         })
     }
