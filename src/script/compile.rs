@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
 
-use super::{Declaration, Diagnostic, Key, Kind, Layer, Source, declare, engine, explain};
+use serde_json::{Map, Value};
+
+use super::{
+    Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine, explain,
+};
 
 /// A script that compiles, has its entry function and declares itself properly.
 #[derive(Debug)]
@@ -49,6 +53,13 @@ impl Script {
             imports: compiler.imports(&ast)?,
             ast: without_declaration(&ast),
         }))
+    }
+
+    /// The arguments with which it is called for what a caller gave: checked, defaults filled in.
+    pub fn arguments(&self, given: Map<String, Value>) -> Result<Map<String, Value>, ScriptError> {
+        arguments::check(&self.declaration, given).map_err(|errors| {
+            ScriptError::Arguments(arguments::failure(&errors, &self.declaration))
+        })
     }
 
     /// The names of the functions that it defines.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rhai::{Module, Position, Scope};
 
 use super::arguments::{did_you_mean, nearest};
+use crate::assets::ScriptRef;
 use super::resolver::Modules;
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source, Sources, engine, explain};
 
@@ -18,6 +19,20 @@ pub struct Served {
     pub script: Arc<Script>,
     /// A hash of the script and of every library below it (BLAKE3, hexadecimal).
     pub hash: String,
+}
+
+impl Served {
+    /// What the provenance of an asset says of the script.
+    #[must_use]
+    pub fn reference(&self) -> ScriptRef {
+        let script = &self.script;
+        ScriptRef {
+            name: script.key.name.clone(),
+            kind: script.key.kind.to_string(),
+            hash: self.hash.clone(),
+            origin: script.layer.to_string(),
+        }
+    }
 }
 
 /// All scripts at one moment.
@@ -58,18 +73,25 @@ impl Generation {
 
     /// The script under `kind` and `name`, or why there is none.
     pub fn get(&self, kind: Kind, name: &str) -> Result<&Served, ScriptError> {
-        let key = Key { kind, name: name.to_owned() };
-        if let Some(served) = self.served.get(&key) {
-            return Ok(served);
+        self.find(&[kind], name)
+    }
+
+    /// The script called `name` of the first of `kinds` that has one, or why there is none.
+    pub fn find(&self, kinds: &[Kind], name: &str) -> Result<&Served, ScriptError> {
+        for &kind in kinds {
+            let key = Key { kind, name: name.to_owned() };
+            if let Some(served) = self.served.get(&key) {
+                return Ok(served);
+            }
+            if let Some(problem) = self.problems.get(&key) {
+                return Err(ScriptError::Broken(Box::new(problem.clone())));
+            }
         }
-        if let Some(problem) = self.problems.get(&key) {
-            return Err(ScriptError::Broken(Box::new(problem.clone())));
-        }
-        let names = self.of_kind(kind).map(|served| served.script.key.name.as_str());
+        let candidates = self.all().filter(|served| kinds.contains(&served.script.key.kind));
         Err(ScriptError::Unknown {
-            kind: kind.as_str(),
+            kind: if let [kind] = kinds { kind.as_str() } else { "script" },
             name: name.to_owned(),
-            nearest: nearest(name, names),
+            nearest: nearest(name, candidates.map(|served| served.script.key.name.as_str())),
         })
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
+use crate::assets::publish::Publisher;
 use crate::assets::{Assets, ScriptRef};
 use crate::clock::Clock;
 use crate::comfy::{Comfy, JobEvent};
@@ -26,6 +27,8 @@ pub struct Host {
     pub jobs: Jobs,
     /// What was made.
     pub assets: Arc<Assets>,
+    /// The way to web folders.
+    pub publisher: Publisher,
     /// The scripts.
     pub library: Arc<Library>,
     /// The time.

@@ -22,7 +22,6 @@ use super::{
     arguments,
     engine, explain,
 };
-use crate::assets::ScriptRef;
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
 
@@ -58,7 +57,7 @@ impl Runner {
         given: Map<String, Value>,
         caller: Caller,
     ) -> Result<Value, ScriptError> {
-        let arguments = checked(&served.script, given)?;
+        let arguments = served.script.arguments(given)?;
         // A caller that goes away takes its script along.
         let cancel = caller.cancel.child_token();
         let _stop = cancel.clone().drop_guard();
@@ -67,7 +66,7 @@ impl Runner {
             runtime: Handle::current(),
             generation,
             caller: Caller { cancel, ..caller },
-            script: reference(&served),
+            script: served.reference(),
             parameters: arguments,
             limits: self.limits,
             depth: 0,
@@ -83,7 +82,7 @@ pub fn build(
     given: Map<String, Value>,
 ) -> Result<Workflow, ScriptError> {
     let script = &generation.get(Kind::Template, name)?.script;
-    let arguments = checked(script, given)?;
+    let arguments = script.arguments(given)?;
     build_checked(generation, script, arguments, &Limits::default(), None)
 }
 
@@ -127,27 +126,6 @@ fn stop_on(engine: &mut Engine, cancel: CancellationToken) {
         let stop = operations % LOOK_EVERY == 0 && cancel.is_cancelled();
         stop.then_some(Dynamic::UNIT)
     });
-}
-
-/// The arguments that a script gets for what its caller gave.
-pub(super) fn checked(
-    script: &Script,
-    given: Map<String, Value>,
-) -> Result<Map<String, Value>, ScriptError> {
-    let declaration = &script.declaration;
-    arguments::check(declaration, given)
-        .map_err(|errors| ScriptError::Arguments(arguments::failure(&errors, declaration)))
-}
-
-/// What provenance says of a script.
-pub(super) fn reference(served: &Served) -> ScriptRef {
-    let script = &served.script;
-    ScriptRef {
-        name: script.key.name.clone(),
-        kind: script.key.kind.to_string(),
-        hash: served.hash.clone(),
-        origin: script.layer.to_string(),
-    }
 }
 
 fn evaluate(

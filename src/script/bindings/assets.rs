@@ -1,10 +1,13 @@
 //! `assets::`: what was made, with its provenance.
 
+use std::path::PathBuf;
+
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use rhai::exported_module;
 use serde_json::{Value, json};
 
 use crate::script::engine::SharedModule;
+use crate::assets::publish::{PublishRequest, Target};
 use crate::assets::{Asset, Kind, Query};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
@@ -62,6 +65,17 @@ mod functions {
         answer(context.host.assets.workflow(&asset).map_err(thrown)?)
     }
 
+    /// Copies an asset into the web project's folder: `#{ url, path, filename, bytes, ... }`. The
+    /// options may say `target_filename` or `manifest_key`, and `folder`.
+    #[rhai_fn(return_raw)]
+    pub fn publish(call: NativeCallContext, asset_id: &str, options: rhai::Map) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let options = from_map(&options).map_err(|error| error.to_string())?;
+        let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
+        let host = &context.host;
+        answer(host.publisher.publish(&host.assets, &request).map_err(thrown)?)
+    }
+
     /// The session under which this process records what it makes.
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).host.jobs.session().into()
@@ -77,6 +91,24 @@ fn summary(asset: &Asset) -> Value {
         "height": asset.height,
         "created_at": asset.created_at,
         "prompt_preview": asset.prompt_preview,
+    })
+}
+
+fn publish_request(asset_id: &str, options: &Value) -> Result<PublishRequest, Failure> {
+    let word = |name: &str| options[name].as_str().map(str::to_owned);
+    let target = match (word("target_filename"), word("manifest_key")) {
+        (Some(_), Some(_)) => {
+            let message = "an asset is published under a target_filename or a manifest_key, not both";
+            return Err(Failure::new(Code::INVALID_PARAMS, message));
+        }
+        (Some(name), None) => Target::Filename(name),
+        (None, Some(key)) => Target::ManifestKey(key),
+        (None, None) => Target::Original,
+    };
+    Ok(PublishRequest {
+        target,
+        folder: word("folder").map(PathBuf::from),
+        ..PublishRequest::new(asset_id)
     })
 }
 

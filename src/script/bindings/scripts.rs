@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::script::engine::SharedModule;
 use crate::failure::{Code, Failure};
 use crate::script::host::{Context, answer, thrown};
-use crate::script::run::{call as run_here, checked, reference};
+use crate::script::run::call as run_here;
 use crate::script::{Generation, Kind};
 
 pub(super) fn module() -> SharedModule {
@@ -39,13 +39,12 @@ mod functions {
         }
         let generation = &above.generation;
         let served = generation
-            .get(Kind::Pipeline, name)
-            .or_else(|error| generation.get(Kind::Tool, name).map_err(|_| error))
+            .find(&[Kind::Pipeline, Kind::Tool], name)
             .map_err(thrown)?;
         let given = from_map(&parameters).map_err(|error| error.to_string())?;
         let context = Context {
-            parameters: checked(&served.script, given).map_err(thrown)?,
-            script: reference(served),
+            parameters: served.script.arguments(given).map_err(thrown)?,
+            script: served.reference(),
             depth: above.depth + 1,
             ..above.clone()
         };

@@ -8,7 +8,7 @@ use super::WorkflowHandle;
 use crate::script::engine::SharedModule;
 use crate::jobs::Origin;
 use crate::script::host::{Context, answer, thrown};
-use crate::script::run::{build_checked, checked, reference};
+use crate::script::run::build_checked;
 use crate::script::{Generation, Kind, Served};
 
 pub(super) fn module() -> SharedModule {
@@ -43,7 +43,7 @@ mod functions {
         let context = Context::of(&call);
         let served = super::find(&context.generation, name)?;
         let given = crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
-        let arguments = checked(&served.script, given).map_err(thrown)?;
+        let arguments = served.script.arguments(given).map_err(thrown)?;
         let cancel = Some(&context.caller.cancel);
         let workflow = build_checked(
             &context.generation,
@@ -54,7 +54,7 @@ mod functions {
         )
         .map_err(thrown)?;
         let origin = Origin {
-            script: Some(reference(served)),
+            script: Some(served.reference()),
             parameters: arguments,
             ..Origin::default()
         };
