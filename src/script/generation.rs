@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rhai::{Module, Position, Scope};
+use serde_json::{Value, json};
 
 use super::arguments::{did_you_mean, nearest};
 use crate::assets::ScriptRef;
@@ -103,6 +104,36 @@ impl Generation {
     /// The scripts of one kind, sorted by name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Served> {
         self.all().filter(move |served| served.script.key.kind == kind)
+    }
+
+    /// Every script as listings show it: name, kind, title, layer, path, and what is wrong with
+    /// those that are broken at present.
+    #[must_use]
+    pub fn listing(&self) -> Vec<Value> {
+        let served = self.all().map(|served| {
+            let script = &served.script;
+            let mut entry = json!({
+                "name": script.key.name,
+                "kind": script.key.kind,
+                "title": script.declaration.title,
+                "layer": script.layer,
+                "path": script.path,
+            });
+            if let Some(problem) = self.problems.get(&script.key) {
+                entry["problem"] = problem.one_line().into();
+            }
+            entry
+        });
+        let never_good = self.problems.iter().filter(|(key, _)| !self.served.contains_key(key));
+        let never_good = never_good.map(|(key, problem)| {
+            json!({
+                "name": key.name,
+                "kind": key.kind,
+                "path": problem.path,
+                "problem": problem.one_line(),
+            })
+        });
+        served.chain(never_good).collect()
     }
 
     /// What is wrong at present, by script.

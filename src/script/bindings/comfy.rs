@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{FLOAT, exported_module};
+use semver::Version;
 use serde_json::{Map, Value, json};
 
 use super::WorkflowHandle;
 use crate::script::engine::SharedModule;
-use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted};
+use crate::comfy::nodes::NodeFacts;
+use crate::comfy::validate::{Rules, Validator};
+use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
 use crate::failure::Failure;
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
@@ -50,6 +53,16 @@ mod functions {
             ended["node_errors"] = errors.clone().into();
         }
         answer(ended)
+    }
+
+    /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
+    /// node_errors }`.
+    #[rhai_fn(return_raw)]
+    pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let facts = context.wait(context.host.comfy.node_facts())?;
+        let version = context.wait(context.host.comfy.version())?;
+        answer(super::judge(&facts, version, workflow.snapshot()))
     }
 
     /// Where a job stands, without waiting.
@@ -108,6 +121,30 @@ mod functions {
         let context = Context::of(&call);
         answer(context.wait(context.host.comfy.model_folders())?)
     }
+}
+
+fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
+    let mut validator = Validator::new(facts);
+    if let Some(version) = version {
+        validator = validator.rules(Rules::of(&version));
+    }
+    let verdict = validator.receive(&workflow.into_json(), None);
+    let answer = verdict.outcome.to_json();
+    let of_nodes = verdict.outcome.node_errors().iter().flat_map(|node| {
+        let place = format!("node {} ({})", node.node_id, node.class_type.as_str().unwrap_or("?"));
+        node.errors.iter().map(move |error| format!("{place}: {}: {}", error.message, error.details))
+    });
+    let mut errors: Vec<String> = of_nodes.collect();
+    if errors.is_empty()
+        && let Some(message) = answer["error"]["message"].as_str()
+    {
+        errors.push(message.to_owned());
+    }
+    json!({
+        "valid": verdict.outcome.is_accepted() && errors.is_empty(),
+        "errors": errors,
+        "node_errors": answer["node_errors"],
+    })
 }
 
 fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box<EvalAltResult>> {

@@ -2,13 +2,12 @@
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::exported_module;
-use serde_json::{Value, json};
 
 use crate::script::engine::SharedModule;
 use crate::failure::{Code, Failure};
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::call as run_here;
-use crate::script::{Generation, Kind};
+use crate::script::Kind;
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
@@ -26,7 +25,7 @@ mod functions {
     /// All scripts of all kinds, with what is wrong with those that are broken.
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
-        answer(super::listing(&Context::of(&call).generation))
+        answer(Context::of(&call).generation.listing())
     }
 
     /// Runs a pipeline or tool within this script and returns its result.
@@ -50,32 +49,4 @@ mod functions {
         };
         run_here(&served.script, &context).map(to_dynamic).map_err(thrown)
     }
-}
-
-fn listing(generation: &Generation) -> Vec<Value> {
-    let served = generation.all().map(|served| {
-        let script = &served.script;
-        let mut entry = json!({
-            "name": script.key.name,
-            "kind": script.key.kind,
-            "title": script.declaration.title,
-            "layer": script.layer,
-            "path": script.path,
-        });
-        if let Some(problem) = generation.problems().get(&script.key) {
-            entry["problem"] = problem.one_line().into();
-        }
-        entry
-    });
-    let served: Vec<Value> = served.collect();
-    let never_good = generation.problems().iter().filter(|(key, _)| generation.get(key.kind, &key.name).is_err());
-    let never_good = never_good.map(|(key, problem)| {
-        json!({
-            "name": key.name,
-            "kind": key.kind,
-            "path": problem.path,
-            "problem": problem.one_line(),
-        })
-    });
-    served.into_iter().chain(never_good).collect()
 }
