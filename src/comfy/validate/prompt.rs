@@ -95,19 +95,15 @@ impl<'a> Validator<'a> {
     where
         'a: 'p,
     {
-        let Value::Object(nodes) = prompt else {
-            let given = python::type_name(prompt);
-            let message = format!("'{given}' object is not a prompt");
-            return Err(Stop::Raised(Exception::new("TypeError", message)));
+        let nodes = match prompt {
+            Value::Object(nodes) => nodes,
+            Value::Array(items) if items.is_empty() => return Err(no_outputs()),
+            Value::String(text) if text.is_empty() => return Err(no_outputs()),
+            other => return Err(Stop::Raised(not_a_prompt(other))),
         };
         let (classes, outputs) = self.survey(nodes, targets)?;
         if outputs.is_empty() {
-            return Err(Stop::Rejected(Box::new(ServerError::new(
-                "prompt_no_outputs",
-                "Prompt has no outputs",
-                "",
-                json!({}),
-            ))));
+            return Err(no_outputs());
         }
         let class_of = |id: &str| classes.get(id).copied();
         let shared = Shared {
@@ -228,6 +224,25 @@ impl<'a> Validator<'a> {
             json!({ "node_id": id, "class_type": class_type, "node_title": title }),
         ))
     }
+}
+
+fn no_outputs() -> Stop {
+    let error = ServerError::new("prompt_no_outputs", "Prompt has no outputs", "", json!({}));
+    Stop::reject(error)
+}
+
+/// What comes of looking for nodes in something else.
+fn not_a_prompt(prompt: &Value) -> Exception {
+    let given = python::type_name(prompt);
+    let message = match prompt {
+        Value::Array(items) => {
+            let key = items.first().map_or("NoneType", python::type_name);
+            format!("list indices must be integers or slices, not {key}")
+        }
+        Value::String(_) => "string indices must be integers, not 'str'".to_owned(),
+        _ => format!("'{given}' object is not iterable"),
+    };
+    Exception::new("TypeError", message)
 }
 
 /// `node.get("_meta", {}).get("title")`
