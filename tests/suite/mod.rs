@@ -1,2 +1,3 @@
 mod assets;
 mod assets_publish;
+mod store;
