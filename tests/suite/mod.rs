@@ -4,3 +4,4 @@ mod assets;
 mod assets_publish;
 mod golden_validate;
 mod real_rig;
+mod store;

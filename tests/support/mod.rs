@@ -1,4 +1,5 @@
 
 
 pub(crate) mod assets;
+pub(crate) mod processes;
 pub(crate) mod rig;
