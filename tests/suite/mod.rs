@@ -1,1 +1,3 @@
+mod client_faults;
+mod real_client;
 mod real_rig;
