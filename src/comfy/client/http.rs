@@ -3,6 +3,7 @@
 
 use std::io::BufReader;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -19,10 +20,15 @@ use crate::comfy::{ComfyError, Rejection, Server};
 /// An answer larger than this is no answer of `ComfyUI` (node facts, which may be, are streamed).
 const LARGEST_BODY: usize = 512 << 20;
 
+/// Connections without use are kept for this long, well below the server's own 75 s.
+const KEEP: Duration = Duration::from_secs(30);
+
 /// Requests to one server.
 pub(super) struct Http {
     server: Server,
     client: OnceCell<Client>,
+    /// Opens a connection for every request; see [`Http::send_fresh`].
+    fresh: OnceCell<Client>,
     /// Counts the times that the server was found to be away; whatever is cached about it is
     /// asked anew when this has changed.
     outages: AtomicU64,
@@ -40,6 +46,7 @@ impl Http {
         Self {
             server,
             client: OnceCell::new(),
+            fresh: OnceCell::new(),
             outages: AtomicU64::new(0),
         }
     }
@@ -73,15 +80,21 @@ impl Http {
         Request { method, url, route }
     }
 
-    /// The client is made on first use, because making it reads certificates.
-    async fn client(&self) -> Result<&Client, ComfyError> {
-        let made = self.client.get_or_try_init(|| async {
+    /// A client is made on first use, because making it reads certificates.
+    async fn client<'a>(
+        &self,
+        cell: &'a OnceCell<Client>,
+        kept: usize,
+    ) -> Result<&'a Client, ComfyError> {
+        let made = cell.get_or_try_init(|| async {
             let timeouts = self.server.timeouts();
             let mut builder = Client::builder()
                 .user_agent(concat!("MassMediaFactory/", env!("CARGO_PKG_VERSION")))
                 .default_headers(self.server.headers().clone())
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.answer)
+                .pool_idle_timeout(KEEP)
+                .pool_max_idle_per_host(kept)
                 // A redirect would carry the secret headers elsewhere, and turn POST into GET.
                 .redirect(Policy::none())
                 .tcp_nodelay(true);
@@ -114,7 +127,27 @@ impl Http {
         request: &Request,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, ComfyError> {
-        let client = self.client().await?;
+        let client = self.client(&self.client, 8).await?;
+        self.send_by(client, request, fill).await
+    }
+
+    /// The same on a connection of its own. A connection that has been idle may be dead without
+    /// our knowing, and a request that is lost on it is one that may have arrived.
+    pub(super) async fn send_fresh(
+        &self,
+        request: &Request,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ComfyError> {
+        let client = self.client(&self.fresh, 0).await?;
+        self.send_by(client, request, fill).await
+    }
+
+    async fn send_by(
+        &self,
+        client: &Client,
+        request: &Request,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ComfyError> {
         let builder = client.request(request.method.clone(), request.url.clone());
         let answer = fill(builder).send().await;
         let response = answer.map_err(|error| self.failed(&request.route, &error))?;
@@ -362,7 +395,10 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 /// Takes a part out of a document; null if it is not there. Indexing would panic on a document of
 /// another shape.
 pub(super) fn take(document: &mut Value, pointer: &str) -> Value {
-    document.pointer_mut(pointer).map(Value::take).unwrap_or_default()
+    document
+        .pointer_mut(pointer)
+        .map(Value::take)
+        .unwrap_or_default()
 }
 
 /// What is said to be there instead of an API, if the answer is a web page.

@@ -7,6 +7,7 @@
 //! which then stays open and silent (all versions up to 0.38). So a broken connection is closed
 //! and its end awaited before the next is opened, and whoever depends on messages must poll too.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,15 +121,17 @@ impl Shared {
                         Stopped::Unneeded => self.link.send_replace(Link::Down("idle".to_owned())),
                         Stopped::Broken(reason) => {
                             tracing::debug!(reason, "the socket to ComfyUI broke");
-                            self.http.note_outage();
                             self.follower.poll_now();
                             self.link.send_replace(Link::Down(reason))
                         }
                     };
                 }
-                Err(reason) => {
-                    tracing::debug!(reason, "no socket to ComfyUI");
-                    self.link.send_replace(Link::Down(reason));
+                Err(error) => {
+                    tracing::debug!(%error, "no socket to ComfyUI");
+                    if is_outage(&error) {
+                        self.http.note_outage();
+                    }
+                    self.link.send_replace(Link::Down(error.to_string()));
                 }
             }
             let needed = self.tracker.is_busy();
@@ -140,18 +143,15 @@ impl Shared {
         }
     }
 
-    async fn connect(&self) -> Result<Stream, String> {
+    async fn connect(&self) -> Result<Stream, Error> {
         let server = self.http.server();
         let url = server.socket_url(&self.client_id);
-        let mut request: Request = url
-            .as_str()
-            .into_client_request()
-            .map_err(|e| e.to_string())?;
+        let mut request: Request = url.as_str().into_client_request()?;
         request.headers_mut().extend(server.headers().clone());
         let connector = if server.is_secure() {
             // Only HTTP/1.1 can be upgraded to a socket here.
             Connector::Rustls(Arc::new(
-                tls::config(&["http/1.1"]).map_err(|e| e.to_string())?,
+                tls::config(&["http/1.1"]).map_err(io::Error::other)?,
             ))
         } else {
             Connector::Plain
@@ -173,8 +173,8 @@ impl Shared {
             Ok::<_, Error>(stream)
         };
         match timeout(server.timeouts().connect, attempt).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err("it takes too long to connect".to_owned()),
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
     }
 
@@ -182,6 +182,7 @@ impl Shared {
         let timeouts = *self.http.server().timeouts();
         let mut ping = interval(timeouts.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unheard = self.follower.unheard();
         let (mut heard, mut needed) = (Instant::now(), Instant::now());
         loop {
             let broken = tokio::select! {
@@ -212,6 +213,7 @@ impl Shared {
                         continue;
                     }
                 }
+                Ok(()) = unheard.changed() => "the server has forgotten it".to_owned(),
                 () = self.stop.cancelled() => {
                     close(&mut stream).await;
                     return Stopped::Unneeded;
@@ -234,6 +236,15 @@ impl Shared {
             self.follower.settle(job);
         }
         true
+    }
+}
+
+/// Whether the server itself can't be reached, as opposed to a proxy that does no sockets.
+fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Io(_) => true,
+        Error::Http(response) => response.status().is_server_error(),
+        _ => false,
     }
 }
 

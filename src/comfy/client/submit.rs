@@ -155,7 +155,10 @@ impl Comfy {
     async fn post(&self, prompt_id: &str, body: &Value) -> Result<Submitted, ComfyError> {
         let http = &self.0.http;
         let request = http.post(["prompt"]);
-        let lost = match http.send(&request, |builder| builder.json(body)).await {
+        let lost = match http
+            .send_fresh(&request, |builder| builder.json(body))
+            .await
+        {
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => {
                 return Err(http.rejection(&request, response).await);
             }
