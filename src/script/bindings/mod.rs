@@ -1,0 +1,58 @@
+//! What scripts can do: the only place that knows both Rhai and the domain.
+//!
+//! A pure script gets [`workflow`] alone; the others get everything. Each file is one namespace
+//! of the scripts' world.
+
+mod assets;
+mod comfy;
+mod flow;
+mod scripts;
+mod templates;
+mod workflow;
+
+use std::sync::LazyLock;
+
+use rhai::Engine;
+
+use super::engine::SharedModule;
+
+pub(super) use workflow::{Link, NodeHandle, WorkflowHandle};
+
+/// A namespace and what is in it; an empty name stands for the global one.
+type Namespace = (&'static str, SharedModule);
+
+static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", workflow::module())]);
+
+static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
+    vec![
+        ("", flow::module()),
+        ("comfy", comfy::module()),
+        ("assets", assets::module()),
+        ("templates", templates::module()),
+        ("scripts", scripts::module()),
+    ]
+});
+
+/// Gives `engine` what a script of this purity may use.
+pub(super) fn register(engine: &mut Engine, pure: bool) {
+    let effects = if pure { &[][..] } else { &EFFECTS[..] };
+    for (name, module) in PURE.iter().chain(effects) {
+        if name.is_empty() {
+            engine.register_global_module(module.clone());
+        } else {
+            engine.register_static_module(name, module.clone());
+        }
+    }
+}
+
+/// The namespaces that pure scripts lack.
+pub(super) fn effect_namespaces() -> impl Iterator<Item = &'static str> {
+    EFFECTS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty())
+}
+
+/// The names of all functions that a script of this purity can call, as it would write them.
+pub(super) fn function_names(engine: &Engine) -> Vec<String> {
+    let signatures = engine.gen_fn_signatures(true);
+    let names = signatures.iter().filter_map(|signature| signature.split('(').next());
+    names.map(|name| name.trim().to_owned()).collect()
+}

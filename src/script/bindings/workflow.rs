@@ -1,0 +1,209 @@
+//! Building a workflow:
+//!
+//! ```rhai
+//! let g = workflow();
+//! let clip = g.node("CLIPLoader", #{ clip_name: p.CLIP, type: "sd3" });
+//! let positive = g.node("CLIPTextEncode", #{ text: p.PROMPT, clip: clip[0] });
+//! ```
+//!
+//! `workflow()` gives a handle, not a value: passed to a function of a library, it is the same
+//! workflow that grows there. `node[slot]` is a link to one of the node's outputs, and a node by
+//! itself stands for its first output.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
+use rhai::{INT, exported_module};
+use serde_json::{Value, json};
+
+use crate::script::engine::SharedModule;
+use crate::comfy::Workflow;
+
+/// A workflow under construction, shared by all that hold it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WorkflowHandle(Arc<Mutex<Workflow>>);
+
+impl WorkflowHandle {
+    pub(crate) fn new(workflow: Workflow) -> Self {
+        Self(Arc::new(Mutex::new(workflow)))
+    }
+
+    /// The workflow as it stands now.
+    pub(crate) fn snapshot(&self) -> Workflow {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Workflow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A node of a workflow under construction.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeHandle {
+    workflow: WorkflowHandle,
+    id: ImmutableString,
+}
+
+impl NodeHandle {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// One output of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    id: ImmutableString,
+    slot: INT,
+}
+
+impl Link {
+    pub(crate) fn to_json(&self) -> Value {
+        json!([self.id.as_str(), self.slot])
+    }
+}
+
+pub(super) fn module() -> SharedModule {
+    let mut module = exported_module!(functions);
+    module.set_custom_type::<WorkflowHandle>("Workflow");
+    module.set_custom_type::<NodeHandle>("Node");
+    module.set_custom_type::<Link>("Link");
+    module.build_index();
+    module.into()
+}
+
+#[export_module]
+#[expect(clippy::needless_pass_by_value, reason = "Rhai hands strings over by value")]
+mod functions {
+    use rhai::{Array, Map};
+
+    use super::{Link, NodeHandle, Workflow, WorkflowHandle};
+    use crate::script::value::{from_dynamic, from_map, int, text, to_dynamic};
+
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+    /// A new, empty workflow.
+    pub fn workflow() -> WorkflowHandle {
+        WorkflowHandle::default()
+    }
+
+    /// Reads a workflow from a map in API format.
+    #[rhai_fn(name = "workflow", return_raw)]
+    pub fn workflow_of(nodes: Map) -> Fallible<WorkflowHandle> {
+        let nodes = from_map(&nodes).map_err(|error| error.to_string())?;
+        let workflow = Workflow::from_json(nodes.into()).map_err(|error| error.to_string())?;
+        Ok(WorkflowHandle::new(workflow))
+    }
+
+    /// Adds a node of a class with its inputs and returns it.
+    #[rhai_fn(return_raw, global)]
+    pub fn node(workflow: &mut WorkflowHandle, class_type: &str, inputs: Map) -> Fallible<NodeHandle> {
+        let inputs = from_map(&inputs).map_err(|error| error.to_string())?;
+        let id = workflow.lock().add(class_type, inputs).into();
+        Ok(NodeHandle { workflow: workflow.clone(), id })
+    }
+
+    /// Adds a node that needs no inputs.
+    #[rhai_fn(name = "node", global)]
+    pub fn node_without_inputs(workflow: &mut WorkflowHandle, class_type: &str) -> NodeHandle {
+        let id = workflow.lock().add(class_type, serde_json::Map::new()).into();
+        NodeHandle { workflow: workflow.clone(), id }
+    }
+
+    /// The nodes as maps: `#{ id, class_type, title, inputs }`.
+    #[rhai_fn(global, pure)]
+    pub fn nodes(workflow: &mut WorkflowHandle) -> Array {
+        let workflow = workflow.lock();
+        let nodes = workflow.nodes().map(|node| {
+            let inputs = node.inputs().cloned().unwrap_or_default();
+            let facts = serde_json::json!({
+                "id": node.id,
+                "class_type": node.class_type(),
+                "title": node.title(),
+                "inputs": inputs,
+            });
+            to_dynamic(facts)
+        });
+        nodes.collect()
+    }
+
+    /// The ids of all nodes of a class.
+    #[rhai_fn(global, pure)]
+    pub fn find(workflow: &mut WorkflowHandle, class_type: &str) -> Array {
+        let workflow = workflow.lock();
+        let found = workflow.nodes().filter(|node| node.class_type() == Some(class_type));
+        found.map(|node| text(node.id).into()).collect()
+    }
+
+    /// Sets one input of the node with an id.
+    #[rhai_fn(name = "set", return_raw, global)]
+    pub fn set_by_id(workflow: &mut WorkflowHandle, id: &str, input: &str, value: Dynamic) -> Fallible<()> {
+        let value = from_dynamic(&value).map_err(|error| error.to_string())?;
+        if workflow.lock().set_input(id, input, value) {
+            Ok(())
+        } else {
+            Err(format!("the workflow has no node \"{id}\"").into())
+        }
+    }
+
+    /// How many nodes the workflow has.
+    #[rhai_fn(get = "size", global, pure)]
+    pub fn size(workflow: &mut WorkflowHandle) -> INT {
+        int(workflow.lock().len())
+    }
+
+    /// The workflow as a map in API format.
+    #[rhai_fn(global, pure)]
+    pub fn to_map(workflow: &mut WorkflowHandle) -> Dynamic {
+        to_dynamic(workflow.snapshot().into_json())
+    }
+
+    /// The link to one of a node's outputs.
+    #[rhai_fn(index_get, return_raw, global, pure)]
+    pub fn output(node: &mut NodeHandle, slot: INT) -> Fallible<Link> {
+        if slot < 0 {
+            return Err(format!("a node's outputs count from 0, not {slot}").into());
+        }
+        Ok(Link { id: node.id.clone(), slot })
+    }
+
+    /// The node's id.
+    #[rhai_fn(get = "id", global, pure)]
+    pub fn id(node: &mut NodeHandle) -> ImmutableString {
+        node.id.clone()
+    }
+
+    /// Sets or replaces one input and returns the node.
+    #[rhai_fn(return_raw, global)]
+    pub fn set(node: &mut NodeHandle, input: &str, value: Dynamic) -> Fallible<NodeHandle> {
+        let value = from_dynamic(&value).map_err(|error| error.to_string())?;
+        node.workflow.lock().set_input(&node.id, input, value);
+        Ok(node.clone())
+    }
+
+    /// Sets the title that `ComfyUI` shows above the node and returns the node.
+    #[rhai_fn(global)]
+    pub fn titled(node: &mut NodeHandle, title: &str) -> NodeHandle {
+        node.workflow.lock().set_title(&node.id, title);
+        node.clone()
+    }
+
+    /// Seeds above 2^63-1 go on counting instead of overflowing.
+    #[rhai_fn(name = "+", global)]
+    pub fn add_to_seed(seed: u64, n: INT) -> Dynamic {
+        seed_of(i128::from(seed) + i128::from(n))
+    }
+
+    /// Seeds above 2^63-1 count down, too.
+    #[rhai_fn(name = "-", global)]
+    pub fn subtract_from_seed(seed: u64, n: INT) -> Dynamic {
+        seed_of(i128::from(seed) - i128::from(n))
+    }
+
+    fn seed_of(sum: i128) -> Dynamic {
+        // Wraps round at 2^64, where ComfyUI's seeds end.
+        let seed = sum.rem_euclid(1 << 64);
+        to_dynamic(u64::try_from(seed).unwrap_or_default().into())
+    }
+}

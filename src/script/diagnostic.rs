@@ -1,0 +1,152 @@
+//! Where a script is wrong, shown the way a good compiler shows it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use rhai::Position;
+use serde::Serialize;
+
+/// One mistake in one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// What is wrong, as a sentence fragment.
+    pub message: String,
+    /// The script's file; `templates/NAME.rhai` for a built-in one.
+    pub path: PathBuf,
+    /// The line, from 1; absent when the mistake is about the script as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The text of that line.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub source_line: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The calls that led here, the innermost first: `in prompt_pair (scripts/lib/text.rhai)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<String>,
+}
+
+impl Diagnostic {
+    /// A mistake at `position` of `text`.
+    #[must_use]
+    pub fn new(message: String, path: PathBuf, text: &str, position: Position) -> Self {
+        let line = position.line();
+        let source_line = line.and_then(|line| text.lines().nth(line - 1));
+        Self {
+            message,
+            path,
+            line,
+            column: line.and(position.position()),
+            source_line: source_line.unwrap_or_default().to_owned(),
+            hint: None,
+            trace: vec![],
+        }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// `path:line:column: message`, for logs and one-line answers.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let path = self.path.display();
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{path}:{line}:{column}: {}", self.message),
+            (Some(line), None) => format!("{path}:{line}: {}", self.message),
+            _ => format!("{path}: {}", self.message),
+        }
+    }
+
+    /// The bytes of `source_line` that the caret underlines: the word at the column, or one
+    /// character.
+    fn span(&self) -> std::ops::Range<usize> {
+        let offset = self.column.map_or(0, |column| column.saturating_sub(1));
+        let start = self
+            .source_line
+            .char_indices()
+            .nth(offset)
+            .map_or(self.source_line.len(), |(start, _)| start);
+        let rest = &self.source_line[start..];
+        let word: usize = rest
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .map(char::len_utf8)
+            .sum();
+        let one = rest.chars().next().map_or(0, char::len_utf8);
+        start..start + word.max(one)
+    }
+
+    /// The mistake with its source line and a caret below it, as plain text or in colours.
+    #[must_use]
+    pub fn render(&self, colours: bool) -> String {
+        let path = self.path.display().to_string();
+        let mut group = Level::ERROR.primary_title(&*self.message).elements(
+            self.line.map(|line| {
+                Snippet::source(&*self.source_line)
+                    .line_start(line)
+                    .path(&*path)
+                    .annotation(AnnotationKind::Primary.span(self.span()))
+            }),
+        );
+        if self.line.is_none() {
+            group = group.element(annotate_snippets::Origin::path(&*path));
+        }
+        for call in &self.trace {
+            group = group.element(Level::NOTE.message(&**call));
+        }
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.message(&**hint));
+        }
+        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_below_the_word_that_is_wrong() {
+        let text = "title(\"x\");\nfn build(p) {\n    let é = p.PROMT;\n}\n";
+        let mut diagnostic = Diagnostic::new(
+            "no property \"PROMT\"".into(),
+            "templates/mine.rhai".into(),
+            text,
+            Position::new(3, 15),
+        )
+        .hint(Some("did you mean \"PROMPT\"?".into()));
+        diagnostic.trace.push("in build (templates/mine.rhai)".into());
+        insta::assert_snapshot!(diagnostic, @r#"
+        error: no property "PROMT"
+         --> templates/mine.rhai:3:15
+          |
+        3 |     let é = p.PROMT;
+          |               ^^^^^
+          |
+          = note: in build (templates/mine.rhai)
+          = help: did you mean "PROMPT"?
+        "#);
+    }
+
+    #[test]
+    fn a_position_past_the_end_is_still_shown() {
+        let diagnostic = Diagnostic::new("no end".into(), "a.rhai".into(), "fn", Position::new(1, 9));
+        assert!(diagnostic.to_string().contains("a.rhai:1"), "{diagnostic}");
+    }
+}

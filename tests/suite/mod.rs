@@ -1,0 +1,6 @@
+
+
+mod assets;
+mod assets_publish;
+mod golden_validate;
+mod real_rig;

@@ -1,0 +1,4 @@
+
+
+pub(crate) mod assets;
+pub(crate) mod rig;
