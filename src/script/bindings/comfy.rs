@@ -126,7 +126,7 @@ mod functions {
 fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
     let mut validator = Validator::new(facts);
     if let Some(version) = version {
-        validator = validator.rules(Rules::of(&version));
+        validator = validator.rules(Rules::of(&version.to_string()));
     }
     let verdict = validator.receive(&workflow.into_json(), None);
     let answer = verdict.outcome.to_json();
