@@ -172,6 +172,9 @@ impl<'r, 'p> Report<'r, 'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use rstest::rstest;
 
     fn picture(inputs: &Value) -> Value {
@@ -300,5 +303,91 @@ mod tests {
             panic!("{:?}", outcome.node_errors())
         };
         assert_eq!((&*node.node_id, node.errors.len()), ("1", 4));
+    }
+
+    /// Any JSON, links to the nodes of [`odd_prompt`] among it.
+    fn odd_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+            ("[0-5]", -2_i64..4).prop_map(|(id, slot)| json!([id, slot])),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                inner
+                    .clone()
+                    .prop_map(|inner| json!({ "__value__": inner })),
+                inner.prop_map(|inner| json!({ "class_type": inner })),
+            ]
+        })
+    }
+
+    /// Nodes of a few classes of all sorts, with values of all sorts in their inputs.
+    fn odd_prompt() -> impl Strategy<Value = Value> {
+        const CLASSES: [&str; 8] = [
+            "KSampler",
+            "LoadImage",
+            "SaveImage",
+            "BatchImagesNode",
+            "ResizeImageMaskNode",
+            "CustomCombo",
+            "T2IAdapterLoader",
+            "PreviewAny",
+        ];
+        const INPUTS: [&str; 10] = [
+            "image",
+            "images",
+            "seed",
+            "steps",
+            "model",
+            "resize_type",
+            "input",
+            "source",
+            "images.image0",
+            "choice",
+        ];
+        let inputs = vec((select(&INPUTS), odd_value()), 0..6)
+            .prop_map(|inputs| {
+                inputs
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+            })
+            .prop_map(|inputs| Value::Object(inputs.collect()));
+        let node = (select(&CLASSES), inputs)
+            .prop_map(|(class, inputs)| json!({ "class_type": class, "inputs": inputs }));
+        let node = prop_oneof![9 => node, 1 => odd_value()];
+        vec(node, 1..6).prop_map(|nodes| {
+            let numbered = nodes
+                .into_iter()
+                .enumerate()
+                .map(|(i, node)| (i.to_string(), node));
+            Value::Object(numbered.collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_posted_gets_an_answer(prompt in odd_prompt()) {
+            let facts = NodeFacts::bundled();
+            let validator = Validator::new(&facts);
+            let verdict = validator.receive(&prompt, None);
+            prop_assert!([200, 400, 500].contains(&verdict.outcome.status()));
+        }
+
+        #[test]
+        fn what_the_server_goes_on_with_is_accepted_as_it_is(prompt in odd_prompt()) {
+            let facts = NodeFacts::bundled();
+            let validator = Validator::new(&facts);
+            let first = validator.validate(&prompt, None);
+            if first.outcome.is_accepted() && !prompt.to_string().contains("__value__") {
+                let second = validator.validate(&first.prompt, None);
+                prop_assert_eq!(&second.outcome, &first.outcome);
+                prop_assert_eq!(&second.prompt, &first.prompt);
+            }
+        }
     }
 }
