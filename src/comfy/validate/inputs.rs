@@ -23,12 +23,19 @@ const SHOWN_CHOICES: usize = 20;
 pub(super) enum Checked {
     /// Nothing is wrong, and there is nothing behind it.
     Good,
-    /// A value that the server rewrites.
-    Coerced(Value),
     /// A link that fits; this node is next.
     Follow(usize),
-    /// Something is wrong; the value may have been rewritten before that.
-    Bad(Box<ServerError>, Option<Value>),
+    /// Something is wrong.
+    Bad(Box<ServerError>),
+}
+
+/// What is taken down of a node while its inputs are checked.
+#[derive(Debug, Default)]
+pub(super) struct Notes<'a> {
+    /// The types that linked inputs receive, if the node's own function asks for them.
+    pub(super) received: Vec<(Cow<'a, str>, &'a IoType)>,
+    /// Inputs that the server rewrites, which it does before it finds fault with them.
+    pub(super) coerced: Vec<(Cow<'a, str>, Value)>,
 }
 
 /// What an input is checked against.
@@ -49,7 +56,7 @@ impl<'a> Check<'_, 'a> {
         &self,
         declared: &Declared<'a>,
         given: &'a Value,
-        received: &mut Vec<(Cow<'a, str>, &'a IoType)>,
+        notes: &mut Notes<'a>,
     ) -> Result<Checked, Exception> {
         let name = &*declared.name;
         let Some(value) = python::get(given, name)? else {
@@ -59,8 +66,8 @@ impl<'a> Check<'_, 'a> {
             return Ok(Checked::Good);
         };
         match value {
-            Value::Array(link) => self.link(declared, value, link, received),
-            _ => self.value(declared, value),
+            Value::Array(link) => self.link(declared, value, link, notes),
+            _ => self.value(declared, value, notes),
         }
     }
 
@@ -69,7 +76,7 @@ impl<'a> Check<'_, 'a> {
         declared: &Declared<'a>,
         value: &'a Value,
         link: &'a [Value],
-        received: &mut Vec<(Cow<'a, str>, &'a IoType)>,
+        notes: &mut Notes<'a>,
     ) -> Result<Checked, Exception> {
         let [node, slot] = link else {
             return Ok(bad(bad_link(declared, value)));
@@ -81,35 +88,39 @@ impl<'a> Check<'_, 'a> {
         };
         let output = output_type(self.nodes.at(node).class, slot)?;
         if self.own.is_some_and(|own| own.names(INPUT_TYPES)) {
-            received.push((declared.name.clone(), output));
+            notes.received.push((declared.name.clone(), output));
         } else if !types::fits(output, declared.input.io_type(), self.rules) {
             return Ok(bad(mismatch(declared, output, value)));
         }
         Ok(Checked::Follow(node))
     }
 
-    fn value(&self, declared: &Declared<'_>, given: &Value) -> Result<Checked, Exception> {
-        let input = declared.input;
+    fn value(
+        &self,
+        declared: &Declared<'a>,
+        given: &Value,
+        notes: &mut Notes<'a>,
+    ) -> Result<Checked, Exception> {
         let unwrapped = given
             .as_object()
             .and_then(|wrapper| wrapper.get("__value__"));
         let value = unwrapped.unwrap_or(given);
-        let scalar = match coerce(input, value) {
+        let converted = coerce(declared.input, value);
+        let rewritten = match &converted {
+            Ok(Scalar::Json(Cow::Borrowed(_))) | Err(_) => unwrapped.cloned(),
+            Ok(made) => Some(made.to_json()).filter(|made| made != given),
+        };
+        notes
+            .coerced
+            .extend(rewritten.map(|value| (declared.name.clone(), value)));
+        let scalar = match converted {
             Ok(scalar) => scalar,
-            Err(raised) => {
-                let error = not_convertible(declared, value, &raised);
-                return Ok(Checked::Bad(Box::new(error), unwrapped.cloned()));
-            }
+            Err(raised) => return Ok(bad(not_convertible(declared, value, &raised))),
         };
-        let coerced = match &scalar {
-            Scalar::Json(Cow::Borrowed(_)) => unwrapped.cloned(),
-            made => Some(made.to_json()).filter(|made| made != given),
-        };
-        let takes_over = self.own.is_some_and(|own| own.takes(&declared.name));
-        if !takes_over && let Some(error) = self.refuses(declared, &scalar)? {
-            return Ok(Checked::Bad(Box::new(error), coerced));
+        if self.own.is_some_and(|own| own.takes(&declared.name)) {
+            return Ok(Checked::Good);
         }
-        Ok(coerced.map_or(Checked::Good, Checked::Coerced))
+        Ok(self.refuses(declared, &scalar)?.map_or(Checked::Good, bad))
     }
 
     fn refuses(
@@ -245,7 +256,7 @@ fn output_type<'a>(class: &'a NodeClass, slot: &Value) -> Result<&'a IoType, Exc
 }
 
 fn bad(error: ServerError) -> Checked {
-    Checked::Bad(Box::new(error), None)
+    Checked::Bad(Box::new(error))
 }
 
 fn missing(name: &str, is_dynamic: bool) -> ServerError {
@@ -357,6 +368,7 @@ mod tests {
             "part": ["FLOAT", { "max": 1.0 }],
             "either": ["INT,FLOAT", { "min": 0 }],
             "text": ["STRING"],
+            "bounded_text": ["STRING", { "min": 0 }],
             "flag": ["BOOLEAN"],
             "old": [["a", "b", 1]],
             "new": ["COMBO", { "options": ["a", "b"] }],
@@ -397,6 +409,13 @@ mod tests {
     #[case("undeclared", json!(["9", 0]), json!(["9", 0]))]
     fn what_the_server_takes(#[case] name: &str, #[case] given: Value, #[case] kept: Value) {
         assert_eq!(judge(name, &given), (None, kept));
+    }
+
+    #[test]
+    fn a_value_is_rewritten_also_where_the_server_stumbles_over_it_afterwards() {
+        let (error, kept) = judge("bounded_text", &json!(5));
+        assert_eq!(error.unwrap().0, "exception_during_validation");
+        assert_eq!(kept, json!("5"));
     }
 
     #[rstest]

@@ -1,13 +1,11 @@
 //! The check of one node, input by input, with a stop at every link.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
-use crate::comfy::nodes::{IoType, NodeClass};
+use crate::comfy::nodes::NodeClass;
 
 use super::expand::{self, Declared, Expanded};
-use super::inputs::{Check, Checked};
+use super::inputs::{Check, Checked, Notes};
 use super::own::{Answer, Arguments, INPUT_TYPES, OwnValidation, Parameters};
 use super::python::{self, Exception};
 use super::rules::Rules;
@@ -31,20 +29,19 @@ pub(super) struct NodeCheck<'a> {
     expanded: Expanded<'a>,
     own: Option<Parameters>,
     next: usize,
-    received: Vec<(Cow<'a, str>, &'a IoType)>,
+    /// What was taken down so far.
+    pub(super) notes: Notes<'a>,
     /// What was found so far.
-    pub(super) found: Found<'a>,
+    pub(super) found: Found,
 }
 
 /// What the check of a node found.
 #[derive(Default)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// The node's own errors.
     pub(super) errors: Vec<ServerError>,
     /// A node behind it is invalid, which makes it invalid without an error of its own.
     pub(super) upstream_is_bad: bool,
-    /// Inputs that the server rewrites.
-    pub(super) coerced: Vec<(Cow<'a, str>, Value)>,
 }
 
 /// Where a check has got to.
@@ -66,7 +63,7 @@ impl<'a> NodeCheck<'a> {
             expanded,
             own: shared.own.parameters(node.class),
             next: 0,
-            received: Vec::new(),
+            notes: Notes::default(),
             found: Found::default(),
         })
     }
@@ -87,15 +84,10 @@ impl<'a> NodeCheck<'a> {
         };
         while let Some(declared) = self.expanded.inputs.get(self.next) {
             self.next += 1;
-            match check.input(declared, self.given, &mut self.received)? {
+            match check.input(declared, self.given, &mut self.notes)? {
                 Checked::Good => {}
-                Checked::Coerced(value) => self.found.coerced.push((declared.name.clone(), value)),
                 Checked::Follow(node) => return Ok(Step::Follow(node)),
-                Checked::Bad(error, coerced) => {
-                    self.found.errors.push(*error);
-                    let coerced = coerced.map(|value| (declared.name.clone(), value));
-                    self.found.coerced.extend(coerced);
-                }
+                Checked::Bad(error) => self.found.errors.push(*error),
             }
         }
         if let Some(own) = self.own {
@@ -114,6 +106,7 @@ impl<'a> NodeCheck<'a> {
         let mut asked_about: Vec<String> =
             values.iter().map(|(name, _)| (*name).to_owned()).collect();
         let received = self
+            .notes
             .received
             .iter()
             .map(|(name, io_type)| (&**name, *io_type))
@@ -160,7 +153,7 @@ impl<'a> NodeCheck<'a> {
             let linked = is_link(value) && !raw;
             if own.takes(name) && (linked || declared.is_some()) {
                 let coerced = self
-                    .found
+                    .notes
                     .coerced
                     .iter()
                     .find(|(coerced, _)| coerced == name);

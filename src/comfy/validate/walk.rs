@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::node::{Found, NodeCheck, Shared, Step};
+use super::node::{NodeCheck, Shared, Step};
 use super::python::Exception;
 use super::verdict::ServerError;
 
@@ -121,19 +121,14 @@ impl<'w, 'p> Walk<'w, 'p> {
             return Ok(None);
         };
         self.results[node].is_open = false;
-        let Found {
-            errors,
-            upstream_is_bad,
-            coerced,
-        } = check.found;
-        let coerced = coerced
-            .into_iter()
-            .map(|(name, value)| (node, name.into_owned(), value));
-        self.coerced.extend(coerced);
+        let NodeCheck { notes, found, .. } = check;
+        let coerced = notes.coerced.into_iter();
+        self.coerced
+            .extend(coerced.map(|(name, value)| (node, name.into_owned(), value)));
         step.map_err(|exception| Raised { node, exception })?;
         let result = self.known(node);
-        result.is_bad |= upstream_is_bad || !errors.is_empty();
-        for error in errors {
+        result.is_bad |= found.upstream_is_bad || !found.errors.is_empty();
+        for error in found.errors {
             // A cycle may have left errors here already.
             if !result.errors.contains(&error) {
                 result.errors.push(error);
