@@ -1,1 +1,2 @@
 pub(crate) mod rig;
+pub(crate) mod scripted;
