@@ -475,3 +475,81 @@ async fn everything_about_a_submission_reaches_the_server() {
     });
     assert_eq!(sent, &expected);
 }
+
+#[tokio::test]
+async fn https_to_a_server_without_it_is_told_as_that() {
+    let scripted = Scripted::start().await;
+    let address = scripted.server().url().replace("http://", "https://");
+    let comfy = Comfy::new(
+        Server::parse(&address).unwrap(),
+        Ids::default(),
+        Clock::default(),
+    );
+    let error = try_submit(&comfy).await.unwrap_err();
+    assert!(matches!(error, ComfyError::Tls { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_fails_for_a_moment_does_not_end_the_wait() {
+    let scripted = Scripted::start().await;
+    let server = scripted.server();
+    let timeouts = Timeouts {
+        outage: PATIENCE,
+        ..*server.timeouts()
+    };
+    let comfy = Comfy::new(
+        server.with_timeouts(timeouts),
+        Ids::default(),
+        Clock::default(),
+    );
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    let polls = scripted.count("GET /queue");
+    scripted.world().instead = Some((StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "trouble"));
+    scripted.asked("GET /queue", polls + 1).await;
+    scripted.world().instead = None;
+    scripted.end(&prompt_id);
+    assert!(waiting.await.unwrap().is_success());
+}
+
+#[tokio::test]
+async fn waiting_at_what_never_was_comfyui_ends_at_once() {
+    let scripted = Scripted::start().await;
+    scripted.world().instead = Some((StatusCode::OK, "text/html", "<html>"));
+    let error = wait(&scripted.comfy(), "p").await.unwrap_err();
+    assert!(matches!(error, ComfyError::NotComfy { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_no_verdict_on_the_workflow_is_not_passed_off_as_one() {
+    let scripted = Scripted::start().await;
+    scripted.world().instead = Some((StatusCode::BAD_REQUEST, "text/plain", "malformed request"));
+    let error = try_submit(&scripted.comfy()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ComfyUI answers 400 to POST /prompt: malformed request"
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_waits_cost_the_server_few_reads_of_its_queue() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let mut waits = Vec::new();
+    for _ in 0..100 {
+        let prompt_id = submit(&comfy).await;
+        let (comfy, id) = (comfy.clone(), prompt_id.clone());
+        waits.push((
+            prompt_id,
+            tokio::spawn(async move { wait(&comfy, &id).await.unwrap() }),
+        ));
+    }
+    for (prompt_id, waiting) in waits {
+        scripted.run_next();
+        scripted.end(&prompt_id);
+        let outcome = waiting.await.unwrap();
+        assert_eq!(outcome.outputs[0].text(), Some(prompt_id.as_str()));
+    }
+    let polls = scripted.count("GET /queue");
+    assert!(polls <= 10, "{polls}");
+    assert_eq!(scripted.count("GET /ws"), 1);
+}

@@ -82,6 +82,8 @@ struct Shared {
     wire: broadcast::Sender<Wire>,
     /// How many sockets said hello so far.
     hellos: watch::Sender<usize>,
+    /// How much was asked so far.
+    asked: watch::Sender<usize>,
     /// How many sockets are open.
     open: watch::Sender<usize>,
 }
@@ -105,6 +107,7 @@ impl Scripted {
             world: Mutex::new(world),
             wire: broadcast::Sender::new(64),
             hellos: watch::Sender::new(0),
+            asked: watch::Sender::new(0),
             open: watch::Sender::new(0),
         });
         let routes = Router::new()
@@ -161,6 +164,15 @@ impl Scripted {
             .iter()
             .filter(|(asked, _)| asked == request)
             .count()
+    }
+
+    /// Waits until something has been asked so often.
+    pub(crate) async fn asked(&self, request: &str, times: usize) {
+        let mut asked = self.shared.asked.subscribe();
+        asked
+            .wait_for(|_| self.count(request) >= times)
+            .await
+            .unwrap();
     }
 
     /// Sends a message to all sockets.
@@ -263,6 +275,7 @@ async fn gatekeeper(
             .push((asked, serde_json::from_slice(&body).unwrap_or_default()));
         world.instead
     };
+    shared.asked.send_modify(|asked| *asked += 1);
     if let Some((status, kind, text)) = instead {
         let header = if status.is_redirection() {
             "location"
