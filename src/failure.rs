@@ -52,6 +52,16 @@ impl Code {
         PATH_TRAVERSAL
         /// The copy to the publish folder failed.
         COPY_FAILED
+        /// A folder that may not be written to.
+        FORBIDDEN_PATH
+        /// Something else than a folder stands there.
+        NOT_A_DIRECTORY
+        /// A folder could not be made.
+        CANNOT_CREATE_DIR
+        /// A path makes no sense.
+        INVALID_PATH
+        /// Not possible with things of this type.
+        UNSUPPORTED_TYPE
         /// `ComfyUI` ran the workflow and a node failed.
         EXECUTION_ERROR
         /// The graphics card ran out of memory.

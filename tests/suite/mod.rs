@@ -1,3 +1,9 @@
+
+
+mod assets;
+mod assets_publish;
 mod client_faults;
+mod golden_validate;
 mod real_client;
 mod real_rig;
+mod store;

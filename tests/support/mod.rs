@@ -1,2 +1,6 @@
+
+
+pub(crate) mod assets;
+pub(crate) mod processes;
 pub(crate) mod rig;
 pub(crate) mod scripted;

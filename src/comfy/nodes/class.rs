@@ -130,6 +130,15 @@ impl NodeClass {
         self.flag("experimental")
     }
 
+    /// Whether it is written against the newer of the server's two interfaces for node authors.
+    /// Only such classes tell all three of these flags, and always do.
+    #[must_use]
+    pub fn is_v3(&self) -> bool {
+        ["api_node", "deprecated", "experimental"]
+            .iter()
+            .all(|flag| self.fact(flag).is_some())
+    }
+
     /// Other words under which people look for it (servers from 0.11 on).
     pub fn search_aliases(&self) -> impl Iterator<Item = &str> {
         let aliases = self.rest.get("search_aliases").and_then(Value::as_array);

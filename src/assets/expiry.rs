@@ -1,0 +1,135 @@
+//! How assets end: by their time, by hand, or not at all.
+
+use std::collections::{HashMap, HashSet};
+
+use super::asset::{self, Asset, key};
+use super::{AssetError, Assets};
+use crate::store::{Key, StoreError, Writer, files};
+
+/// Removed under one hold of the write lock: others get their turn between.
+const BATCH: usize = 100;
+
+/// Journals shorter than this are never worth writing anew.
+const COMPACT_FROM_BYTES: u64 = 8 << 20;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The assets.
+    pub asset_ids: Vec<String>,
+    /// What that freed: bytes that other assets share are still there.
+    pub bytes: u64,
+}
+
+impl Assets {
+    /// Keeps the asset `id` for ever.
+    pub fn pin(&self, id: &str) -> Result<Asset, AssetError> {
+        self.change(id, |asset| {
+            asset.pinned = true;
+            asset.expires_at = None;
+        })
+    }
+
+    /// Lets the asset `id` expire again, a whole lifetime from now.
+    pub fn unpin(&self, id: &str) -> Result<Asset, AssetError> {
+        self.change(id, |asset| {
+            if asset.pinned {
+                asset.pinned = false;
+                asset.expires_at = self.expiry();
+            }
+        })
+    }
+
+    /// Removes what is past its time. A blob goes with the last asset that has its bytes.
+    pub fn remove_expired(&self) -> Result<Removed, AssetError> {
+        let now = self.now();
+        let mut removed = Removed::default();
+        loop {
+            let ids = self
+                .store
+                .up_to(key::EXPIRES, &asset::expires_value(now), BATCH)?;
+            let before = removed.asset_ids.len();
+            // Looked at again under the lock: it may have been pinned meanwhile.
+            self.remove_if(&ids, &mut removed, |asset| asset.is_expired(now))?;
+            if ids.len() < BATCH || removed.asset_ids.len() == before {
+                break;
+            }
+        }
+        self.store.compact(COMPACT_FROM_BYTES)?;
+        Ok(removed)
+    }
+
+    /// Removes assets, pinned or not; unknown ids are passed over.
+    pub fn remove(&self, ids: &[String]) -> Result<Removed, AssetError> {
+        let mut removed = Removed::default();
+        for ids in ids.chunks(BATCH) {
+            self.remove_if(ids, &mut removed, |_| true)?;
+        }
+        Ok(removed)
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Asset)) -> Result<Asset, AssetError> {
+        self.store.write(|writer| {
+            let mut asset = self.get(id)?;
+            let before = asset.clone();
+            change(&mut asset);
+            if asset != before {
+                self.put(writer, &asset)?;
+            }
+            Ok(asset)
+        })
+    }
+
+    fn remove_if(
+        &self,
+        ids: &[String],
+        removed: &mut Removed,
+        goes: impl Fn(&Asset) -> bool,
+    ) -> Result<(), AssetError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|writer| {
+            let mut gone = Vec::new();
+            let mut seen = HashSet::new();
+            for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
+                if let Some(asset) = self.read(id)?.filter(&goes) {
+                    writer.remove(id)?;
+                    gone.push(asset);
+                }
+            }
+            removed.bytes += self.remove_unshared(writer, &gone)?;
+            removed
+                .asset_ids
+                .extend(gone.into_iter().map(|asset| asset.asset_id));
+            Ok(())
+        })
+    }
+
+    /// Removes blobs and workflows that only the assets in `gone` had. Says how many bytes of
+    /// blobs that were.
+    fn remove_unshared(&self, writer: &Writer<'_>, gone: &[Asset]) -> Result<u64, StoreError> {
+        // The writer counts as things were before: all of `gone` included.
+        let mut blobs: HashMap<&str, (u64, &Asset)> = HashMap::new();
+        let mut workflows: HashMap<&str, u64> = HashMap::new();
+        for asset in gone {
+            blobs.entry(&asset.blob).or_insert((0, asset)).0 += 1;
+            if let Some(hash) = &asset.provenance.workflow {
+                *workflows.entry(hash).or_default() += 1;
+            }
+        }
+        let mut bytes = 0;
+        for (blob, (going, asset)) in blobs {
+            let last = writer.count(Some(&Key::new(key::BLOB, blob)))? <= going;
+            if last && files::remove(&self.blob_path(asset))? {
+                bytes += asset.bytes;
+            }
+        }
+        for (hash, going) in workflows {
+            if writer.count(Some(&Key::new(key::WORKFLOW, hash)))? <= going {
+                files::remove(&self.workflow_path(hash))?;
+            }
+        }
+        Ok(bytes)
+    }
+}

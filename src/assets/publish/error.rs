@@ -1,0 +1,158 @@
+//! What can go wrong with publishing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::assets::AssetError;
+use crate::failure::{Code, Failure};
+
+/// Why an asset was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The asset can't be had.
+    #[error(transparent)]
+    Asset(#[from] AssetError),
+    /// The file name isn't allowed.
+    #[error("\"{name}\" is not allowed as a file name: {reason}")]
+    InvalidFilename {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The manifest key isn't allowed.
+    #[error("\"{0}\" is not allowed as a manifest key")]
+    InvalidKey(String),
+    /// There is no folder to publish to.
+    #[error("no folder to publish to: none was set and there is none of {looked_for} in {}", cwd.display())]
+    NoFolder {
+        /// Where they were looked for.
+        cwd: PathBuf,
+        /// Their names.
+        looked_for: String,
+    },
+    /// The path leads out of its folder.
+    #[error("{} leads out of {}", path.display(), root.display())]
+    Traversal {
+        /// The path.
+        path: PathBuf,
+        /// What it would have to stay in.
+        root: PathBuf,
+    },
+    /// Nothing may be published there.
+    #[error("nothing may be published to {}: {reason}", path.display())]
+    Forbidden {
+        /// The folder.
+        path: PathBuf,
+        /// What it is.
+        reason: &'static str,
+    },
+    /// There is something else than a folder.
+    #[error("{} is not a folder", .0.display())]
+    NotAFolder(PathBuf),
+    /// The folder could not be made.
+    #[error("could not make the folder {}: {source}", path.display())]
+    CannotCreate {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The path makes no sense.
+    #[error("{} can't be used: {reason}", path.display())]
+    InvalidPath {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The asset can't become a file of this type.
+    #[error("{from} can't be published as {to}: {reason}")]
+    Unsupported {
+        /// What the asset is.
+        from: String,
+        /// What was asked for.
+        to: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The picture can't be made small enough.
+    #[error("the picture takes {smallest} bytes at half its size, {max_bytes} are allowed")]
+    TooLarge {
+        /// The best that was reached.
+        smallest: u64,
+        /// What is allowed.
+        max_bytes: u64,
+    },
+    /// The manifest isn't one.
+    #[error("{} is not a JSON object, and is left as it is", .0.display())]
+    Manifest(PathBuf),
+    /// Writing failed.
+    #[error("could not write {}: {reason}", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl PublishError {
+    pub(super) fn copy<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self {
+        move |error| Self::Copy {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let message = error.to_string();
+        let fail = |code, hint: &str| Self::new(code, message).hint(hint);
+        match error {
+            PublishError::Asset(error) => error.into(),
+            PublishError::InvalidFilename { .. } => fail(
+                Code::INVALID_FILENAME,
+                "1 to 64 of a-z 0-9 . _ - beginning with a letter or digit, then .webp .png .jpg .jpeg .mp4 .webm .gif .mp3 .wav .flac .ogg or .m4a",
+            ),
+            PublishError::InvalidKey(_) => fail(
+                Code::INVALID_FILENAME,
+                "1 to 48 of a-z 0-9 _ - beginning with a letter or digit",
+            ),
+            PublishError::NoFolder { .. } => fail(
+                Code::NO_PUBLISH_DIR,
+                "make public/gen in the project, call set_publish_dir, or pass publish_dir",
+            ),
+            PublishError::Traversal { .. } => fail(
+                Code::PATH_TRAVERSAL,
+                "pass a path without .. and without links that lead elsewhere",
+            ),
+            PublishError::Forbidden { .. } => {
+                fail(Code::FORBIDDEN_PATH, "pass a folder of the web project")
+            }
+            PublishError::NotAFolder(_) => fail(Code::NOT_A_DIRECTORY, "pass a folder"),
+            PublishError::CannotCreate { .. } => fail(
+                Code::CANNOT_CREATE_DIR,
+                "check who may write there, or pass another folder",
+            ),
+            PublishError::InvalidPath { .. } => fail(Code::INVALID_PATH, "pass another path"),
+            PublishError::Unsupported { .. } => fail(
+                Code::UNSUPPORTED_TYPE,
+                "pictures become .png .jpg or .webp; everything else keeps its own extension",
+            ),
+            PublishError::TooLarge { .. } => fail(
+                Code::UNSUPPORTED_TYPE,
+                "publish it as .jpg, allow more with max_bytes, or pass web_optimize: false",
+            ),
+            PublishError::Manifest(_) => fail(
+                Code::COPY_FAILED,
+                "repair or remove manifest.json, or pass target_filename instead of manifest_key",
+            ),
+            PublishError::Copy { .. } => fail(
+                Code::COPY_FAILED,
+                "check the folder, who may write there, and its disk",
+            ),
+        }
+    }
+}

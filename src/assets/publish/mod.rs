@@ -1,0 +1,14 @@
+//! Bringing assets into a web project's folder.
+//!
+//! An agent names the folder and the file, so both are treated as hostile: whatever the arguments,
+//! nothing is written but media files with tame names, into folders that a web project may have.
+
+mod error;
+mod folder;
+mod manifest;
+mod name;
+mod publisher;
+mod shrink;
+
+pub use error::PublishError;
+pub use publisher::{MAX_BYTES, PublishInfo, PublishRequest, Published, Publisher, Target};

@@ -1,0 +1,140 @@
+//! Pictures small enough for the web.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageFormat, ImageResult};
+
+use super::PublishError;
+use crate::assets::preview::{decode, encode, encode_jpeg, is_transparent};
+
+/// Tried in turn for each of [`SCALES`].
+const QUALITIES: [u8; 6] = [85, 75, 65, 55, 45, 35];
+
+/// The whole picture, then smaller and smaller ones.
+const SCALES: [f64; 5] = [1.0, 0.9, 0.75, 0.6, 0.5];
+
+/// How pictures are written when nothing limits their size.
+const FULL_QUALITY: u8 = 90;
+
+/// A picture as it's to be published.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) format: ImageFormat,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// The formats that can be written.
+pub(super) fn format_of(mime: &str) -> Option<ImageFormat> {
+    match mime {
+        "image/png" => Some(ImageFormat::Png),
+        "image/jpeg" => Some(ImageFormat::Jpeg),
+        "image/webp" => Some(ImageFormat::WebP),
+        _ => None,
+    }
+}
+
+/// Whether the picture moves, in which case only a copy keeps it moving.
+pub(super) fn is_animated(path: &Path, format: ImageFormat) -> bool {
+    let Ok(file) = File::open(path).map(BufReader::new) else {
+        return false;
+    };
+    match format {
+        ImageFormat::Png => PngDecoder::new(file)
+            .and_then(|png| png.is_apng())
+            .unwrap_or(false),
+        ImageFormat::WebP => WebPDecoder::new(file).is_ok_and(|webp| webp.has_animation()),
+        _ => false,
+    }
+}
+
+/// The picture in `wanted`, or in the format that serves it best, within `max_bytes`.
+pub(super) fn shrink(
+    path: &Path,
+    source: ImageFormat,
+    wanted: Option<ImageFormat>,
+    max_bytes: Option<u64>,
+) -> Result<Encoded, PublishError> {
+    let failed = |reason: String| PublishError::Unsupported {
+        from: source.to_mime_type().to_owned(),
+        to: wanted.unwrap_or(source).to_mime_type().to_owned(),
+        reason,
+    };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let image = decode(file).map_err(|error| failed(error.to_string()))?;
+    let format = wanted.unwrap_or_else(|| best_format(&image, source));
+    let mut smallest = u64::MAX;
+    for scale in SCALES {
+        let scaled = scale_by(&image, scale);
+        for quality in qualities(format, max_bytes) {
+            let bytes =
+                encode_as(&scaled, format, *quality).map_err(|error| failed(error.to_string()))?;
+            let len = bytes.len() as u64;
+            if max_bytes.is_none_or(|max_bytes| len <= max_bytes) {
+                return Ok(Encoded {
+                    bytes,
+                    format,
+                    width: scaled.width(),
+                    height: scaled.height(),
+                });
+            }
+            smallest = smallest.min(len);
+        }
+    }
+    Err(PublishError::TooLarge {
+        smallest,
+        max_bytes: max_bytes.unwrap_or(u64::MAX),
+    })
+}
+
+/// What is published of a picture that is too large and may have any name: JPEG unless something
+/// is transparent, since the other two can only be written without loss.
+fn best_format(image: &DynamicImage, source: ImageFormat) -> ImageFormat {
+    match source {
+        ImageFormat::Jpeg => ImageFormat::Jpeg,
+        _ if is_transparent(image) => ImageFormat::WebP,
+        _ => ImageFormat::Jpeg,
+    }
+}
+
+/// Formats without loss know no quality.
+fn qualities(format: ImageFormat, max_bytes: Option<u64>) -> &'static [u8] {
+    match (format, max_bytes) {
+        (ImageFormat::Jpeg, Some(_)) => &QUALITIES,
+        _ => &[FULL_QUALITY],
+    }
+}
+
+fn encode_as(image: &DynamicImage, format: ImageFormat, quality: u8) -> ImageResult<Vec<u8>> {
+    match format {
+        ImageFormat::Jpeg => encode_jpeg(image, quality),
+        // Eight bits are what the WebP encoder takes and what the web shows.
+        _ if image.color().has_alpha() => {
+            encode(&DynamicImage::ImageRgba8(image.to_rgba8()), format)
+        }
+        _ => encode(&DynamicImage::ImageRgb8(image.to_rgb8()), format),
+    }
+}
+
+fn scale_by(image: &DynamicImage, scale: f64) -> DynamicImage {
+    if scale >= 1.0 {
+        return image.clone();
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "smaller than the side it was made from"
+    )]
+    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+    image.resize_exact(
+        side(image.width()),
+        side(image.height()),
+        FilterType::Lanczos3,
+    )
+}

@@ -1,0 +1,118 @@
+//! `POST /prompt`: a prompt comes in, is judged, and waits its turn.
+
+use std::future;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Number, Value as Json, json};
+
+use super::super::fault::FaultKind;
+use super::super::judge::{Judgement, judge};
+use super::super::queue::Item;
+use super::super::world::World;
+use super::queue::truthy;
+use super::reply;
+
+/// Keys that no answer repeats (`SENSITIVE_EXTRA_DATA_KEYS`).
+const SENSITIVE: [&str; 2] = ["auth_token_comfy_org", "api_key_comfy_org"];
+
+pub(super) async fn post(State(world): State<Arc<World>>, headers: HeaderMap, bytes: Bytes) -> Response {
+    let answer = match accept(&world, &headers, &bytes) {
+        Ok(answer) | Err(answer) => answer,
+    };
+    match answer.status().is_success().then(|| world.faults.spoils_prompt()).flatten() {
+        Some(FaultKind::PromptHang) => future::pending().await,
+        Some(_) => reply::trouble(),
+        None => answer,
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, Response> {
+    let body = match reply::body(bytes)? {
+        Json::Object(body) => body,
+        // Python can look for a key in these too, and finds none.
+        Json::Array(_) | Json::String(_) => Map::new(),
+        _ => return Err(reply::trouble()),
+    };
+    let number = number(world, &body)?;
+    let Some(prompt) = body.get("prompt") else {
+        return Err(refusal("no_prompt", "No prompt provided", "No prompt provided"));
+    };
+    let id = prompt_id(world, body.get("prompt_id"))?;
+    let judgement = judge(world, prompt, body.get("partial_execution_targets"));
+    let mut extra_data = match body.get("extra_data") {
+        None => Map::new(),
+        Some(Json::Object(extra)) => extra.clone(),
+        Some(_) => return Err(reply::trouble()),
+    };
+    if let Some(client) = body.get("client_id") {
+        extra_data.insert("client_id".to_owned(), client.clone());
+    }
+    let source = headers.get("comfy-usage-source").and_then(|value| value.to_str().ok());
+    if let Some(source) = source.filter(|_| !extra_data.contains_key("comfy_usage_source")) {
+        extra_data.insert("comfy_usage_source".to_owned(), json!(source));
+    }
+    let (prompt, outputs, node_errors) = match judgement {
+        Judgement::Accepted { prompt, outputs, node_errors } => (prompt, outputs, node_errors),
+        Judgement::Rejected(body) => return Err(reply::json_with(StatusCode::BAD_REQUEST, &body)),
+        Judgement::Raised => return Err(reply::trouble()),
+    };
+    let mut sensitive = Map::new();
+    for key in SENSITIVE {
+        if let Some(secret) = extra_data.shift_remove(key) {
+            sensitive.insert(key.to_owned(), secret);
+        }
+    }
+    let created = world.clock.now().as_millisecond();
+    extra_data.insert("create_time".to_owned(), json!(created));
+    let answer = json!({ "prompt_id": id, "number": number, "node_errors": node_errors });
+    let item = Item { number, id, prompt, extra_data, outputs, sensitive };
+    world.queue.put(item).map_err(|_| reply::trouble())?;
+    Ok(reply::json(&answer))
+}
+
+/// The given number, or the counter's, negative for a prompt that wants to the front.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn number(world: &World, body: &Map<String, Json>) -> Result<Number, Response> {
+    let Some(given) = body.get("number") else {
+        let number = world.queue.next_number();
+        let front = body.get("front").is_some_and(truthy);
+        return Ok(if front { -number } else { number }.into());
+    };
+    let float = match given {
+        Json::Number(number) => number.as_f64(),
+        Json::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        Json::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    float.and_then(Number::from_f64).ok_or_else(reply::trouble)
+}
+
+/// The client's id, which must be a UUID as Python writes it, or a new one.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn prompt_id(world: &World, given: Option<&Json>) -> Result<String, Response> {
+    match given {
+        None | Some(Json::Null) => Ok(world.options.ids.random()),
+        Some(Json::String(id)) if is_canonical(id) => Ok(id.clone()),
+        Some(_) => Err(refusal(
+            "invalid_prompt_id",
+            "prompt_id must be a valid UUID",
+            "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let \
+             the server generate one",
+        )),
+    }
+}
+
+/// Whether an id is a UUID, lower-case and with hyphens.
+pub(super) fn is_canonical(id: &str) -> bool {
+    uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id)
+}
+
+fn refusal(kind: &str, message: &str, details: &str) -> Response {
+    let error = json!({ "type": kind, "message": message, "details": details, "extra_info": {} });
+    reply::json_with(StatusCode::BAD_REQUEST, &json!({ "error": error, "node_errors": {} }))
+}

@@ -1,0 +1,247 @@
+//! Keeps the index of this process up to date with the journal that all processes write.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::StoreError;
+use super::index::{Broken, Index, Position};
+use super::journal::{Change, Found, Journal};
+use super::slot::Slot;
+
+/// The journal's reader.
+#[derive(Debug)]
+pub(super) struct Tail {
+    path: PathBuf,
+    schema: u32,
+    slot: Slot,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    journal: Arc<Journal>,
+    index: Arc<Index>,
+    position: Position,
+}
+
+/// Who catches up: only the holder of the write lock knows that no one else is at work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum As {
+    Reader,
+    Writer,
+}
+
+enum Trouble {
+    Store(StoreError),
+    Index(Broken),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Self {
+        Self::Index(broken)
+    }
+}
+
+impl Tail {
+    pub(super) fn new(
+        path: PathBuf,
+        schema: u32,
+        slot: Slot,
+        journal: Journal,
+    ) -> Result<Self, StoreError> {
+        let mut index = slot.open_index()?;
+        let known = match index.position() {
+            Ok(known) => known,
+            Err(broken) => {
+                drop(index);
+                index = slot.replace_index(&broken)?;
+                Position::default()
+            }
+        };
+        let mut state = State {
+            position: known,
+            journal: Arc::new(journal),
+            index: Arc::new(index),
+        };
+        if let Err(broken) = state.settle_on_journal(false) {
+            state.index = Arc::new(slot.replace_index(&broken)?);
+            state.position = state.journal.beginning();
+        }
+        Ok(Self {
+            path,
+            schema,
+            slot,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Asks the index, brought up to date first. If it turns out to be broken it's built anew,
+    /// once.
+    pub(super) fn read<T>(
+        &self,
+        who: As,
+        ask: impl Fn(&Index) -> Result<T, Broken>,
+    ) -> Result<T, StoreError> {
+        let index = self.current(&mut self.state(), who)?;
+        let broken = match ask(&index) {
+            Ok(answer) => return Ok(answer),
+            Err(broken) => broken,
+        };
+        drop(index);
+        let mut state = self.state();
+        self.replace_index(&mut state, &broken)?;
+        let index = self.current(&mut state, who)?;
+        ask(&index).map_err(|broken| self.give_up(broken))
+    }
+
+    /// Appends changes and takes them into the index. The caller holds the write lock and has
+    /// caught up.
+    pub(super) fn append(&self, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        // Readers needn't wait for the disk: the state is locked only to fetch the journal.
+        let journal = Arc::clone(&self.state().journal);
+        journal.append(changes, &self.path)?;
+        self.current(&mut self.state(), As::Writer)?;
+        Ok(())
+    }
+
+    /// Replaces the journal by a new one. The caller holds the write lock; `create` writes the
+    /// file, given the index and the id of the journal before it.
+    pub(super) fn replace_journal(
+        &self,
+        create: impl FnOnce(&Index, &str) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let index = self.current(&mut state, As::Writer)?;
+        state.journal.append(&[Change::Moved], &self.path)?;
+        create(&index, state.journal.id())?;
+        drop(index);
+        self.current(&mut state, As::Writer)?;
+        Ok(())
+    }
+
+    /// The length of the journal in bytes.
+    pub(super) fn journal_len(&self) -> Result<u64, StoreError> {
+        self.state()
+            .journal
+            .len()
+            .map_err(StoreError::io("read", &self.path))
+    }
+
+    /// Whether the journal at hand is still the one in the folder. Somebody may have deleted or
+    /// restored files below us, which is no reason to write where nobody reads.
+    pub(super) fn is_in_place(&self) -> bool {
+        let len = self.state().journal.len().ok();
+        len.is_some() && len == fs::metadata(&self.path).ok().map(|facts| facts.len())
+    }
+
+    /// Turns to the journal that lies in the folder now.
+    pub(super) fn reopen(&self, journal: Journal) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.journal = Arc::new(journal);
+        match state.settle_on_journal(false) {
+            Ok(()) => Ok(()),
+            Err(broken) => self.replace_index(&mut state, &broken),
+        }
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self, state: &mut State, who: As) -> Result<Arc<Index>, StoreError> {
+        let broken = match self.catch_up(state, who) {
+            Ok(()) => return Ok(Arc::clone(&state.index)),
+            Err(Trouble::Store(error)) => return Err(error),
+            Err(Trouble::Index(broken)) => broken,
+        };
+        self.replace_index(state, &broken)?;
+        match self.catch_up(state, who) {
+            Ok(()) => Ok(Arc::clone(&state.index)),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Index(broken)) => Err(self.give_up(broken)),
+        }
+    }
+
+    fn catch_up(&self, state: &mut State, who: As) -> Result<(), Trouble> {
+        loop {
+            let failed = |error| StoreError::io("read", &self.path)(error);
+            if state.journal.len().map_err(failed)? == state.position.offset {
+                return Ok(());
+            }
+            let chunk = state.journal.read(state.position.offset).map_err(failed)?;
+            let grown = chunk.end > state.position.offset;
+            if grown {
+                state.position.offset = chunk.end;
+                state.index.apply(chunk.changes, &state.position)?;
+            }
+            if chunk.moved {
+                match Journal::open(&self.path, self.schema)? {
+                    Found::Journal(journal) if journal.id() != state.journal.id() => {
+                        state.journal = Arc::new(journal);
+                        state.settle_on_journal(true)?;
+                    }
+                    // The new journal isn't there yet; a later read finds it.
+                    _ if who == As::Reader => return Ok(()),
+                    // It never will be: whoever announced it died.
+                    _ => {
+                        state.position.offset = state.journal.len().map_err(failed)?;
+                        state.index.apply(Vec::new(), &state.position)?;
+                    }
+                }
+            } else if !grown {
+                return Ok(());
+            }
+        }
+    }
+
+    fn replace_index(&self, state: &mut State, broken: &Broken) -> Result<(), StoreError> {
+        state.index = Arc::new(self.slot.replace_index(broken)?);
+        state.position = state.journal.beginning();
+        Ok(())
+    }
+
+    fn give_up(&self, broken: Broken) -> StoreError {
+        StoreError::Index {
+            path: self.slot.folder().to_owned(),
+            reason: broken.0,
+        }
+    }
+}
+
+impl State {
+    /// Finds out where to go on in a journal just opened.
+    fn settle_on_journal(&mut self, read_to_its_end: bool) -> Result<(), Broken> {
+        match self.journal.resume(&self.position, read_to_its_end) {
+            Some(offset) if self.journal.id() == self.position.journal => {
+                self.position.offset = offset;
+                Ok(())
+            }
+            Some(offset) => {
+                self.position = Position {
+                    offset,
+                    ..self.journal.beginning()
+                };
+                self.index.apply(Vec::new(), &self.position)
+            }
+            None => {
+                self.index.clear()?;
+                self.position = self.journal.beginning();
+                Ok(())
+            }
+        }
+    }
+}

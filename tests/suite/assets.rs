@@ -1,0 +1,394 @@
+//! Keeping assets, finding them again and letting them go.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image::{DynamicImage, ImageFormat, RgbaImage};
+use massmediafactory::assets::{AssetError, Kind, NewAsset, Query, ScriptRef};
+use massmediafactory::failure::{Code, Failure};
+use serde_json::json;
+
+use crate::support::assets::{Shelf, TTL, encode, noise, output};
+
+fn names(query: &Query, shelf: &Shelf) -> Vec<String> {
+    shelf
+        .assets
+        .list(query)
+        .unwrap()
+        .assets
+        .into_iter()
+        .map(|asset| asset.filename)
+        .collect()
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| {
+            if entry.path().is_dir() {
+                files_below(&entry.path())
+            } else {
+                1
+            }
+        })
+        .sum()
+}
+
+#[test]
+fn what_was_kept_comes_back_with_all_that_is_known_of_it() {
+    let shelf = Shelf::new();
+    let workflow =
+        json!({"3": {"class_type": "KSampler", "inputs": {"seed": u64::MAX, "cfg": 7.1}}});
+    let kept = shelf
+        .assets
+        .keep(
+            NewAsset {
+                subfolder: "heroes".to_owned(),
+                session_id: Some("s1".to_owned()),
+                prompt: "a dragon ".repeat(50),
+                workflow: Some(Arc::new(workflow.clone())),
+                parameters: json!({"SEED": u64::MAX}).as_object().unwrap().clone(),
+                ..output("run-1", "dragon_00001_.png")
+            },
+            &noise(40, 30, ImageFormat::Png),
+        )
+        .unwrap();
+
+    let shelf = shelf.reopened();
+    let asset = shelf.assets.get(&kept.asset_id).unwrap();
+
+    assert_eq!(asset, kept);
+    assert_eq!(
+        (asset.kind, asset.mime_type.as_str()),
+        (Kind::Images, "image/png")
+    );
+    assert_eq!((asset.width, asset.height), (Some(40), Some(30)));
+    assert_eq!(asset.prompt_preview.len(), 100);
+    assert_eq!(asset.provenance.parameters["SEED"], json!(u64::MAX));
+    assert_eq!(shelf.assets.workflow(&asset).unwrap(), workflow);
+    assert_eq!(
+        shelf.assets.read_bytes(&asset.asset_id).unwrap(),
+        noise(40, 30, ImageFormat::Png)
+    );
+}
+
+#[test]
+fn the_same_output_of_a_run_is_kept_once() {
+    let shelf = Shelf::new();
+    let first = shelf.assets.keep(output("run-1", "a.png"), b"one").unwrap();
+
+    assert_eq!(
+        shelf.assets.keep(output("run-1", "a.png"), b"one").unwrap(),
+        first
+    );
+    assert_eq!(
+        shelf
+            .another()
+            .keep(output("run-1", "a.png"), b"one")
+            .unwrap(),
+        first
+    );
+    assert_eq!(shelf.assets.list(&Query::default()).unwrap().total, Some(1));
+}
+
+#[test]
+fn a_name_used_again_by_another_run_is_another_asset() {
+    let shelf = Shelf::new();
+    let first = shelf.assets.keep(output("run-1", "a.png"), b"one").unwrap();
+    let second = shelf.assets.keep(output("run-2", "a.png"), b"two").unwrap();
+
+    assert_ne!(first.asset_id, second.asset_id);
+    assert_eq!(shelf.assets.read_bytes(&first.asset_id).unwrap(), b"one");
+    let newest = shelf
+        .assets
+        .find_by_output("a.png", "", first.folder_type)
+        .unwrap();
+    assert_eq!(newest, Some(second));
+}
+
+#[test]
+fn equal_bytes_lie_on_disk_once_and_go_with_the_last_asset_that_has_them() {
+    let shelf = Shelf::new();
+    let first = shelf
+        .assets
+        .keep(output("run-1", "a.txt"), b"same")
+        .unwrap();
+    let second = shelf
+        .assets
+        .keep(output("run-2", "b.txt"), b"same")
+        .unwrap();
+    let blobs = shelf.dir.path().join("blobs");
+    assert_eq!(files_below(&blobs), 1);
+
+    let removed = shelf.assets.remove(&[first.asset_id]).unwrap();
+    assert_eq!((removed.bytes, files_below(&blobs)), (0, 1));
+
+    let removed = shelf.assets.remove(&[second.asset_id]).unwrap();
+    assert_eq!((removed.bytes, files_below(&blobs)), (4, 0));
+}
+
+#[test]
+fn lists_run_from_the_newest_to_the_oldest_page_by_page() {
+    let shelf = Shelf::new();
+    for n in 0..7 {
+        shelf
+            .assets
+            .keep(output("run", &format!("{n}.txt")), &[n])
+            .unwrap();
+    }
+    let mut query = Query {
+        limit: 3,
+        ..Query::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = shelf.assets.list(&query).unwrap();
+        assert_eq!(page.total, Some(7));
+        seen.push(
+            page.assets
+                .iter()
+                .map(|asset| asset.filename.clone())
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        query.before = page.next;
+        if query.before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["6.txt 5.txt 4.txt", "3.txt 2.txt 1.txt", "0.txt"]);
+}
+
+#[test]
+fn a_list_can_be_narrowed_in_every_way_at_once() {
+    let shelf = Shelf::new();
+    let script = |name: &str| {
+        let text = |text: &str| text.to_owned();
+        Some(ScriptRef {
+            name: text(name),
+            kind: text("template"),
+            hash: text("h"),
+            origin: text("builtin"),
+        })
+    };
+    for (n, (session, filename, prompt, by)) in [
+        ("s1", "a.png", "a Dragon over the sea", "flux"),
+        ("s1", "b.mp4", "a dragon over the sea", "wan"),
+        ("s2", "c.png", "the sea", "flux"),
+        ("s1", "d.png", "the sea", "sdxl"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = NewAsset {
+            session_id: Some(session.to_owned()),
+            prompt: prompt.to_owned(),
+            script: script(by),
+            ..output(&format!("run-{n}"), filename)
+        };
+        shelf.assets.keep(new, filename.as_bytes()).unwrap();
+    }
+    let s1 = Query {
+        session: Some("s1".to_owned()),
+        ..Query::default()
+    };
+    let images = Query {
+        kind: Some(Kind::Images),
+        ..s1.clone()
+    };
+    let dragons = Query {
+        text: Some("SEA dragon".to_owned()),
+        ..s1.clone()
+    };
+    let flux = Query {
+        script: Some("flux".to_owned()),
+        ..images.clone()
+    };
+
+    assert_eq!(names(&s1, &shelf), ["d.png", "b.mp4", "a.png"]);
+    assert_eq!(names(&images, &shelf), ["d.png", "a.png"]);
+    assert_eq!(names(&dragons, &shelf), ["b.mp4", "a.png"]);
+    assert_eq!(names(&flux, &shelf), ["a.png"]);
+    assert_eq!(shelf.assets.list(&flux).unwrap().total, Some(1));
+    assert_eq!(
+        shelf
+            .assets
+            .list(&Query { limit: 1, ..images })
+            .unwrap()
+            .total,
+        Some(2)
+    );
+}
+
+#[test]
+fn an_asset_past_its_time_is_gone_for_everyone_before_it_is_removed() {
+    let shelf = Shelf::new();
+    let old = shelf
+        .assets
+        .keep(output("run-1", "old.txt"), b"old")
+        .unwrap();
+    shelf.clock.advance(TTL / 2);
+    shelf
+        .assets
+        .keep(output("run-2", "young.txt"), b"young")
+        .unwrap();
+    shelf.clock.advance(TTL / 2);
+
+    let error = shelf.assets.get(&old.asset_id).unwrap_err();
+    assert!(matches!(error, AssetError::NotFound { expired: true, .. }));
+    assert_eq!(Failure::from(error).code, Code::ASSET_NOT_FOUND_OR_EXPIRED);
+    let page = shelf.assets.list(&Query::default()).unwrap();
+    assert_eq!((page.assets.len(), page.total), (1, Some(1)));
+    let all = Query {
+        include_expired: true,
+        ..Query::default()
+    };
+    assert_eq!(shelf.assets.list(&all).unwrap().total, Some(2));
+
+    let removed = shelf.assets.remove_expired().unwrap();
+    assert_eq!(removed.asset_ids, [old.asset_id]);
+    assert_eq!(shelf.assets.list(&all).unwrap().total, Some(1));
+    assert_eq!(files_below(&shelf.dir.path().join("blobs")), 1);
+}
+
+#[test]
+fn a_pinned_asset_outlives_its_time_and_gets_a_whole_one_when_unpinned() {
+    let shelf = Shelf::new();
+    let asset = shelf.assets.keep(output("run-1", "a.txt"), b"a").unwrap();
+    shelf.assets.pin(&asset.asset_id).unwrap();
+    shelf.clock.advance(TTL * 3);
+
+    assert!(shelf.assets.remove_expired().unwrap().asset_ids.is_empty());
+    let unpinned = shelf.assets.unpin(&asset.asset_id).unwrap();
+
+    let now = shelf.clock.now();
+    assert_eq!(unpinned.expires_at, Some(now + TTL));
+    shelf.clock.advance(TTL + Duration::from_secs(1));
+    assert_eq!(shelf.assets.remove_expired().unwrap().asset_ids.len(), 1);
+}
+
+#[test]
+fn a_workflow_shared_by_a_run_lies_on_disk_once_and_goes_with_its_last_asset() {
+    let shelf = Shelf::new();
+    let workflow = Arc::new(json!({"1": {"class_type": "SaveImage", "inputs": {}}}));
+    let ids: Vec<String> = (0..3)
+        .map(|n| {
+            let new = NewAsset {
+                workflow: Some(Arc::clone(&workflow)),
+                ..output("run", &format!("{n}.txt"))
+            };
+            shelf.assets.keep(new, &[n]).unwrap().asset_id
+        })
+        .collect();
+    let workflows = shelf.dir.path().join("workflows");
+    assert_eq!(files_below(&workflows), 1);
+
+    shelf.assets.remove(&ids[..2]).unwrap();
+    assert_eq!(files_below(&workflows), 1);
+
+    shelf.assets.remove(&ids[2..]).unwrap();
+    assert_eq!(files_below(&workflows), 0);
+}
+
+#[test]
+fn a_preview_stays_within_its_limits_and_keeps_what_is_transparent() {
+    let shelf = Shelf::new();
+    let large = shelf
+        .assets
+        .keep(output("run-1", "a.png"), &noise(900, 600, ImageFormat::Png))
+        .unwrap();
+    let clear =
+        DynamicImage::ImageRgba8(RgbaImage::from_pixel(300, 200, image::Rgba([9, 9, 9, 99])));
+    let clear = shelf
+        .assets
+        .keep(
+            output("run-1", "b.webp"),
+            &encode(&clear, ImageFormat::WebP),
+        )
+        .unwrap();
+
+    let preview = shelf.assets.preview(&large.asset_id, 512, 20_000).unwrap();
+    assert!(preview.bytes.len() <= 20_000 && preview.width <= 512);
+    assert_eq!(preview.mime_type, "image/jpeg");
+    assert_eq!(
+        image::load_from_memory(&preview.bytes).unwrap().width(),
+        preview.width
+    );
+
+    let preview = shelf.assets.preview(&clear.asset_id, 512, 20_000).unwrap();
+    assert_eq!(
+        (preview.mime_type, preview.width, preview.height),
+        ("image/png", 300, 200)
+    );
+}
+
+#[test]
+fn what_is_no_picture_has_no_preview_and_says_so() {
+    let shelf = Shelf::new();
+    let asset = shelf
+        .assets
+        .keep(output("run-1", "a.mp4"), b"clip")
+        .unwrap();
+
+    let failure = Failure::from(
+        shelf
+            .assets
+            .preview(&asset.asset_id, 512, 20_000)
+            .unwrap_err(),
+    );
+
+    assert_eq!(failure.code, Code::UNSUPPORTED_TYPE);
+}
+
+#[test]
+fn ids_from_outside_are_unknown_however_strange() {
+    let shelf = Shelf::new();
+    for id in [
+        "",
+        "x",
+        "../../etc/passwd",
+        "a\0b",
+        "..",
+        "é",
+        &"9".repeat(500),
+    ] {
+        let failure = Failure::from(shelf.assets.get(id).unwrap_err());
+        assert_eq!(failure.code, Code::ASSET_NOT_FOUND_OR_EXPIRED, "{id}");
+    }
+}
+
+#[test]
+fn a_record_edited_by_hand_cannot_point_out_of_the_folder() {
+    let shelf = Shelf::new();
+    let asset = shelf.assets.keep(output("run-1", "a.txt"), b"a").unwrap();
+    let outside = shelf
+        .dir
+        .path()
+        .parent()
+        .unwrap()
+        .join("mmf-outside-of-all.txt");
+    let id = &asset.asset_id;
+    let record = shelf
+        .dir
+        .path()
+        .join("records")
+        .join(&id[id.len() - 2..])
+        .join(format!("{id}.json"));
+    let json = fs::read_to_string(&record).unwrap();
+    fs::write(
+        &record,
+        json.replace(&asset.blob, "../mmf-outside-of-all.txt"),
+    )
+    .unwrap();
+    fs::write(&outside, "secret").unwrap();
+
+    let read = shelf.assets.read_bytes(id);
+
+    fs::remove_file(&outside).unwrap();
+    assert!(
+        matches!(read, Err(AssetError::BytesGone { .. })),
+        "{read:?}"
+    );
+}
