@@ -3,3 +3,4 @@
 pub(crate) mod assets;
 pub(crate) mod processes;
 pub(crate) mod rig;
+pub(crate) mod scripted;

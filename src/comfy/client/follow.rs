@@ -120,7 +120,9 @@ impl Follower {
                 }
                 Err(error) => {
                     let away = away_since.get_or_insert(begin).elapsed();
-                    if !error.is_outage() || away > self.http.server().timeouts().outage {
+                    let patience = self.http.server().timeouts().outage;
+                    // What never was ComfyUI will not become it by waiting.
+                    if !self.http.has_answered() || away > patience {
                         for job in &jobs {
                             job.conclude(Err(error.clone()));
                         }
@@ -150,8 +152,8 @@ impl Follower {
                 job.seen(Phase::Running);
             } else if let Some(position) = queue.position(&job.prompt_id) {
                 job.seen(Phase::Queued(position));
-            } else if job.is_concluded() || self.conclude(job).await? {
-                // It was in the history.
+            } else if job.is_concluded() || self.found_in_history(job).await? {
+                // It has its end.
             } else if job.missed() >= MISSES {
                 job.conclude(Ok(Arc::new(job.end_when_gone())));
             } else {
@@ -159,6 +161,18 @@ impl Follower {
             }
         }
         Ok(all_found)
+    }
+
+    /// Whether the job has ended as the history says. An entry that can't be read is the end of
+    /// that job's watch and of no other's.
+    async fn found_in_history(self: &Arc<Self>, job: &Arc<Job>) -> Result<bool, ComfyError> {
+        match self.conclude(job).await {
+            Err(error @ ComfyError::Malformed { .. }) => {
+                job.conclude(Err(error));
+                Ok(true)
+            }
+            found => found,
+        }
     }
 
     /// Concludes a job from the history; false if that has no entry yet.

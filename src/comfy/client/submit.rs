@@ -101,9 +101,14 @@ impl Comfy {
                 ..submitted
             },
             Err(error) => {
-                self.0.tracker.forget(&prompt_id);
-                if let ComfyError::Rejected(rejection) = &error {
-                    self.0.facts.doubt(rejection);
+                match &error {
+                    // If it does run, whoever looks for it sees how far it is.
+                    ComfyError::MaybeQueued { .. } => {}
+                    ComfyError::Rejected(rejection) => {
+                        self.0.facts.doubt(rejection);
+                        self.0.tracker.forget(&prompt_id);
+                    }
+                    _ => self.0.tracker.forget(&prompt_id),
                 }
                 return Err(error);
             }
