@@ -1,6 +1,5 @@
-
-
 mod assets;
 mod assets_publish;
 mod golden_validate;
 mod real_rig;
+mod sim_run;

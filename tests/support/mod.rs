@@ -1,4 +1,3 @@
-
-
 pub(crate) mod assets;
 pub(crate) mod rig;
+pub(crate) mod sim;
