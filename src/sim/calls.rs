@@ -129,7 +129,7 @@ pub(super) fn merge_ui(called: &[Called]) -> Option<Json> {
             }
         }
     }
-    Some(Json::Object(merged))
+    (!merged.is_empty()).then_some(Json::Object(merged))
 }
 
 /// As Python iterates over it: a text falls apart into its letters.

@@ -26,6 +26,16 @@ pub trait SimNode: Send + Sync {
     }
 }
 
+/// A behaviour that is one function.
+impl<F> SimNode for F
+where
+    F: Fn(&mut Call<'_>) -> Result<Outcome, Raised> + Send + Sync,
+{
+    fn run(&self, call: &mut Call<'_>) -> Result<Outcome, Raised> {
+        self(call)
+    }
+}
+
 /// The inputs of one call by name; a node that takes lists finds a [`Value::List`] in each.
 pub type Inputs = BTreeMap<String, Value>;
 

@@ -1,5 +1,6 @@
 mod assets;
 mod assets_publish;
+mod golden_execute;
 mod golden_validate;
 mod real_rig;
 mod sim_run;

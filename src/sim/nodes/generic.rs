@@ -22,11 +22,7 @@ impl SimNode for Generic {
         let outputs = (0..call.shape.outputs.len())
             .map(|slot| output(call, slot))
             .collect();
-        let mut outcome = Outcome::values(outputs);
-        if call.shape.is_output {
-            outcome.ui = Some(serde_json::Map::new());
-        }
-        Ok(outcome)
+        Ok(Outcome::values(outputs))
     }
 }
 
