@@ -74,7 +74,7 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     }
     let said = verdict.outcome.to_json();
     let (Outcome::Accepted { outputs, .. }, Json::Object(prompt)) =
-        (verdict.outcome, verdict.prompt)
+        (verdict.outcome, verdict.prompt.into_owned())
     else {
         return Err(if said.is_null() {
             reply::trouble()
@@ -101,7 +101,11 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
 
 /// What the validator says, which looks at uploaded files too.
 #[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn judge(world: &World, prompt: &Json, targets: Option<&Json>) -> Result<Verdict, Response> {
+fn judge<'a>(
+    world: &World,
+    prompt: &'a Json,
+    targets: Option<&Json>,
+) -> Result<Verdict<'a>, Response> {
     let targets: Option<Vec<String>> = match targets {
         None | Some(Json::Null) => None,
         Some(Json::Array(targets)) => Some(
