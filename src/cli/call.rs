@@ -11,6 +11,20 @@ use crate::failure::{Code, Failure};
 use crate::script::Caller;
 
 pub(super) async fn call(global: &Global, args: &CallArgs) -> Result<Ended, Stopped> {
+    match answer(global, args).await {
+        Ok(value) => {
+            report::json(&value);
+            Ok(Ended::Well)
+        }
+        // A failure is an answer, too: the one that an agent would get.
+        Err(failure) => {
+            report::json(&failure.to_json());
+            Err(Stopped::Reported(Box::new(failure)))
+        }
+    }
+}
+
+async fn answer(global: &Global, args: &CallArgs) -> Result<Value, Failure> {
     let arguments = arguments(args.arguments.as_deref().unwrap_or("{}"))?;
     let app = start::app(global, false).await?;
     let tool = app.tool(&args.tool)?;
@@ -19,17 +33,7 @@ pub(super) async fn call(global: &Global, args: &CallArgs) -> Result<Ended, Stop
     super::run::cancel_on_interrupt(&caller);
     let result = app.run(tool, arguments, caller).await;
     display.finish();
-    match result {
-        Ok(value) => {
-            report::json(&value);
-            Ok(Ended::Well)
-        }
-        Err(error) => {
-            let failure = Failure::from(error);
-            report::json(&failure.to_json());
-            Err(Stopped::Reported(Box::new(failure)))
-        }
-    }
+    Ok(result?)
 }
 
 /// An object written as JSON, or in a file, or on stdin.
