@@ -63,7 +63,9 @@ impl App {
         };
         let assets = Assets::open(
             &config.assets_dir(),
-            AssetOptions { ttl: config.asset_ttl },
+            AssetOptions {
+                ttl: config.asset_ttl,
+            },
             clock.clone(),
             ids.clone(),
         )?;
@@ -114,7 +116,9 @@ impl App {
     /// The template, pipeline or tool called `name`, in that order.
     pub fn find(&self, name: &str) -> Result<Found, ScriptError> {
         let generation = self.library.generation();
-        let served = generation.find(&[Kind::Template, Kind::Pipeline, Kind::Tool], name)?.clone();
+        let served = generation
+            .find(&[Kind::Template, Kind::Pipeline, Kind::Tool], name)?
+            .clone();
         Ok(Found { generation, served })
     }
 
@@ -137,7 +141,9 @@ impl App {
         arguments: Map<String, Value>,
         caller: Caller,
     ) -> Result<Value, ScriptError> {
-        self.runner.run(found.generation, found.served, arguments, caller).await
+        self.runner
+            .run(found.generation, found.served, arguments, caller)
+            .await
     }
 
     /// Builds a template's workflow, so that what it makes will name the template.
@@ -150,14 +156,21 @@ impl App {
         let script = found.served.reference();
         let parameters = found.served.script.arguments(arguments.clone())?;
         let workflow = Workflow::from_json(self.run(found, arguments, caller).await?)?;
-        let origin = Origin { script: Some(script), parameters, ..Origin::default() };
+        let origin = Origin {
+            script: Some(script),
+            parameters,
+            ..Origin::default()
+        };
         self.host().jobs.remember(&workflow, origin);
         Ok(workflow)
     }
 
     /// Queues a workflow.
     pub async fn submit(&self, workflow: &Workflow, submit: Submit) -> Result<Submitted, JobError> {
-        let order = Order { submit, ..Order::default() };
+        let order = Order {
+            submit,
+            ..Order::default()
+        };
         self.host().jobs.submit(workflow, order).await
     }
 
@@ -169,8 +182,14 @@ impl App {
         caller: &Caller,
     ) -> Result<Arc<Finished>, JobError> {
         let report = |event: JobEvent| {
-            (caller.progress)(Progress::Job { prompt_id: prompt_id.to_owned(), event });
+            (caller.progress)(Progress::Job {
+                prompt_id: prompt_id.to_owned(),
+                event,
+            });
         };
-        self.host().jobs.wait(prompt_id, limit, &caller.cancel, report).await
+        self.host()
+            .jobs
+            .wait(prompt_id, limit, &caller.cancel, report)
+            .await
     }
 }

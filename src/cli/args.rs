@@ -77,7 +77,10 @@ pub(super) struct DemoArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true, override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
+#[command(
+    disable_help_flag = true,
+    override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]"
+)]
 pub(super) struct RunArgs {
     /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
     /// `mmf run NAME --help` lists them

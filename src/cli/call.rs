@@ -29,7 +29,10 @@ async fn answer(global: &Global, args: &CallArgs) -> Result<Value, Failure> {
     let app = start::app(global, false).await?;
     let tool = app.tool(&args.tool)?;
     let display = Display::start();
-    let caller = Caller { progress: display.sink(), ..Caller::default() };
+    let caller = Caller {
+        progress: display.sink(),
+        ..Caller::default()
+    };
     super::run::cancel_on_interrupt(&caller);
     let result = app.run(tool, arguments, caller).await;
     display.finish();
@@ -47,8 +50,9 @@ pub(super) fn arguments(written: &str) -> Result<Map<String, Value>, Failure> {
                 .map_err(|error| invalid(format!("stdin can't be read: {error}")))?;
             text
         }
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| Failure::new(Code::NOT_FOUND, format!("{file} can't be read: {error}")))?,
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            Failure::new(Code::NOT_FOUND, format!("{file} can't be read: {error}"))
+        })?,
     };
     match serde_json::from_str(&text) {
         Ok(Value::Object(object)) => Ok(object),

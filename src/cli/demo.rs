@@ -18,21 +18,29 @@ const TEMPLATE: &str = "sd3_txt2img";
 
 pub(super) async fn demo(global: &Global, args: &DemoArgs) -> Result<Ended, Stopped> {
     let began = Instant::now();
-    let folder = args.dir.clone().unwrap_or_else(|| std::env::temp_dir().join("mmf-demo"));
+    let folder = args
+        .dir
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join("mmf-demo"));
     let demo = Demo::start(global, &folder).await?;
 
     report::line("1. A simulated ComfyUI is running, in this process.");
     let first = demo.picture(&args.prompt, 42).await?;
     let second = demo.picture(&args.prompt, 43).await?;
     let published = demo
-        .call("publish_asset", json!({ "asset_id": second, "target_filename": "hero.png" }))
+        .call(
+            "publish_asset",
+            json!({ "asset_id": second, "target_filename": "hero.png" }),
+        )
         .await?;
     report::line(format_args!(
         "4. Published the second one as {}\n   {}",
         word(&published, "url"),
         word(&published, "path"),
     ));
-    let listed = demo.call("get_asset_metadata", json!({ "asset_id": first })).await?;
+    let listed = demo
+        .call("get_asset_metadata", json!({ "asset_id": first }))
+        .await?;
     report::line(format_args!(
         "5. Each picture knows how it was made: script {} ({}), seed {}, hash {}",
         listed["provenance"]["script"]["name"],
@@ -59,14 +67,33 @@ impl Demo {
     async fn start(global: &Global, folder: &Path) -> Result<Self, Failure> {
         let web = folder.join("public/gen");
         std::fs::create_dir_all(&web).map_err(|error| {
-            Failure::new(Code::TOOL_ERROR, format!("{} can't be made: {error}", web.display()))
-                .hint("choose another folder with --dir")
+            Failure::new(
+                Code::TOOL_ERROR,
+                format!("{} can't be made: {error}", web.display()),
+            )
+            .hint("choose another folder with --dir")
         })?;
-        let overrides = Overrides { data_dir: Some(folder.join("data")), ..global.overrides() };
-        let config = Config { publish_dir: Some(web), ..Config::load(&overrides)? };
+        let overrides = Overrides {
+            data_dir: Some(folder.join("data")),
+            ..global.overrides()
+        };
+        let config = Config {
+            publish_dir: Some(web),
+            ..Config::load(&overrides)?
+        };
         let simulate = Some(SimOptions::default());
-        let app = App::start(&config, AppOptions { simulate, watch: false }).await?;
-        Ok(Self { app, made: std::cell::Cell::default() })
+        let app = App::start(
+            &config,
+            AppOptions {
+                simulate,
+                watch: false,
+            },
+        )
+        .await?;
+        Ok(Self {
+            app,
+            made: std::cell::Cell::default(),
+        })
     }
 
     /// Builds, validates, runs and shows; gives the asset's id.
@@ -74,14 +101,30 @@ impl Demo {
         self.made.set(self.made.get() + 1);
         let params = json!({ "PROMPT": prompt, "SEED": seed, "WIDTH": 512, "HEIGHT": 512 });
         let built = self
-            .call("create_workflow_from_template", json!({ "name": TEMPLATE, "params": params }))
+            .call(
+                "create_workflow_from_template",
+                json!({ "name": TEMPLATE, "params": params }),
+            )
             .await?;
         let workflow = &built["workflow"];
-        let verdict = self.call("validate_workflow", json!({ "workflow": workflow })).await?;
+        let verdict = self
+            .call("validate_workflow", json!({ "workflow": workflow }))
+            .await?;
         let nodes = workflow.as_object().map_or(0, Map::len);
-        let valid = if verdict["valid"] == true { "valid" } else { "not valid" };
-        let queued = self.call("execute_workflow", json!({ "workflow": workflow })).await?;
-        let done = self.call("wait_for_completion", json!({ "prompt_id": queued["prompt_id"] })).await?;
+        let valid = if verdict["valid"] == true {
+            "valid"
+        } else {
+            "not valid"
+        };
+        let queued = self
+            .call("execute_workflow", json!({ "workflow": workflow }))
+            .await?;
+        let done = self
+            .call(
+                "wait_for_completion",
+                json!({ "prompt_id": queued["prompt_id"] }),
+            )
+            .await?;
 
         let output = &done["outputs"][0];
         let id = word(output, "asset_id").to_owned();
@@ -107,7 +150,10 @@ impl Demo {
             return Err(Failure::new(Code::INTERNAL_ERROR, "a tool takes an object"));
         };
         let display = Display::start();
-        let caller = Caller { progress: display.sink(), ..Caller::default() };
+        let caller = Caller {
+            progress: display.sink(),
+            ..Caller::default()
+        };
         let result = self.app.run(self.app.tool(tool)?, arguments, caller).await;
         display.finish();
         Ok(result?)

@@ -24,11 +24,21 @@ struct Finding {
 
 impl Finding {
     fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, ok: true, found: found.into(), advice: None }
+        Self {
+            what,
+            ok: true,
+            found: found.into(),
+            advice: None,
+        }
     }
 
     fn bad(what: &'static str, failure: Failure) -> Self {
-        Self { what, ok: false, found: failure.message, advice: failure.hint }
+        Self {
+            what,
+            ok: false,
+            found: failure.message,
+            advice: failure.hint,
+        }
     }
 }
 
@@ -37,7 +47,10 @@ pub(super) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Ended, 
     let mut findings = vec![settings(&config), writable("data folder", &config.data_dir)];
     match start::app(global, false).await {
         Ok(app) => {
-            findings.push(Finding::good("asset store", config.assets_dir().display().to_string()));
+            findings.push(Finding::good(
+                "asset store",
+                config.assets_dir().display().to_string(),
+            ));
             findings.push(scripts(&app));
             server(&app, &mut findings).await;
             findings.push(publishing(&app));
@@ -60,7 +73,10 @@ pub(super) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Ended, 
 fn show(findings: &[Finding]) {
     for finding in findings {
         let mark = if finding.ok { "ok " } else { "BAD" };
-        report::line(format_args!("{mark}  {:14}  {}", finding.what, finding.found));
+        report::line(format_args!(
+            "{mark}  {:14}  {}",
+            finding.what, finding.found
+        ));
         if let Some(advice) = &finding.advice {
             report::line(format_args!("     {:14}  -> {advice}", ""));
         }
@@ -68,8 +84,16 @@ fn show(findings: &[Finding]) {
 }
 
 fn settings(config: &Config) -> Finding {
-    let files: Vec<String> = config.files.iter().map(|file| file.display().to_string()).collect();
-    let found = if files.is_empty() { "no files, defaults and environment".to_owned() } else { files.join(", ") };
+    let files: Vec<String> = config
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let found = if files.is_empty() {
+        "no files, defaults and environment".to_owned()
+    } else {
+        files.join(", ")
+    };
     Finding::good("settings", found)
 }
 
@@ -95,9 +119,16 @@ fn scripts(app: &App) -> Finding {
         None => Finding::good("scripts", format!("{count} scripts, none broken")),
         Some(problem) => {
             let broken = generation.problems().len();
-            let message = format!("{broken} broken of {}, first: {}", count + broken, problem.one_line());
+            let message = format!(
+                "{broken} broken of {}, first: {}",
+                count + broken,
+                problem.one_line()
+            );
             let failure = Failure::new(Code::SCRIPT_ERROR, message);
-            Finding::bad("scripts", failure.hint("`mmf script list` shows each with its line"))
+            Finding::bad(
+                "scripts",
+                failure.hint("`mmf script list` shows each with its line"),
+            )
         }
     }
 }
@@ -109,12 +140,25 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
         Err(error) => return findings.push(Finding::bad("ComfyUI", error.into())),
     };
     let version = comfy.version().await.ok().flatten();
-    let version = version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
-    findings.push(Finding::good("ComfyUI", format!("{version} at {}", comfy.server())));
+    let version = version.map_or_else(
+        || "of unknown version".to_owned(),
+        |version| version.to_string(),
+    );
+    findings.push(Finding::good(
+        "ComfyUI",
+        format!("{version} at {}", comfy.server()),
+    ));
     for device in &stats.devices {
         let gib = |bytes: u64| bytes >> 30;
-        let memory = format!("{} GiB free of {}", gib(device.vram_free), gib(device.vram_total));
-        findings.push(Finding::good("device", format!("{}: {memory}", device.name)));
+        let memory = format!(
+            "{} GiB free of {}",
+            gib(device.vram_free),
+            gib(device.vram_total)
+        );
+        findings.push(Finding::good(
+            "device",
+            format!("{}: {memory}", device.name),
+        ));
     }
     findings.push(match comfy.features().await {
         Ok(features) => Finding::good("features", features_in_words(features)),
@@ -128,15 +172,26 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
 
 fn features_in_words(features: Features) -> String {
     let all = json!(features);
-    let has = all.as_object().into_iter().flatten().filter(|(_, has)| **has == true);
+    let has = all
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, has)| **has == true);
     let names: Vec<String> = has.map(|(name, _)| name.replace('_', " ")).collect();
-    if names.is_empty() { "none of the newer ones".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none of the newer ones".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn publishing(app: &App) -> Finding {
     let info = app.host().publisher.info();
     let found = info.publish_dir.map_or_else(
-        || "no folder found; make public/gen or set [publish] dir if you want to publish".to_owned(),
+        || {
+            "no folder found; make public/gen or set [publish] dir if you want to publish"
+                .to_owned()
+        },
         |folder| folder.display().to_string(),
     );
     Finding::good("publishing", found)

@@ -10,7 +10,11 @@ pub(super) async fn nodes(global: &Global, command: NodesCommand) -> Result<Ende
     let NodesCommand::Snapshot { file } = command;
     let app = start::app(global, false).await?;
     let host = app.host();
-    let version = host.comfy.version().await?.map_or_else(|| "unknown".to_owned(), |version| version.to_string());
+    let version = host
+        .comfy
+        .version()
+        .await?
+        .map_or_else(|| "unknown".to_owned(), |version| version.to_string());
     let facts = host.comfy.refresh_node_facts().await?;
     let file = file.unwrap_or_else(|| PathBuf::from(format!("nodes-{version}.json.gz")));
     let classes = facts.len();

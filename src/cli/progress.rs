@@ -29,7 +29,11 @@ impl Display {
     pub(super) fn start() -> Self {
         let bars = MultiProgress::new();
         let stage = bars.add(ProgressBar::no_length().with_style(style("{spinner} {msg}")));
-        Self(Arc::new(Inner { bars, jobs: Mutex::default(), stage }))
+        Self(Arc::new(Inner {
+            bars,
+            jobs: Mutex::default(),
+            stage,
+        }))
     }
 
     /// What a script's caller calls with each sign of life.
@@ -41,7 +45,13 @@ impl Display {
     /// Takes the bars away.
     pub(super) fn finish(&self) {
         self.0.stage.finish_and_clear();
-        for (_, bar) in self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+        for (_, bar) in self
+            .0
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+        {
             bar.finish_and_clear();
         }
     }
@@ -75,7 +85,8 @@ impl Display {
     fn bar(&self, prompt_id: &str) -> ProgressBar {
         let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = jobs.entry(prompt_id.to_owned()).or_insert_with(|| {
-            let bar = ProgressBar::new(PER_NODE).with_style(style("{bar:30} {percent:>3} %  {msg}  {eta}"));
+            let bar = ProgressBar::new(PER_NODE)
+                .with_style(style("{bar:30} {percent:>3} %  {msg}  {eta}"));
             let bar = self.0.bars.add(bar);
             bar.enable_steady_tick(TICK);
             bar
@@ -85,7 +96,11 @@ impl Display {
 }
 
 fn show_progress(bar: &ProgressBar, at: &comfy::Progress) {
-    let within = if at.max > 0.0 { (at.value / at.max).clamp(0.0, 1.0) } else { 0.0 };
+    let within = if at.max > 0.0 {
+        (at.value / at.max).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -93,12 +108,20 @@ fn show_progress(bar: &ProgressBar, at: &comfy::Progress) {
         reason = "a fraction of PER_NODE"
     )]
     let part = (within * PER_NODE as f64) as u64;
-    let nodes = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(PER_NODE);
+    let nodes = |count: usize| {
+        u64::try_from(count)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PER_NODE)
+    };
     if at.nodes_total > 0 {
         bar.set_length(nodes(at.nodes_total));
         bar.set_position(nodes(at.nodes_done) + part);
     }
-    let title = at.title.as_deref().or(at.node.as_deref()).unwrap_or("running");
+    let title = at
+        .title
+        .as_deref()
+        .or(at.node.as_deref())
+        .unwrap_or("running");
     if at.max > 1.0 {
         bar.set_message(format!("{title} {}/{}", at.value, at.max));
     } else {

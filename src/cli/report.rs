@@ -19,17 +19,29 @@ const USAGE: u8 = 3;
 /// Shows what clap has to say: help on stdout, mistakes on stderr.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
-    if error.use_stderr() || printed.is_err() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+    if error.use_stderr() || printed.is_err() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// Shows a failure and gives its exit code.
 pub(super) fn failed(failure: &Failure) -> ExitCode {
-    let red = if colours() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let red = if colours() {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     match failure.details.get("frame").and_then(Value::as_str) {
         Some(frame) => eprintln!("{frame}"),
         None => eprintln!("{}error{}: {failure}", red.0, red.1),
     }
-    if let Some(errors) = failure.details.get("node_errors").and_then(Value::as_object) {
+    if let Some(errors) = failure
+        .details
+        .get("node_errors")
+        .and_then(Value::as_object)
+    {
         for (node, errors) in errors {
             for error in errors["errors"].as_array().into_iter().flatten() {
                 eprintln!(

@@ -53,7 +53,10 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
 }
 
 fn find(app: &App, name: &str) -> Result<Found, Failure> {
-    if Path::new(name).extension().is_some_and(|extension| extension == "rhai") {
+    if Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "rhai")
+    {
         return app.load_file(Path::new(name));
     }
     Ok(app.find(name)?)
@@ -62,7 +65,10 @@ fn find(app: &App, name: &str) -> Result<Found, Failure> {
 async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
     let Parsed { options, arguments } = parsed;
     let display = Display::start();
-    let caller = Caller { progress: display.sink(), ..Caller::default() };
+    let caller = Caller {
+        progress: display.sink(),
+        ..Caller::default()
+    };
     cancel_on_interrupt(&caller);
     if found.served.script.key.kind != Kind::Template {
         let result = app.run(found, arguments, caller).await;
@@ -77,7 +83,10 @@ async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopp
             report::json(&workflow);
             Ok(Ended::Well)
         }
-        Ran::Finished { finished, node_errors } => show(app, &finished, &node_errors, &options),
+        Ran::Finished {
+            finished,
+            node_errors,
+        } => show(app, &finished, &node_errors, &options),
     }
 }
 
@@ -106,13 +115,23 @@ async fn run_template(
     let finished = app.wait(&submitted.prompt_id, limit, caller).await?;
     match finished.outcome.failure() {
         Some(failure) => Err(failure),
-        None => Ok(Ran::Finished { finished, node_errors: submitted.node_errors }),
+        None => Ok(Ran::Finished {
+            finished,
+            node_errors: submitted.node_errors,
+        }),
     }
 }
 
-fn show(app: &App, finished: &Finished, node_errors: &Value, options: &RunOptions) -> Result<Ended, Stopped> {
+fn show(
+    app: &App,
+    finished: &Finished,
+    node_errors: &Value,
+    options: &RunOptions,
+) -> Result<Ended, Stopped> {
     let mut entries = vec![];
-    let mut partly = node_errors.as_object().is_some_and(|errors| !errors.is_empty());
+    let mut partly = node_errors
+        .as_object()
+        .is_some_and(|errors| !errors.is_empty());
     for output in &finished.outputs {
         partly |= output.kept.is_err();
         entries.push(entry(app, output, options.output.as_deref())?);
@@ -140,7 +159,9 @@ fn show(app: &App, finished: &Finished, node_errors: &Value, options: &RunOption
 fn entry(app: &App, output: &KeptOutput, folder: Option<&Path>) -> Result<Value, Failure> {
     let asset = match &output.kept {
         Ok(asset) => asset,
-        Err(failure) => return Ok(json!({ "node_id": output.output.node_id, "not_kept": failure.to_json() })),
+        Err(failure) => {
+            return Ok(json!({ "node_id": output.output.node_id, "not_kept": failure.to_json() }));
+        }
     };
     let mut path = app.host().assets.path(&asset.asset_id)?;
     if let Some(folder) = folder {
@@ -167,13 +188,19 @@ fn entry(app: &App, output: &KeptOutput, folder: Option<&Path>) -> Result<Value,
 /// Copies under the first name that is free: nothing is overwritten.
 fn copy(from: &Path, folder: &Path, filename: &str) -> Result<PathBuf, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(Code::COPY_FAILED, format!("can't write to {}: {error}", folder.display()))
-            .hint("choose another folder with -o; the asset is kept in any case")
+        Failure::new(
+            Code::COPY_FAILED,
+            format!("can't write to {}: {error}", folder.display()),
+        )
+        .hint("choose another folder with -o; the asset is kept in any case")
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let name = Path::new(filename);
     let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = name.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default();
+    let extension = name
+        .extension()
+        .map(|it| format!(".{}", it.to_string_lossy()))
+        .unwrap_or_default();
     let names = std::iter::once(filename.to_owned())
         .chain((1..).map(|n| format!("{stem} ({n}){extension}")));
     for name in names {

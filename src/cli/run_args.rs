@@ -67,9 +67,10 @@ pub(super) fn parse(script: &Script, words: &[String]) -> Result<Parsed, ParseEr
 /// The options of `mmf run` alone, for words before any script is known. Words that only a
 /// script can explain are passed over.
 pub(super) fn global_of(words: &[String], global: &Global) -> Global {
-    let command = <RunOptions as clap::Args>::augment_args(Command::new("mmf run").no_binary_name(true))
-        .ignore_errors(true)
-        .disable_help_flag(true);
+    let command =
+        <RunOptions as clap::Args>::augment_args(Command::new("mmf run").no_binary_name(true))
+            .ignore_errors(true)
+            .disable_help_flag(true);
     let matches = command.try_get_matches_from(words.iter());
     let found = matches.and_then(|matches| RunOptions::from_arg_matches(&matches));
     match found {
@@ -90,12 +91,24 @@ pub(super) fn merged(before: &Global, after: &Global) -> Global {
 
 fn command(script: &Script) -> Command {
     let declaration = &script.declaration;
-    let own = <RunOptions as clap::Args>::augment_args(Command::new(format!("mmf run {}", script.key.name)));
-    let taken: Vec<String> =
-        own.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
-    let params = declaration.params.iter().filter(|param| !taken.contains(&param.name));
+    let own = <RunOptions as clap::Args>::augment_args(Command::new(format!(
+        "mmf run {}",
+        script.key.name
+    )));
+    let taken: Vec<String> = own
+        .get_arguments()
+        .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .collect();
+    let params = declaration
+        .params
+        .iter()
+        .filter(|param| !taken.contains(&param.name));
     let params: Vec<Arg> = params.map(option).collect();
-    let about = if declaration.about.is_empty() { &declaration.title } else { &declaration.about };
+    let about = if declaration.about.is_empty() {
+        &declaration.title
+    } else {
+        &declaration.about
+    };
     own.about(about.clone()).args(params).max_term_width(100)
 }
 
@@ -104,7 +117,11 @@ fn option(param: &Param) -> Arg {
     if param.required {
         help.push_str(" (required)");
     }
-    if !param.ty.is_text() || !param.choices.is_empty() || param.min.is_some() || param.max.is_some() {
+    if !param.ty.is_text()
+        || !param.choices.is_empty()
+        || param.min.is_some()
+        || param.max.is_some()
+    {
         help = format!("{help} [{}]", param.allowed());
     }
     if !param.default.is_null() {
@@ -118,15 +135,26 @@ fn option(param: &Param) -> Arg {
         .allow_hyphen_values(true)
         .action(ArgAction::Set);
     let lower = param.name.to_lowercase().replace('_', "-");
-    let option = if lower == param.name { option } else { option.alias(lower) };
+    let option = if lower == param.name {
+        option
+    } else {
+        option.alias(lower)
+    };
     if param.ty == Type::Bool {
-        option.num_args(0..=1).require_equals(true).default_missing_value("true")
+        option
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
     } else {
         option
     }
 }
 
-fn given(script: &Script, options: &RunOptions, matches: &ArgMatches) -> Result<Map<String, Value>, Failure> {
+fn given(
+    script: &Script,
+    options: &RunOptions,
+    matches: &ArgMatches,
+) -> Result<Map<String, Value>, Failure> {
     let mut given = match &options.params {
         Some(written) => arguments(written)?,
         None => Map::new(),

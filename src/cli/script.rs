@@ -17,14 +17,26 @@ pub(super) fn script(global: &Global, command: &ScriptCommand) -> Result<Ended, 
     } else {
         list(&generation, &listing);
     }
-    Ok(if generation.problems().is_empty() { Ended::Well } else { Ended::Partly })
+    Ok(if generation.problems().is_empty() {
+        Ended::Well
+    } else {
+        Ended::Partly
+    })
 }
 
 fn list(generation: &Generation, listing: &[Value]) {
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    let width = listing.iter().map(|entry| text(entry, "name").len()).max().unwrap_or(0);
+    let width = listing
+        .iter()
+        .map(|entry| text(entry, "name").len())
+        .max()
+        .unwrap_or(0);
     for entry in listing {
-        let broken = if entry["problem"].is_null() { "" } else { "  BROKEN" };
+        let broken = if entry["problem"].is_null() {
+            ""
+        } else {
+            "  BROKEN"
+        };
         report::line(format_args!(
             "{:8}  {:width$}  {:8}  {}{broken}",
             text(entry, "kind"),

@@ -14,8 +14,12 @@ pub(super) struct Catalog {
 
 impl Catalog {
     pub(super) fn of(generation: &Generation) -> Self {
-        let tools = generation.of_kind(Kind::Tool).filter(|served| is_callable(served));
-        Self { tools: tools.map(tool).collect() }
+        let tools = generation
+            .of_kind(Kind::Tool)
+            .filter(|served| is_callable(served));
+        Self {
+            tools: tools.map(tool).collect(),
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Tool> {
@@ -27,7 +31,8 @@ impl Catalog {
 /// folder below `tools/` is none.
 fn is_callable(served: &Served) -> bool {
     let name = &served.script.key.name;
-    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    name.chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 fn tool(served: &Served) -> Tool {
@@ -43,7 +48,12 @@ fn tool(served: &Served) -> Tool {
 }
 
 fn annotations(declaration: &Declaration) -> Option<ToolAnnotations> {
-    let says = |name: &str| declaration.meta.get(name).and_then(serde_json::Value::as_bool);
+    let says = |name: &str| {
+        declaration
+            .meta
+            .get(name)
+            .and_then(serde_json::Value::as_bool)
+    };
     let mut annotations = ToolAnnotations::default();
     annotations.read_only_hint = says("read_only");
     annotations.destructive_hint = says("destructive");

@@ -34,7 +34,9 @@ impl Reporter {
         let task = tokio::spawn(async move {
             let mut reached = -1.0;
             while let Some(progress) = receiver.recv().await {
-                let Some(report) = report(&progress, reached) else { continue };
+                let Some(report) = report(&progress, reached) else {
+                    continue;
+                };
                 reached = report.progress;
                 let mut param = ProgressNotificationParam::new(token.clone(), report.progress);
                 param.total = report.total;
@@ -88,8 +90,16 @@ fn job_report(event: &JobEvent) -> Option<Report> {
         JobEvent::Progress(at) => {
             #[expect(clippy::cast_precision_loss, reason = "node counts are far below 2^53")]
             let (done, total) = (at.nodes_done as f64, at.nodes_total as f64);
-            let within = if at.max > 0.0 { (at.value / at.max).min(1.0) } else { 0.0 };
-            let title = at.title.as_deref().or(at.node.as_deref()).unwrap_or("running");
+            let within = if at.max > 0.0 {
+                (at.value / at.max).min(1.0)
+            } else {
+                0.0
+            };
+            let title = at
+                .title
+                .as_deref()
+                .or(at.node.as_deref())
+                .unwrap_or("running");
             let message = if at.max > 1.0 {
                 format!("{title} {}/{}", at.value, at.max)
             } else {
@@ -128,7 +138,11 @@ mod tests {
     fn steps_of_a_sampler_are_fractions_of_its_node() {
         assert_eq!(
             report(&step(4.0), 0.0),
-            Some(Report { progress: 2.5, total: Some(7.0), message: "KSampler 4/8".into() })
+            Some(Report {
+                progress: 2.5,
+                total: Some(7.0),
+                message: "KSampler 4/8".into()
+            })
         );
     }
 

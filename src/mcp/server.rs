@@ -52,7 +52,11 @@ impl McpServer {
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
         let (sender, version) = watch::channel(0);
         tokio::spawn(follow(app.clone(), catalog.clone(), sender));
-        Self { app, catalog, version }
+        Self {
+            app,
+            catalog,
+            version,
+        }
     }
 
     /// Tells a client of the earlier lifecycle about each change until it is gone.
@@ -67,17 +71,27 @@ impl McpServer {
         });
     }
 
-    async fn call(&self, request: CallToolRequestParams, context: &RequestContext<RoleServer>) -> Result<Value, ScriptError> {
+    async fn call(
+        &self,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, ScriptError> {
         let tool = self.app.tool(&request.name)?;
         let reporter = context
             .meta
             .get_progress_token()
             .map(|token| Reporter::start(context.peer.clone(), token));
-        let mut caller = Caller { cancel: context.ct.clone(), ..Caller::default() };
+        let mut caller = Caller {
+            cancel: context.ct.clone(),
+            ..Caller::default()
+        };
         if let Some(reporter) = &reporter {
             caller.progress = reporter.sink();
         }
-        let result = self.app.run(tool, request.arguments.unwrap_or_default(), caller).await;
+        let result = self
+            .app
+            .run(tool, request.arguments.unwrap_or_default(), caller)
+            .await;
         if let Some(reporter) = reporter {
             reporter.finish().await;
         }
@@ -113,7 +127,10 @@ impl ServerHandler for McpServer {
         self.tell_changes(context.peer);
     }
 
-    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
         Some(requested.clone())
     }
 
@@ -136,7 +153,9 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.catalog.load().tools.clone()))
+        Ok(ListToolsResult::with_all_items(
+            self.catalog.load().tools.clone(),
+        ))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -150,9 +169,15 @@ impl ServerHandler for McpServer {
     ) -> Result<CallToolResponse, ErrorData> {
         let result = match self.call(request, &context).await {
             Ok(Value::Object(object)) => CallToolResult::structured(Value::Object(object)),
-            Ok(value) => CallToolResult::success(vec![rmcp::model::ContentBlock::text(value.to_string())]),
+            Ok(value) => {
+                CallToolResult::success(vec![rmcp::model::ContentBlock::text(value.to_string())])
+            }
             Err(error @ ScriptError::Unknown { .. }) => {
-                return Err(ErrorData::new(ErrorCode::INVALID_PARAMS, error.to_string(), None));
+                return Err(ErrorData::new(
+                    ErrorCode::INVALID_PARAMS,
+                    error.to_string(),
+                    None,
+                ));
             }
             Err(error) => CallToolResult::structured_error(Failure::from(error).to_json()),
         };

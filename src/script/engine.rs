@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rhai::Engine;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
-use rhai::Engine;
 
 use super::{Limits, bindings};
 
@@ -52,7 +52,11 @@ pub(super) fn compiling(pure: bool) -> Engine {
 }
 
 /// An engine that runs scripts of one purity over one generation's libraries.
-pub(super) fn running(limits: &Limits, modules: &Arc<super::resolver::Modules>, pure: bool) -> Engine {
+pub(super) fn running(
+    limits: &Limits,
+    modules: &Arc<super::resolver::Modules>,
+    pure: bool,
+) -> Engine {
     let mut engine = bare(limits);
     engine.set_module_resolver(super::resolver::Resolver::new(modules));
     bindings::register(&mut engine, pure);

@@ -2,8 +2,8 @@
 
 use crate::failure::{Code, Failure};
 
-use super::arguments::did_you_mean;
 use super::Diagnostic;
+use super::arguments::did_you_mean;
 
 /// Why a script could not run, or did not come to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -26,8 +26,16 @@ pub(super) fn innermost(error: &EvalAltResult) -> Innermost<'_> {
     loop {
         let inner = match found.error {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, _) => {
-                let function = if name.starts_with("anon$") { "a closure" } else { name };
-                let place = if source.is_empty() { &found.source } else { source };
+                let function = if name.starts_with("anon$") {
+                    "a closure"
+                } else {
+                    name
+                };
+                let place = if source.is_empty() {
+                    &found.source
+                } else {
+                    source
+                };
                 found.trace.insert(0, format!("in {function} ({place})"));
                 if !source.is_empty() {
                     found.source.clone_from(source);
@@ -106,9 +114,9 @@ pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
         ParseErrorType::MissingToken(token, _) if token == "}" => {
             Some("a map is written #{ ... }, a block { ... }: one of them is not closed".to_owned())
         }
-        ParseErrorType::VariableUndefined(name) => {
-            Some(format!("functions see their parameters and constants only; is \"{name}\" spelt right?"))
-        }
+        ParseErrorType::VariableUndefined(name) => Some(format!(
+            "functions see their parameters and constants only; is \"{name}\" spelt right?"
+        )),
         _ => None,
     }
 }

@@ -9,9 +9,9 @@ use rhai::{Module, Position, Scope};
 use serde_json::{Value, json};
 
 use super::arguments::{did_you_mean, nearest};
-use crate::assets::ScriptRef;
 use super::resolver::Modules;
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source, Sources, engine, explain};
+use crate::assets::ScriptRef;
 
 /// A script as a generation serves it.
 #[derive(Clone, Debug)]
@@ -80,7 +80,10 @@ impl Generation {
     /// The script called `name` of the first of `kinds` that has one, or why there is none.
     pub fn find(&self, kinds: &[Kind], name: &str) -> Result<&Served, ScriptError> {
         for &kind in kinds {
-            let key = Key { kind, name: name.to_owned() };
+            let key = Key {
+                kind,
+                name: name.to_owned(),
+            };
             if let Some(served) = self.served.get(&key) {
                 return Ok(served);
             }
@@ -88,11 +91,20 @@ impl Generation {
                 return Err(ScriptError::Broken(Box::new(problem.clone())));
             }
         }
-        let candidates = self.all().filter(|served| kinds.contains(&served.script.key.kind));
+        let candidates = self
+            .all()
+            .filter(|served| kinds.contains(&served.script.key.kind));
         Err(ScriptError::Unknown {
-            kind: if let [kind] = kinds { kind.as_str() } else { "script" },
+            kind: if let [kind] = kinds {
+                kind.as_str()
+            } else {
+                "script"
+            },
             name: name.to_owned(),
-            nearest: nearest(name, candidates.map(|served| served.script.key.name.as_str())),
+            nearest: nearest(
+                name,
+                candidates.map(|served| served.script.key.name.as_str()),
+            ),
         })
     }
 
@@ -103,7 +115,8 @@ impl Generation {
 
     /// The scripts of one kind, sorted by name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Served> {
-        self.all().filter(move |served| served.script.key.kind == kind)
+        self.all()
+            .filter(move |served| served.script.key.kind == kind)
     }
 
     /// Every script as listings show it: name, kind, title, layer, path, and what is wrong with
@@ -124,7 +137,10 @@ impl Generation {
             }
             entry
         });
-        let never_good = self.problems.iter().filter(|(key, _)| !self.served.contains_key(key));
+        let never_good = self
+            .problems
+            .iter()
+            .filter(|(key, _)| !self.served.contains_key(key));
         let never_good = never_good.map(|(key, problem)| {
             json!({
                 "name": key.name,
@@ -286,7 +302,13 @@ impl Builder<'_> {
     fn hash(&self) -> BTreeMap<Key, Served> {
         let hashed = self.scripts.iter().map(|(key, script)| {
             let hash = self.hash_with_libraries(script);
-            (key.clone(), Served { script: script.clone(), hash })
+            (
+                key.clone(),
+                Served {
+                    script: script.clone(),
+                    hash,
+                },
+            )
         });
         hashed.collect()
     }
@@ -317,5 +339,8 @@ impl Builder<'_> {
 }
 
 fn library_key(name: &str) -> Key {
-    Key { kind: Kind::Lib, name: name.to_owned() }
+    Key {
+        kind: Kind::Lib,
+        name: name.to_owned(),
+    }
 }

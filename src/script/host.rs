@@ -77,7 +77,9 @@ impl Default for Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("cancel", &self.cancel).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("cancel", &self.cancel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,7 +143,10 @@ pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
     let mut map = map_to_dynamic(failure.details);
     map.insert("code".into(), failure.code.as_str().into());
     map.insert("message".into(), failure.message.into());
-    map.insert("hint".into(), failure.hint.map_or(Dynamic::UNIT, Dynamic::from));
+    map.insert(
+        "hint".into(),
+        failure.hint.map_or(Dynamic::UNIT, Dynamic::from),
+    );
     EvalAltResult::ErrorRuntime(map.into(), Position::NONE).into()
 }
 
@@ -162,8 +167,15 @@ pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
         Some(Value::String(code)) => Code::custom(code),
         _ => Code::TOOL_ERROR,
     };
-    let hint = details.shift_remove("hint").and_then(|hint| Some(hint.as_str()?.to_owned()));
-    Some(Failure { code, message, hint, details })
+    let hint = details
+        .shift_remove("hint")
+        .and_then(|hint| Some(hint.as_str()?.to_owned()));
+    Some(Failure {
+        code,
+        message,
+        hint,
+        details,
+    })
 }
 
 /// JSON for a script, out of anything that serialises.

@@ -18,8 +18,8 @@ use super::bindings::{self, WorkflowHandle};
 use super::host::{Context, caught};
 use super::value::{from_dynamic, to_dynamic};
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type,
-    engine, explain,
+    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type, engine,
+    explain,
 };
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
@@ -100,7 +100,11 @@ pub(super) fn build_checked(
     let made = evaluate(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
         Some(workflow) => Ok(workflow.snapshot()),
-        None => Err(wrong_result(script, "return the workflow that it made", &made)),
+        None => Err(wrong_result(
+            script,
+            "return the workflow that it made",
+            &made,
+        )),
     }
 }
 
@@ -113,7 +117,11 @@ pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptEr
         let workflow = build_checked(generation, script, arguments, &context.limits, Some(cancel))?;
         return Ok(workflow.into_json());
     }
-    let mut engine = engine::running(&context.limits, &generation.modules, script.key.kind.is_pure());
+    let mut engine = engine::running(
+        &context.limits,
+        &generation.modules,
+        script.key.kind.is_pure(),
+    );
     stop_on(&mut engine, cancel.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
     let made = evaluate(&engine, generation, script, arguments)?;
@@ -148,7 +156,10 @@ fn evaluate(
 /// The arguments as the script sees them: a workflow is a workflow there, not a map.
 fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
     let is_workflow = |name: &str| {
-        script.declaration.param(name).is_some_and(|param| param.ty == Type::Workflow)
+        script
+            .declaration
+            .param(name)
+            .is_some_and(|param| param.ty == Type::Workflow)
     };
     let typed = arguments.into_iter().map(|(name, value)| {
         let value = match Workflow::from_json(value.clone()) {
@@ -174,11 +185,12 @@ fn explained(
         EvalAltResult::ErrorRuntime(value, _) => caught(value),
         _ => None,
     };
-    let failure = thrown.unwrap_or_else(|| {
-        Failure::new(code(innermost.error), explain::message(innermost.error))
-    });
+    let failure = thrown
+        .unwrap_or_else(|| Failure::new(code(innermost.error), explain::message(innermost.error)));
 
-    let at = generation.script_at(&innermost.source).map_or(script, |found| found);
+    let at = generation
+        .script_at(&innermost.source)
+        .map_or(script, |found| found);
     let mut functions = bindings::function_names(engine);
     functions.extend(at.function_names().map(str::to_owned));
     let hint = failure
@@ -211,10 +223,20 @@ fn code(error: &EvalAltResult) -> Code {
 }
 
 fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let entry = script.key.kind.entry().map(|entry| entry.name).unwrap_or_default();
+    let entry = script
+        .key
+        .kind
+        .entry()
+        .map(|entry| entry.name)
+        .unwrap_or_default();
     let returned = made.type_name().rsplit("::").next().unwrap_or_default();
     let message = format!("{entry} has to {wanted}, it returned {returned}");
-    let at = Diagnostic::new(message.clone(), script.path.clone(), "", rhai::Position::NONE);
+    let at = Diagnostic::new(
+        message.clone(),
+        script.path.clone(),
+        "",
+        rhai::Position::NONE,
+    );
     ScriptError::Failed {
         failure: Failure::new(Code::SCRIPT_ERROR, message),
         at: Box::new(at),

@@ -1,5 +1,3 @@
-
-
 pub(crate) mod assets;
 pub(crate) mod golden;
 pub(crate) mod processes;

@@ -1,13 +1,13 @@
 //! `scripts::`: what scripts there are, and running one from another.
 
-use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::exported_module;
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
-use crate::script::engine::SharedModule;
 use crate::failure::{Code, Failure};
+use crate::script::Kind;
+use crate::script::engine::SharedModule;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::call as run_here;
-use crate::script::Kind;
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
@@ -16,7 +16,10 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "Rhai hands contexts over by value"
+)]
 mod functions {
     use crate::script::value::{from_map, to_dynamic};
 
@@ -33,7 +36,10 @@ mod functions {
     pub fn run(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<Dynamic> {
         let above = Context::of(&call);
         if above.depth >= above.limits.nesting {
-            let message = format!("scripts run each other more than {} deep", above.limits.nesting);
+            let message = format!(
+                "scripts run each other more than {} deep",
+                above.limits.nesting
+            );
             return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
         }
         let generation = &above.generation;
@@ -47,6 +53,8 @@ mod functions {
             depth: above.depth + 1,
             ..above.clone()
         };
-        run_here(&served.script, &context).map(to_dynamic).map_err(thrown)
+        run_here(&served.script, &context)
+            .map(to_dynamic)
+            .map_err(thrown)
     }
 }
