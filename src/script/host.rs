@@ -133,14 +133,22 @@ impl Context {
 }
 
 /// The error that ends a cancelled script; a script can't catch it.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn cancelled() -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
 /// A failure as a script catches it: `#{ code, message, hint, ... }`.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
     let failure = failure.into();
-    let mut map = map_to_dynamic(failure.details);
+    let mut map = map_to_dynamic(*failure.details);
     map.insert("code".into(), failure.code.as_str().into());
     map.insert("message".into(), failure.message.into());
     map.insert(
@@ -174,7 +182,7 @@ pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
         code,
         message,
         hint,
-        details,
+        details: Box::new(details),
     })
 }
 

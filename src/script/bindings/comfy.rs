@@ -23,10 +23,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -183,7 +179,7 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
         context.report(Progress::Job {
             prompt_id: prompt_id.to_owned(),
             event,
-        })
+        });
     };
     let waiting = context
         .host

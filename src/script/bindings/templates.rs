@@ -18,10 +18,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
