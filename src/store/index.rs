@@ -108,6 +108,10 @@ impl Index {
         &self,
         mut next: impl FnMut() -> std::io::Result<Option<(Vec<Change>, Position)>>,
     ) -> std::io::Result<Result<Option<Position>>> {
+        // An attempt that failed halfway has left rows that were never counted.
+        if let Err(broken) = self.clear() {
+            return Ok(Err(broken));
+        }
         let mut counts = HashMap::new();
         let mut reached = None;
         while let Some((changes, position)) = next()? {
