@@ -76,7 +76,10 @@ mod tests {
 
     #[test]
     fn counted_ids_are_the_same_on_every_run() {
-        assert_eq!(Ids::counted().random(), "00000000-0000-4000-8000-000000000001");
+        assert_eq!(
+            Ids::counted().random(),
+            "00000000-0000-4000-8000-000000000001"
+        );
     }
 
     #[test]

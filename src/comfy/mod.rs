@@ -1,9 +1,24 @@
 //! `ComfyUI`: the workflow it is given, the client that talks to it, what its nodes are, and what
 //! its validator would say.
 
+pub mod json;
 pub mod nodes;
 pub mod validate;
 
+mod client;
+mod error;
+mod features;
+mod output;
+mod server;
 mod workflow;
 
+pub use client::{
+    Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile, NodeFailure,
+    Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submit, Submitted, SystemStats,
+    UploadedFile, Watch,
+};
+pub use error::{ComfyError, Rejection};
+pub use features::{Features, parse_version};
+pub use output::{Folder, Output, OutputBody, OutputFile, OutputKind, node_outputs, outputs};
+pub use server::{DEFAULT_URL, Server, ServerError, Timeouts};
 pub use workflow::{Node, Workflow, WorkflowError};

@@ -57,9 +57,9 @@ impl Workflow {
             return Err(WorkflowError::NotAnObject(kind(&value)));
         };
         for wrapper in ["workflow", "prompt"] {
-            let wraps = nodes.get(wrapper).is_some_and(|inner| {
-                inner.is_object() && inner.get("class_type").is_none()
-            });
+            let wraps = nodes
+                .get(wrapper)
+                .is_some_and(|inner| inner.is_object() && inner.get("class_type").is_none());
             if wraps && let Some(inner) = nodes.remove(wrapper) {
                 return Self::from_json(inner);
             }
@@ -109,7 +109,10 @@ impl Workflow {
             n += 1;
         }
         let id = n.to_string();
-        self.0.insert(id.clone(), json!({ "class_type": class_type, "inputs": inputs }));
+        self.0.insert(
+            id.clone(),
+            json!({ "class_type": class_type, "inputs": inputs }),
+        );
         id
     }
 
@@ -188,7 +191,10 @@ impl<'a> Node<'a> {
     /// The title under `_meta`, or the class's name.
     #[must_use]
     pub fn title(&self) -> Option<&'a str> {
-        let title = self.body.get("_meta").and_then(|meta| meta.get("title")?.as_str());
+        let title = self
+            .body
+            .get("_meta")
+            .and_then(|meta| meta.get("title")?.as_str());
         title.or_else(|| self.class_type())
     }
 

@@ -1,1 +1,15 @@
-//! TODO
+//! Jobs: a prompt from its submission until its outputs are kept as assets.
+//!
+//! The server knows prompts and files, the asset store knows bytes and provenance; a job is what
+//! connects them. It is collected in the background as soon as it is over, so that a wiped temp
+//! folder or a client that never asks again loses nothing.
+
+mod collect;
+mod error;
+mod origin;
+mod prompt_text;
+mod wait;
+
+pub use error::JobError;
+pub use origin::Origin;
+pub use wait::{Finished, Jobs, KeptOutput, Order};

@@ -107,8 +107,8 @@ pub fn check(
 }
 
 impl Param {
-    /// The value if it is allowed. A whole float counts as an int, and an int as a float, because
-    /// JSON writers do not all keep them apart.
+    /// The value if it is allowed. JSON writers do not all keep ints and floats apart, so a
+    /// whole float becomes an int and an int a float where that is declared.
     pub(super) fn accept(&self, value: Value) -> Result<Value, ArgumentError> {
         let received = value.clone();
         let refuse = |nearest: Option<String>| ArgumentError::NotAllowed {
@@ -133,7 +133,7 @@ impl Param {
             Type::Object => value.is_object(),
             Type::Array => value.is_array(),
             Type::Workflow => Workflow::from_json(value.clone()).is_ok(),
-            Type::Float => value.is_number(),
+            Type::Float => return value.as_f64().map(Value::from),
             Type::Seed => value.is_u64(),
             Type::Int => {
                 return match value.as_f64() {

@@ -1,1 +1,35 @@
-//! TODO
+//! Scripts: what they declare, how they are loaded and swapped, and how they run.
+
+pub mod arguments;
+
+mod bindings;
+mod compile;
+mod declaration;
+mod declare;
+mod diagnostic;
+mod engine;
+mod error;
+mod explain;
+mod generation;
+mod host;
+mod kind;
+mod library;
+mod limits;
+mod resolver;
+mod run;
+mod source;
+mod value;
+mod watcher;
+
+pub use compile::Script;
+pub use declaration::{Declaration, Param, Type};
+pub use diagnostic::Diagnostic;
+pub use error::ScriptError;
+pub use generation::{Generation, Served};
+pub use host::{Caller, Host, Progress};
+pub use kind::{Entry, Kind};
+pub use library::Library;
+pub use limits::Limits;
+pub use run::{Runner, build};
+pub use source::{Key, Layer, Root, Source, Sources};
+pub use watcher::Watcher;

@@ -17,12 +17,10 @@ const MAX_DEPTH: usize = 8;
 
 #[derive(RustEmbed)]
 #[folder = "templates"]
-#[include = "*.rhai"]
 struct BuiltInTemplates;
 
 #[derive(RustEmbed)]
 #[folder = "scripts"]
-#[include = "*.rhai"]
 struct BuiltInScripts;
 
 /// The layer that a script comes from, the farthest first.

@@ -1,3 +1,11 @@
+
+
 mod assets;
 mod assets_publish;
+mod client_faults;
+mod golden_execute;
+mod golden_validate;
+mod real_client;
+mod real_rig;
+mod sim_run;
 mod store;

@@ -1,1 +1,17 @@
-//! TODO
+//! What a server's node classes are: their inputs, outputs and options, from a running server,
+//! from a snapshot of one, or from the facts that are part of this program.
+
+mod class;
+mod facts;
+mod input;
+mod io_type;
+mod model_files;
+mod parse;
+mod snapshot;
+
+pub use class::{NodeClass, Output};
+pub use facts::{BUNDLED_VERSION, FactsError, NodeFacts};
+pub use input::{Dynamic, DynamicOption, Input, Section};
+pub use io_type::{COMBO, IoType};
+pub use model_files::{INPUT_FOLDER, model_folder};
+pub use snapshot::{Snapshot, SnapshotError};

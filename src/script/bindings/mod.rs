@@ -12,7 +12,9 @@ mod workflow;
 
 use std::sync::LazyLock;
 
-use rhai::{Engine, SharedModule};
+use rhai::Engine;
+
+use super::engine::SharedModule;
 
 pub(super) use workflow::{Link, NodeHandle, WorkflowHandle};
 
@@ -48,19 +50,9 @@ pub(super) fn effect_namespaces() -> impl Iterator<Item = &'static str> {
     EFFECTS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty())
 }
 
-/// The names of all functions that a script of this purity can call without a namespace.
-pub(super) fn function_names(pure: bool) -> Vec<String> {
-    let effects = if pure { &[][..] } else { &EFFECTS[..] };
-    let mut names = vec![];
-    for (namespace, module) in PURE.iter().chain(effects) {
-        for (_, function) in module.iter_fn() {
-            let name = &function.name;
-            if namespace.is_empty() {
-                names.push(name.to_string());
-            } else {
-                names.push(format!("{namespace}::{name}"));
-            }
-        }
-    }
-    names
+/// The names of all functions that a script of this purity can call, as it would write them.
+pub(super) fn function_names(engine: &Engine) -> Vec<String> {
+    let signatures = engine.gen_fn_signatures(true);
+    let names = signatures.iter().filter_map(|signature| signature.split('(').next());
+    names.map(|name| name.trim().to_owned()).collect()
 }

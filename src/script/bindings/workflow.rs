@@ -12,13 +12,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::plugin::{
-    Dynamic, EvalAltResult, FnAccess, FnNamespace, FuncRegistration, ImmutableString, Module,
-    NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{INT, SharedModule, exported_module};
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
+use rhai::{INT, exported_module};
 use serde_json::{Value, json};
 
+use crate::script::engine::SharedModule;
 use crate::comfy::Workflow;
 
 /// A workflow under construction, shared by all that hold it.

@@ -1,0 +1,122 @@
+//! Stopping one job and no other.
+
+use std::sync::atomic::Ordering;
+
+use reqwest::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::comfy::Comfy;
+use super::follow::history;
+use super::queue;
+use crate::comfy::ComfyError;
+
+/// What became of a job that was to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// It waited and was taken out of the queue.
+    Dequeued,
+    /// It ran and was told to stop, which it does at its next step. It may still end well.
+    Interrupted,
+    /// It was over already.
+    AlreadyOver,
+}
+
+impl Comfy {
+    /// Stops a job, whether it waits or runs, and no other.
+    ///
+    /// [`ComfyError::UnknownJob`] if the server does not know it;
+    /// [`ComfyError::CannotInterruptAlone`] if it runs on a server from before 0.3.57 while others
+    /// wait, because an interrupt that comes too late would hit the next one.
+    pub async fn cancel(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
+        let http = &self.0.http;
+        let queue = queue::read(http).await?;
+        let waits = queue.position(prompt_id).is_some();
+        if !waits && !queue.is_running(prompt_id) {
+            return match history(http, prompt_id).await? {
+                Some(_) => Ok(Cancelled::AlreadyOver),
+                None => Err(ComfyError::UnknownJob {
+                    prompt_id: prompt_id.to_owned(),
+                }),
+            };
+        }
+        if waits {
+            // The job leaves without a trace in the history, which must not look like a loss.
+            if let Some(job) = self.0.tracker.known(prompt_id) {
+                job.dequeued.store(true, Ordering::Relaxed);
+            }
+        }
+        let how = match self.cancel_by_jobs_api(prompt_id).await? {
+            Some(true) if waits => Cancelled::Dequeued,
+            Some(true) => Cancelled::Interrupted,
+            Some(false) => Cancelled::AlreadyOver,
+            None if waits => self.dequeue(prompt_id).await?,
+            None => self.interrupt_alone(prompt_id).await?,
+        };
+        self.0.follower.poll_now();
+        Ok(how)
+    }
+
+    /// Whether the job was stopped; none if the server has no such route.
+    async fn cancel_by_jobs_api(&self, prompt_id: &str) -> Result<Option<bool>, ComfyError> {
+        let features = self.features().await?;
+        if features.version.is_some() && !features.jobs_cancel {
+            return Ok(None);
+        }
+        let http = &self.0.http;
+        let request = http.post(["api", "jobs", prompt_id, "cancel"]);
+        let response = http
+            .send(&request, |builder| builder.json(&json!({})))
+            .await?;
+        if matches!(
+            response.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        ) {
+            return Ok(None);
+        }
+        let response = http.expect_success(&request, response).await?;
+        let answer: Value = http.read_json(&request, response).await?;
+        Ok(Some(answer["cancelled"] == true))
+    }
+
+    async fn dequeue(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
+        self.0
+            .http
+            .post_empty(["queue"], &json!({ "delete": [prompt_id] }))
+            .await?;
+        // It may have begun in between.
+        let queue = queue::read(&self.0.http).await?;
+        if queue.is_running(prompt_id) {
+            return self.interrupt_alone(prompt_id).await;
+        }
+        Ok(match history(&self.0.http, prompt_id).await? {
+            Some(_) => Cancelled::AlreadyOver,
+            None => Cancelled::Dequeued,
+        })
+    }
+
+    async fn interrupt_alone(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
+        if !self.features().await?.targeted_interrupt {
+            // Such a server ignores the id. If nobody waits, nobody else can be hit.
+            let queue = queue::read(&self.0.http).await?;
+            let only = queue
+                .running
+                .iter()
+                .all(|entry| entry.prompt_id == prompt_id);
+            if !queue.is_running(prompt_id) {
+                return Ok(Cancelled::AlreadyOver);
+            }
+            if !only || !queue.pending.is_empty() {
+                return Err(ComfyError::CannotInterruptAlone {
+                    prompt_id: prompt_id.to_owned(),
+                });
+            }
+        }
+        self.0
+            .http
+            .post_empty(["interrupt"], &json!({ "prompt_id": prompt_id }))
+            .await?;
+        Ok(Cancelled::Interrupted)
+    }
+}

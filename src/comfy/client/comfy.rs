@@ -1,0 +1,99 @@
+//! The handle to one server. What it can do stands in the files beside this one, by topic.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::facts::FactsCache;
+use super::follow::Follower;
+use super::http::Http;
+use super::queue::{self, Queue};
+use super::socket::Socket;
+use super::stats::FeaturesCache;
+use super::tracker::Tracker;
+use crate::clock::Clock;
+use crate::comfy::{ComfyError, Server};
+use crate::ids::Ids;
+
+/// A `ComfyUI` server. Cheap to clone; clones share one socket, one client id and what is cached.
+#[derive(Clone)]
+pub struct Comfy(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) http: Arc<Http>,
+    pub(super) ids: Ids,
+    pub(super) clock: Clock,
+    /// Under which the server knows this process; it sends a job's events to the client that
+    /// submitted it.
+    pub(super) client_id: String,
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) follower: Arc<Follower>,
+    pub(super) socket: Socket,
+    pub(super) features: Mutex<Option<FeaturesCache>>,
+    pub(super) facts: FactsCache,
+}
+
+impl Comfy {
+    /// A handle to a server. Nothing is sent before the first request.
+    #[must_use]
+    pub fn new(server: Server, ids: Ids, clock: Clock) -> Self {
+        let http = Arc::new(Http::new(server));
+        let tracker = Arc::new(Tracker::default());
+        let follower = Follower::new(Arc::clone(&http), Arc::clone(&tracker));
+        let client_id = ids.random();
+        let socket = Socket::new(
+            Arc::clone(&http),
+            Arc::clone(&tracker),
+            Arc::clone(&follower),
+            client_id.clone(),
+        );
+        Self(Arc::new(Inner {
+            http,
+            ids,
+            clock,
+            client_id,
+            tracker,
+            follower,
+            socket,
+            features: Mutex::new(None),
+            facts: FactsCache::default(),
+        }))
+    }
+
+    /// The server that this talks to.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        self.0.http.server()
+    }
+
+    /// The id under which the server knows this process.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    /// Who runs and who waits.
+    pub async fn queue(&self) -> Result<Queue, ComfyError> {
+        queue::read(&self.0.http).await
+    }
+
+    /// Stops whatever runs, no matter whose it is. To stop one job use [`Comfy::cancel`].
+    pub async fn interrupt(&self) -> Result<(), ComfyError> {
+        self.0.http.post_empty(["interrupt"], &json!({})).await
+    }
+
+    /// Asks the server to free graphics memory, at once if it is idle and after the present job
+    /// otherwise. `free_memory` also drops the results that it keeps from earlier jobs.
+    pub async fn free(&self, unload_models: bool, free_memory: bool) -> Result<(), ComfyError> {
+        let body = json!({ "unload_models": unload_models, "free_memory": free_memory });
+        self.0.http.post_empty(["free"], &body).await
+    }
+}
+
+impl std::fmt::Debug for Comfy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Comfy")
+            .field("server", self.server())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! What the server's node classes are, read when needed and kept while it is likely to be true.
+//!
+//! The answer can be larger than 100 MiB, so it is parsed while it arrives.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Response;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::comfy::Comfy;
+use super::http::Request;
+use crate::comfy::nodes::NodeFacts;
+use crate::comfy::{ComfyError, Rejection};
+
+/// Model files come and go without a sign; after this time facts are read anew.
+const FRESH: Duration = Duration::from_secs(600);
+/// Pieces of the answer that may wait for the parser.
+const PIECES: usize = 16;
+
+/// The facts of one server.
+#[derive(Default)]
+pub(super) struct FactsCache {
+    known: Mutex<Option<Known>>,
+    /// Held while reading, so that many who need facts read them once.
+    reading: tokio::sync::Mutex<()>,
+}
+
+struct Known {
+    facts: Arc<NodeFacts>,
+    read_at: Timestamp,
+    outages: u64,
+    doubted: bool,
+}
+
+impl FactsCache {
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The latest facts, fresh or not, without asking the server.
+    pub(super) fn at_hand(&self) -> Option<Arc<NodeFacts>> {
+        self.known().as_ref().map(|known| Arc::clone(&known.facts))
+    }
+
+    /// Has them read anew the next time if the server's complaint shows that they may have
+    /// changed: a class or a choice was accepted here that it does not know.
+    pub(super) fn doubt(&self, rejection: &Rejection) {
+        let signs = ["missing_node_type", "invalid_prompt", "value_not_in_list"];
+        if signs.iter().any(|sign| rejection.names(sign))
+            && let Some(known) = self.known().as_mut()
+        {
+            known.doubted = true;
+        }
+    }
+}
+
+impl Comfy {
+    /// What the server's node classes are. Kept for ten minutes, and read anew when they may have
+    /// changed: after the server was away and after it refused a class or a choice. If that fails,
+    /// the latest ones that could be read are still given, and the log tells why they are old.
+    pub async fn node_facts(&self) -> Result<Arc<NodeFacts>, ComfyError> {
+        if let Some(fresh) = self.fresh_facts() {
+            return Ok(fresh);
+        }
+        let _reading = self.0.facts.reading.lock().await;
+        if let Some(fresh) = self.fresh_facts() {
+            return Ok(fresh);
+        }
+        match self.read_facts().await {
+            Ok(facts) => Ok(facts),
+            Err(error) => {
+                let old = self.0.facts.at_hand().ok_or_else(|| error.clone())?;
+                tracing::warn!(%error, "the node classes can't be read anew, using those of before");
+                Ok(old)
+            }
+        }
+    }
+
+    /// Reads the node classes now. If that fails, those read before stay in use.
+    pub async fn refresh_node_facts(&self) -> Result<Arc<NodeFacts>, ComfyError> {
+        let _reading = self.0.facts.reading.lock().await;
+        self.read_facts().await
+    }
+
+    fn fresh_facts(&self) -> Option<Arc<NodeFacts>> {
+        let now = self.0.clock.now();
+        let outages = self.0.http.outages();
+        let known = self.0.facts.known();
+        let known = known.as_ref()?;
+        let age = now.duration_since(known.read_at);
+        let fresh = age < SignedDuration::try_from(FRESH).ok()?;
+        (fresh && !known.doubted && known.outages == outages).then(|| Arc::clone(&known.facts))
+    }
+
+    async fn read_facts(&self) -> Result<Arc<NodeFacts>, ComfyError> {
+        let http = &self.0.http;
+        let outages = http.outages();
+        let request = http.get(["object_info"]);
+        let response = http.send(&request, |builder| builder).await?;
+        let response = http.expect_success(&request, response).await?;
+        http.refuse_web_page(&request, &response)?;
+        let facts = Arc::new(self.parse_while_reading(&request, response).await?);
+        *self.0.facts.known() = Some(Known {
+            facts: Arc::clone(&facts),
+            read_at: self.0.clock.now(),
+            outages,
+            doubted: false,
+        });
+        Ok(facts)
+    }
+
+    async fn parse_while_reading(
+        &self,
+        request: &Request,
+        mut response: Response,
+    ) -> Result<NodeFacts, ComfyError> {
+        let (pieces, receiver) = mpsc::channel(PIECES);
+        let parsed = spawn_blocking(|| {
+            NodeFacts::read(Pieces {
+                receiver,
+                piece: Bytes::new(),
+            })
+        });
+        while let Some(piece) = self.0.http.chunk(request, &mut response).await? {
+            if pieces.send(piece).await.is_err() {
+                // The parser has stopped at a mistake.
+                break;
+            }
+        }
+        drop(pieces);
+        let malformed = |reason| ComfyError::Malformed {
+            route: request.route().to_owned(),
+            reason,
+        };
+        let facts = parsed.await.map_err(|error| malformed(error.to_string()))?;
+        facts.map_err(|error| malformed(error.to_string()))
+    }
+}
+
+/// Lets a blocking parser read what arrives asynchronously.
+struct Pieces {
+    receiver: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = self.piece.len().min(buffer.len());
+        self.piece.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,42 @@
+//! The client of a `ComfyUI` server: HTTP, the one socket, and jobs from submission to outcome.
+//!
+//! ```text
+//! comfy (handle)   submit  wait  cancel  files  models  stats  facts
+//!   follow         finds out how jobs end: history after the socket's word, and polls beside it
+//!   socket         the connection; message: what comes over it
+//!   tracker, job   who is interested in what, and what is known about it
+//!   queue, outcome what the server answers
+//!   http, tls      requests; fault: what is wrong with answers
+//! ```
+
+mod cancel;
+mod comfy;
+mod facts;
+mod fault;
+mod files;
+mod follow;
+mod http;
+mod job;
+mod message;
+mod models;
+mod outcome;
+mod queue;
+mod sanitise;
+mod socket;
+mod stats;
+mod submit;
+mod tls;
+mod tracker;
+mod wait;
+
+pub use cancel::Cancelled;
+pub use comfy::Comfy;
+pub use files::{Download, UploadedFile};
+pub use job::{JobEvent, Progress};
+pub use models::ModelFile;
+pub use outcome::{End, NodeFailure, Outcome};
+pub use queue::{Queue, QueueEntry};
+pub use sanitise::Dropped;
+pub use stats::{Device, SystemStats};
+pub use submit::{PreviewMethod, Submit, Submitted};
+pub use wait::{JobState, Status, Watch};

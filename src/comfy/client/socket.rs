@@ -1,0 +1,264 @@
+//! The one WebSocket to a server: opened when the first job needs it, reopened when it breaks,
+//! closed when nothing has needed it for long.
+//!
+//! Two traits of `ComfyUI` shape this. It never sends pings, so a connection that died without a
+//! word is only noticed by pinging it. And when a client reconnects under its id while the server
+//! still holds the old connection, the end of the old one makes the server forget the new one,
+//! which then stays open and silent (all versions up to 0.38). So a broken connection is closed
+//! and its end awaited before the next is opened, and whoever depends on messages must poll too.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame, handshake::client::Request};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::follow::Follower;
+use super::http::Http;
+use super::message::{self, Message};
+use super::tls;
+use super::tracker::Tracker;
+
+/// Between two attempts to connect; doubles from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// How long a closing server may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Sent first on every connection; the flags hold for that connection only.
+const HELLO: &str = r#"{"type":"feature_flags","data":{"supports_preview_metadata":true}}"#;
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Keeps the connection.
+pub(super) struct Socket {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    http: Arc<Http>,
+    tracker: Arc<Tracker>,
+    follower: Arc<Follower>,
+    client_id: String,
+    link: watch::Sender<Link>,
+    /// Cuts the pause between two attempts short.
+    connect_now: Notify,
+    stop: CancellationToken,
+}
+
+/// The state of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Link {
+    Connecting,
+    Open,
+    /// The last attempt failed, or the connection broke.
+    Down(String),
+}
+
+impl Socket {
+    pub(super) fn new(
+        http: Arc<Http>,
+        tracker: Arc<Tracker>,
+        follower: Arc<Follower>,
+        client_id: String,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            http,
+            tracker,
+            follower,
+            client_id,
+            link: watch::Sender::new(Link::Connecting),
+            connect_now: Notify::new(),
+            stop: stop.clone(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            task: Mutex::new(None),
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// Opens the connection if it is not open, and waits until it is or an attempt has failed.
+    /// Without it everything works, later: what was missed is polled for.
+    pub(super) async fn open(&self) {
+        let mut link = self.shared.link.subscribe();
+        {
+            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            if task.as_ref().is_none_or(JoinHandle::is_finished) {
+                self.shared.link.send_replace(Link::Connecting);
+                *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
+            } else if matches!(*link.borrow_and_update(), Link::Down(_)) {
+                self.shared.link.send_replace(Link::Connecting);
+                self.shared.connect_now.notify_one();
+            }
+        }
+        let patience = self.shared.http.server().timeouts().connect * 2;
+        let settled = link.wait_for(|link| *link != Link::Connecting);
+        let _ = timeout(patience, settled).await;
+    }
+}
+
+impl Shared {
+    /// Connects, listens, and connects again while there are jobs.
+    async fn run(self: Arc<Self>) {
+        let mut pause = BACKOFF.0;
+        loop {
+            match self.connect().await {
+                Ok(stream) => {
+                    self.link.send_replace(Link::Open);
+                    pause = BACKOFF.0;
+                    match self.listen(stream).await {
+                        Stopped::Unneeded => self.link.send_replace(Link::Down("idle".to_owned())),
+                        Stopped::Broken(reason) => {
+                            tracing::debug!(reason, "the socket to ComfyUI broke");
+                            self.follower.poll_now();
+                            self.link.send_replace(Link::Down(reason))
+                        }
+                    };
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "no socket to ComfyUI");
+                    if is_outage(&error) {
+                        self.http.note_outage();
+                    }
+                    self.link.send_replace(Link::Down(error.to_string()));
+                }
+            }
+            let needed = self.tracker.is_busy();
+            tokio::select! {
+                () = sleep(pause), if needed => pause = (pause * 2).min(BACKOFF.1),
+                () = self.connect_now.notified() => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Stream, Error> {
+        let server = self.http.server();
+        let url = server.socket_url(&self.client_id);
+        let mut request: Request = url.as_str().into_client_request()?;
+        request.headers_mut().extend(server.headers().clone());
+        let connector = if server.is_secure() {
+            // Only HTTP/1.1 can be upgraded to a socket here.
+            Connector::Rustls(Arc::new(
+                tls::config(&["http/1.1"]).map_err(io::Error::other)?,
+            ))
+        } else {
+            Connector::Plain
+        };
+        let attempt = async {
+            let host = url.host_str().unwrap_or_default();
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let port = url.port_or_known_default().unwrap_or(80);
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            // Nodes may send full-size pictures as previews.
+            let limits = WebSocketConfig::default()
+                .max_frame_size(None)
+                .max_message_size(Some(256 << 20));
+            let upgrade =
+                client_async_tls_with_config(request, stream, Some(limits), Some(connector));
+            let (mut stream, _) = upgrade.await?;
+            stream.send(Frame::text(HELLO)).await?;
+            Ok::<_, Error>(stream)
+        };
+        match timeout(server.timeouts().connect, attempt).await {
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        }
+    }
+
+    async fn listen(&self, mut stream: Stream) -> Stopped {
+        let timeouts = *self.http.server().timeouts();
+        let mut ping = interval(timeouts.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unheard = self.follower.unheard();
+        let (mut heard, mut needed) = (Instant::now(), Instant::now());
+        loop {
+            let broken = tokio::select! {
+                frame = stream.next() => match frame {
+                    Some(Ok(frame)) => {
+                        heard = Instant::now();
+                        if self.hear(frame) {
+                            continue;
+                        }
+                        "the server closed it".to_owned()
+                    }
+                    Some(Err(error)) => error.to_string(),
+                    None => "the server closed it".to_owned(),
+                },
+                _ = ping.tick() => {
+                    if self.tracker.is_busy() {
+                        needed = Instant::now();
+                    }
+                    if needed.elapsed() > timeouts.idle {
+                        close(&mut stream).await;
+                        return Stopped::Unneeded;
+                    }
+                    if heard.elapsed() > timeouts.ping * 3 {
+                        "the server gives no sign of life".to_owned()
+                    } else if let Err(error) = stream.send(Frame::Ping(bytes::Bytes::new())).await {
+                        error.to_string()
+                    } else {
+                        continue;
+                    }
+                }
+                Ok(()) = unheard.changed() => "the server has forgotten it".to_owned(),
+                () = self.stop.cancelled() => {
+                    close(&mut stream).await;
+                    return Stopped::Unneeded;
+                }
+            };
+            close(&mut stream).await;
+            return Stopped::Broken(broken);
+        }
+    }
+
+    /// Passes a frame on; false if it ends the connection.
+    fn hear(&self, frame: Frame) -> bool {
+        let message: Option<Message> = match frame {
+            Frame::Text(text) => message::text(text.as_str()),
+            Frame::Binary(bytes) => message::binary(bytes),
+            Frame::Close(_) => return false,
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => None,
+        };
+        if let Some(job) = message.and_then(|message| self.tracker.hear(message)) {
+            self.follower.settle(job);
+        }
+        true
+    }
+}
+
+/// Whether the server itself can't be reached, as opposed to a proxy that does no sockets.
+fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Io(_) => true,
+        Error::Http(response) => response.status().is_server_error(),
+        _ => false,
+    }
+}
+
+enum Stopped {
+    Unneeded,
+    Broken(String),
+}
+
+/// Closes and waits for the server to have closed too.
+async fn close(stream: &mut Stream) {
+    let goodbye = async {
+        if stream.close(None).await.is_ok() {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+}

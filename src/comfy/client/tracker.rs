@@ -1,0 +1,160 @@
+//! The jobs that somebody is interested in, and the sorting of socket messages among them.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::job::{Job, Phase};
+use super::message::Message;
+use crate::comfy::Workflow;
+
+/// Jobs that were submitted and never asked about again are kept up to this many, for their
+/// progress; older ones are forgotten.
+const UNWATCHED: usize = 4096;
+
+/// All jobs of one client.
+#[derive(Default)]
+pub(super) struct Tracker(Mutex<Jobs>);
+
+#[derive(Default)]
+struct Jobs {
+    by_id: HashMap<String, Arc<Job>>,
+    /// In the order in which they came, to forget the oldest.
+    order: Vec<String>,
+    /// The job that runs, by the latest message that names one. Messages without a job's name
+    /// are about this one.
+    running: Option<String>,
+}
+
+impl Tracker {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job under this id, known from now on.
+    pub(super) fn job(&self, prompt_id: &str, workflow: Option<&Workflow>) -> Arc<Job> {
+        let mut jobs = self.jobs();
+        if let Some(job) = jobs.by_id.get(prompt_id) {
+            return Arc::clone(job);
+        }
+        jobs.forget_old();
+        let job = Arc::new(Job::new(prompt_id, workflow));
+        jobs.by_id.insert(prompt_id.to_owned(), Arc::clone(&job));
+        jobs.order.push(prompt_id.to_owned());
+        job
+    }
+
+    /// The job, if it is known.
+    pub(super) fn known(&self, prompt_id: &str) -> Option<Arc<Job>> {
+        self.jobs().by_id.get(prompt_id).cloned()
+    }
+
+    pub(super) fn forget(&self, prompt_id: &str) {
+        let mut jobs = self.jobs();
+        jobs.by_id.remove(prompt_id);
+        jobs.order.retain(|id| id != prompt_id);
+    }
+
+    /// The jobs that someone watches and that are not over.
+    pub(super) fn watched(&self) -> Vec<Arc<Job>> {
+        let jobs = self.jobs();
+        let open = jobs
+            .by_id
+            .values()
+            .filter(|job| job.is_watched() && !job.is_concluded());
+        open.cloned().collect()
+    }
+
+    /// Whether any job is not over yet as far as is known.
+    pub(super) fn is_busy(&self) -> bool {
+        self.jobs()
+            .by_id
+            .values()
+            .any(|job| job.phase() != Phase::Ended)
+    }
+
+    /// Hands a message to the job that it is about; gives that back if the message says that the
+    /// job has ended and someone wants to know how.
+    pub(super) fn hear(&self, message: Message) -> Option<Arc<Job>> {
+        let mut jobs = self.jobs();
+        let prompt_id = match &message {
+            Message::Status => return None,
+            Message::Start { prompt_id } => {
+                jobs.running = Some(prompt_id.clone());
+                prompt_id.clone()
+            }
+            Message::Cached { prompt_id, .. }
+            | Message::Nodes { prompt_id, .. }
+            | Message::Executed { prompt_id, .. }
+            | Message::Over { prompt_id }
+            | Message::Ended { prompt_id } => prompt_id.clone(),
+            Message::Executing { prompt_id, .. }
+            | Message::Progress { prompt_id, .. }
+            | Message::Preview { prompt_id, .. } => {
+                prompt_id.clone().or_else(|| jobs.running.clone())?
+            }
+            Message::Text { .. } => jobs.running.clone()?,
+        };
+        let ends = matches!(message, Message::Ended { .. } | Message::Over { .. });
+        if ends && jobs.running.as_ref() == Some(&prompt_id) {
+            jobs.running = None;
+        }
+        let job = Arc::clone(jobs.by_id.get(&prompt_id)?);
+        drop(jobs);
+        job.hear(message);
+        ends.then_some(job).filter(|job| job.is_watched())
+    }
+}
+
+/// Someone's interest in how a job goes on. While there is any, the server is asked about it.
+pub(super) struct Interest {
+    job: Arc<Job>,
+    tracker: Arc<Tracker>,
+}
+
+impl Interest {
+    pub(super) fn new(tracker: &Arc<Tracker>, job: Arc<Job>) -> Self {
+        job.watchers.fetch_add(1, Ordering::Relaxed);
+        Self {
+            job,
+            tracker: Arc::clone(tracker),
+        }
+    }
+}
+
+impl Deref for Interest {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        &self.job
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        let last = self.job.watchers.fetch_sub(1, Ordering::Relaxed) == 1;
+        // An outcome holds the whole workflow; who asks again reads it from the history.
+        if last && self.job.is_concluded() {
+            self.tracker.forget(&self.job.prompt_id);
+        }
+    }
+}
+
+impl Jobs {
+    fn forget_old(&mut self) {
+        if self.order.len() < UNWATCHED {
+            return;
+        }
+        let Self { by_id, order, .. } = self;
+        let mut surplus = order.len() - UNWATCHED / 2;
+        order.retain(|id| {
+            let keep = surplus == 0 || by_id.get(id).is_some_and(|job| job.is_watched());
+            if !keep {
+                surplus -= 1;
+                by_id.remove(id);
+            }
+            keep
+        });
+    }
+}

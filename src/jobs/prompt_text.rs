@@ -1,0 +1,79 @@
+//! The words that a workflow paints, for the preview of an asset.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::comfy::{Node, Workflow};
+
+/// Inputs in which text encoders of all families take their text.
+const TEXT_INPUTS: [&str; 7] = ["text", "prompt", "text_g", "clip_l", "t5xxl", "positive_prompt", "tags"];
+
+/// The text that leads to the `positive` input of some node; without such an input, the first
+/// text of the workflow.
+pub(super) fn prompt_text(workflow: &Workflow) -> Option<&str> {
+    let positive = workflow.nodes().filter_map(|node| node.inputs()?.get("positive"));
+    let upstream = positive.filter_map(origin).find_map(|id| text_above(workflow, id));
+    upstream.or_else(|| workflow.nodes().find_map(own_text))
+}
+
+fn text_above<'a>(workflow: &'a Workflow, id: &'a str) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    let mut open = vec![id];
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let Some(node) = workflow.node(id) else { continue };
+        if let Some(text) = own_text(node) {
+            return Some(text);
+        }
+        let above = node.inputs().into_iter().flat_map(|inputs| inputs.values());
+        open.extend(above.filter_map(origin));
+    }
+    None
+}
+
+fn own_text<'a>(node: Node<'a>) -> Option<&'a str> {
+    let inputs = node.inputs()?;
+    TEXT_INPUTS
+        .iter()
+        .filter_map(|name| inputs.get(*name)?.as_str())
+        .find(|text| !text.trim().is_empty())
+}
+
+/// The node that a link comes from.
+fn origin(value: &Value) -> Option<&str> {
+    match value.as_array()?.as_slice() {
+        [Value::String(id), Value::Number(_)] => Some(id),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_positive_prompt_is_found_behind_other_conditioning() {
+        let workflow = Workflow::from_json(json!({
+            "1": { "class_type": "CLIPTextEncode", "inputs": { "text": "ugly" } },
+            "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "a red fox" } },
+            "3": { "class_type": "FluxGuidance", "inputs": { "conditioning": ["2", 0] } },
+            "4": { "class_type": "KSampler", "inputs": { "positive": ["3", 0], "negative": ["1", 0] } },
+        }))
+        .unwrap();
+        assert_eq!(prompt_text(&workflow), Some("a red fox"));
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let workflow = Workflow::from_json(json!({
+            "1": { "class_type": "A", "inputs": { "positive": ["1", 0] } },
+        }))
+        .unwrap();
+        assert_eq!(prompt_text(&workflow), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Submitting jobs and waiting for what they made.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::collect::collect;
+use super::origin::Remembered;
+use super::{JobError, Origin};
+use crate::assets::{Asset, Assets};
+use crate::comfy::{Comfy, ComfyError, End, JobEvent, Outcome, Output, Submit, Submitted, Workflow};
+use crate::failure::Failure;
+
+/// How many finished jobs are kept at hand, so that asking again needs no server.
+const REMEMBERED: usize = 512;
+
+/// How long a cancelled caller waits for the server to be told.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Submits jobs and collects them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Jobs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    comfy: Comfy,
+    assets: Arc<Assets>,
+    session: String,
+    built: Mutex<Remembered>,
+    collections: Mutex<Collections>,
+}
+
+/// A workflow to run and who wants it.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Who asks. Where this names no script, the one that built the workflow is named instead, if
+    /// it is known.
+    pub origin: Origin,
+    /// How it is submitted.
+    pub submit: Submit,
+}
+
+/// A job that is over, with its outputs.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub outcome: Arc<Outcome>,
+    /// What it made, in the order in which the server lists it.
+    pub outputs: Vec<KeptOutput>,
+}
+
+/// One output of a job, and the asset that it became.
+#[derive(Clone, Debug)]
+pub struct KeptOutput {
+    /// What the server reported.
+    pub output: Output,
+    /// The asset, or why it could not be kept.
+    pub kept: Result<Asset, Failure>,
+}
+
+type Collection = watch::Receiver<Option<Result<Arc<Finished>, ComfyError>>>;
+
+/// Jobs that are being collected or were, the oldest forgotten first.
+#[derive(Debug, Default)]
+struct Collections {
+    by_prompt: HashMap<String, Collection>,
+    order: VecDeque<String>,
+}
+
+impl Jobs {
+    /// Jobs of one session on one server.
+    #[must_use]
+    pub fn new(comfy: Comfy, assets: Arc<Assets>, session: String) -> Self {
+        Self(Arc::new(Inner {
+            comfy,
+            assets,
+            session,
+            built: Mutex::default(),
+            collections: Mutex::default(),
+        }))
+    }
+
+    /// The session under which jobs of this process are recorded.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.0.session
+    }
+
+    /// Notes which script built a workflow, for when it is submitted later.
+    pub fn remember(&self, workflow: &Workflow, origin: Origin) {
+        lock(&self.0.built).insert(workflow, origin);
+    }
+
+    /// Queues a workflow; what it makes will be kept whether or not anybody waits.
+    pub async fn submit(&self, workflow: &Workflow, mut order: Order) -> Result<Submitted, JobError> {
+        if let Some(built) = lock(&self.0.built).get(workflow) {
+            let origin = &mut order.origin;
+            origin.script.clone_from(&built.script);
+            origin.parameters.clone_from(&built.parameters);
+        }
+        order.origin.session.get_or_insert_with(|| self.0.session.clone());
+        order.origin.write(&mut order.submit.extra_data);
+        let submitted = self.0.comfy.submit(workflow, order.submit).await?;
+        self.collection(&submitted.prompt_id);
+        Ok(submitted)
+    }
+
+    /// Waits until a job is over and its outputs are kept, whoever submitted it. `on_event` hears
+    /// what happens meanwhile. When `cancel` fires, the job is cancelled on the server, and no
+    /// other; when the time limit passes, it goes on.
+    pub async fn wait(
+        &self,
+        prompt_id: &str,
+        limit: Option<Duration>,
+        cancel: &CancellationToken,
+        mut on_event: impl FnMut(JobEvent),
+    ) -> Result<Arc<Finished>, JobError> {
+        let mut collection = self.collection(prompt_id);
+        let collected = async {
+            match collection.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(finished)) => finished.clone(),
+                // The task that collects ends with a value, unless the runtime shuts down.
+                _ => Err(ComfyError::Stopped { prompt_id: prompt_id.to_owned() }),
+            }
+        };
+        let listen = async {
+            let mut watch = self.0.comfy.watch(prompt_id).await;
+            while let Some(Ok(event)) = watch.next().await {
+                on_event(event);
+            }
+            std::future::pending::<()>().await;
+        };
+        let late = async {
+            match limit {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            finished = collected => return Ok(finished?),
+            () = cancel.cancelled() => {}
+            () = late => return Err(self.timed_out(prompt_id, limit).await.into()),
+            () = listen => {}
+        }
+        if let Ok(Err(error)) = timeout(CANCEL_LIMIT, self.0.comfy.cancel(prompt_id)).await {
+            tracing::warn!("{prompt_id} could not be cancelled: {error}");
+        }
+        Err(JobError::Cancelled)
+    }
+
+    /// What the assets of a job are, as far as they are kept by now.
+    pub fn kept(&self, prompt_id: &str) -> Result<Vec<Asset>, JobError> {
+        Ok(self.0.assets.find_by_prompt(prompt_id)?)
+    }
+
+    async fn timed_out(&self, prompt_id: &str, limit: Option<Duration>) -> ComfyError {
+        let short = Some(Duration::ZERO);
+        let never = CancellationToken::new();
+        let error = self.0.comfy.wait(prompt_id, short, &never).await;
+        match error {
+            Err(ComfyError::Timeout { prompt_id, still, .. }) => {
+                ComfyError::Timeout { prompt_id, after: limit.unwrap_or_default(), still }
+            }
+            Err(other) => other,
+            // It ended this very moment, and its outputs are on their way.
+            Ok(_) => ComfyError::Timeout {
+                prompt_id: prompt_id.to_owned(),
+                after: limit.unwrap_or_default(),
+                still: "running",
+            },
+        }
+    }
+
+    /// The one collection of a job, begun if it is not under way.
+    fn collection(&self, prompt_id: &str) -> Collection {
+        let mut collections = lock(&self.0.collections);
+        if let Some(collection) = collections.by_prompt.get(prompt_id) {
+            let failed = matches!(*collection.borrow(), Some(Err(_)));
+            if !failed {
+                return collection.clone();
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        collections.insert(prompt_id, receiver.clone());
+        drop(collections);
+
+        let jobs = self.clone();
+        let prompt_id = prompt_id.to_owned();
+        tokio::spawn(async move {
+            let finished = jobs.finish(&prompt_id).await;
+            sender.send_replace(Some(finished));
+        });
+        receiver
+    }
+
+    async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
+        let Inner { comfy, assets, .. } = &*self.0;
+        let outcome = comfy.wait(prompt_id, None, &CancellationToken::new()).await?;
+        let outputs = collect(comfy, assets, &outcome).await;
+        for failure in outputs.iter().filter_map(|output| output.kept.as_ref().err()) {
+            tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
+        }
+        Ok(Arc::new(Finished { outcome, outputs }))
+    }
+}
+
+impl Collections {
+    fn insert(&mut self, prompt_id: &str, collection: Collection) {
+        if self.by_prompt.insert(prompt_id.to_owned(), collection).is_none() {
+            self.order.push_back(prompt_id.to_owned());
+        }
+        // Those under way are kept: forgetting one would only begin it a second time.
+        let surplus = self.order.len().saturating_sub(REMEMBERED);
+        for _ in 0..surplus {
+            let Some(oldest) = self.order.pop_front() else { return };
+            let over = self.by_prompt.get(&oldest).is_some_and(|collection| collection.borrow().is_some());
+            if over {
+                self.by_prompt.remove(&oldest);
+            } else {
+                self.order.push_back(oldest);
+            }
+        }
+    }
+}
+
+impl Finished {
+    /// Whether everything that had to run ran.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.outcome.end == End::Success
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

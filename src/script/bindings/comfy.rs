@@ -1,0 +1,253 @@
+//! `comfy::`: the server. Submitting workflows, waiting for them, asking how it is.
+
+use std::time::Duration;
+
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::{FLOAT, exported_module};
+use semver::Version;
+use serde_json::{Map, Value, json};
+
+use super::WorkflowHandle;
+use crate::script::engine::SharedModule;
+use crate::comfy::nodes::NodeFacts;
+use crate::comfy::validate::{Rules, Validator};
+use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
+use crate::failure::Failure;
+use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
+use crate::script::host::{Context, Progress, answer, cancelled, thrown};
+
+pub(super) fn module() -> SharedModule {
+    let mut module = exported_module!(functions);
+    module.build_index();
+    module.into()
+}
+
+#[export_module]
+#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
+mod functions {
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+    /// Queues a workflow: `#{ prompt_id, queue_position, number, node_errors }`.
+    #[rhai_fn(return_raw)]
+    pub fn submit(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::submit(&context, &workflow)?)
+    }
+
+    /// Waits for a job for a number of seconds. A job that ended well gives `#{ status:
+    /// "completed", outputs, elapsed_seconds }`, one that goes on `#{ status: "timeout", still }`;
+    /// one that failed throws.
+    #[rhai_fn(return_raw)]
+    pub fn wait(call: NativeCallContext, prompt_id: &str, seconds: FLOAT) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::wait(&context, prompt_id, seconds)?)
+    }
+
+    /// Queues a workflow and waits for it, an hour at most: `#{ prompt_id, outputs, ... }`.
+    #[rhai_fn(return_raw)]
+    pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let submitted = super::submit(&context, &workflow)?;
+        let mut ended = super::wait(&context, &submitted.prompt_id, 3600.0)?;
+        if let Some(errors) = submitted.node_errors.as_object().filter(|errors| !errors.is_empty()) {
+            ended["node_errors"] = errors.clone().into();
+        }
+        answer(ended)
+    }
+
+    /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
+    /// node_errors }`.
+    #[rhai_fn(return_raw)]
+    pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let facts = context.wait(context.host.comfy.node_facts())?;
+        let version = context.wait(context.host.comfy.version())?;
+        answer(super::judge(&facts, version, workflow.snapshot()))
+    }
+
+    /// Where a job stands, without waiting.
+    #[rhai_fn(return_raw)]
+    pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let status = context.wait(context.host.comfy.status(prompt_id))?;
+        answer(super::describe_status(&context, &status)?)
+    }
+
+    /// Stops one job, waiting or running, and no other.
+    #[rhai_fn(return_raw)]
+    pub fn cancel(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.cancel(prompt_id))?)
+    }
+
+    /// Stops whatever the server is running, no matter whose it is.
+    #[rhai_fn(return_raw)]
+    pub fn interrupt(call: NativeCallContext) -> Fallible<()> {
+        let context = Context::of(&call);
+        context.wait(context.host.comfy.interrupt())
+    }
+
+    /// What runs and what waits, first come first.
+    #[rhai_fn(return_raw)]
+    pub fn queue(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.queue())?)
+    }
+
+    /// Asks the server to free graphics memory.
+    #[rhai_fn(return_raw)]
+    pub fn free(call: NativeCallContext, unload_models: bool) -> Fallible<()> {
+        let context = Context::of(&call);
+        context.wait(context.host.comfy.free(unload_models, true))
+    }
+
+    /// The server's version, its devices and their memory in bytes.
+    #[rhai_fn(return_raw)]
+    pub fn system_stats(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.system_stats())?)
+    }
+
+    /// The files of a model folder, as loaders list them.
+    #[rhai_fn(return_raw)]
+    pub fn models(call: NativeCallContext, folder: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.models(folder))?)
+    }
+
+    /// The names of the model folders.
+    #[rhai_fn(return_raw)]
+    pub fn model_folders(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.model_folders())?)
+    }
+}
+
+fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
+    let mut validator = Validator::new(facts);
+    if let Some(version) = version {
+        validator = validator.rules(Rules::of(&version.to_string()));
+    }
+    let prompt = workflow.into_json();
+    let verdict = validator.receive(&prompt, None);
+    let answer = verdict.outcome.to_json();
+    let of_nodes = verdict.outcome.node_errors().iter().flat_map(|node| {
+        let place = format!("node {} ({})", node.node_id, node.class_type);
+        node.errors.iter().map(move |error| format!("{place}: {}: {}", error.message, error.details))
+    });
+    let mut errors: Vec<String> = of_nodes.collect();
+    if errors.is_empty()
+        && let Some(message) = answer["error"]["message"].as_str()
+    {
+        errors.push(message.to_owned());
+    }
+    json!({
+        "valid": verdict.outcome.is_accepted() && errors.is_empty(),
+        "errors": errors,
+        "node_errors": answer["node_errors"],
+    })
+}
+
+fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box<EvalAltResult>> {
+    // A pipeline answers for what it submits; a tool merely passes on what it was given.
+    let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
+    let origin = Origin {
+        script: pipeline.then(|| context.script.clone()),
+        parameters: if pipeline { context.parameters.clone() } else { Map::new() },
+        ..Origin::default()
+    };
+    let order = Order { origin, submit: Submit::default() };
+    context.wait(context.host.jobs.submit(&workflow.snapshot(), order))
+}
+
+fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {
+    let limit = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("can't wait for {seconds} seconds"))?;
+    let report = |event| context.report(Progress::Job { prompt_id: prompt_id.to_owned(), event });
+    let waiting = context.host.jobs.wait(prompt_id, Some(limit), &context.caller.cancel, report);
+    // Not through `Context::wait`: a cancelled wait has still to cancel its job on the server.
+    match context.runtime.block_on(waiting) {
+        Ok(finished) => describe_finished(&finished),
+        Err(JobError::Cancelled) => Err(cancelled()),
+        Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => Ok(json!({
+            "status": "timeout",
+            "prompt_id": prompt_id,
+            "still": still,
+            "elapsed_seconds": seconds,
+        })),
+        Err(error) => Err(thrown(error)),
+    }
+}
+
+fn describe_finished(finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
+    let outcome = &finished.outcome;
+    let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
+    let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
+    if let Some(failure) = outcome.failure() {
+        let failure = failure.detail("status", "error").detail("outputs", outputs);
+        return Err(thrown(failure));
+    }
+    Ok(json!({
+        "status": "completed",
+        "prompt_id": outcome.prompt_id,
+        "outputs": outputs,
+        "elapsed_seconds": elapsed,
+    }))
+}
+
+/// An output as the original's callers know it: `type` says in which sense it is to be shown,
+/// `asset_id` leads to everything else.
+fn describe_output(kept: &KeptOutput) -> Value {
+    let mut entry = Map::new();
+    match &kept.kept {
+        Ok(asset) => {
+            entry.insert("asset_id".into(), asset.asset_id.as_str().into());
+            entry.insert("type".into(), json!(asset.kind));
+            entry.insert("filename".into(), asset.filename.as_str().into());
+            entry.insert("subfolder".into(), asset.subfolder.as_str().into());
+            if let (Some(width), Some(height)) = (asset.width, asset.height) {
+                entry.insert("width".into(), width.into());
+                entry.insert("height".into(), height.into());
+            }
+        }
+        Err(failure) => {
+            entry.insert("type".into(), kept.output.kind.as_str().into());
+            entry.insert("not_kept".into(), failure.to_json());
+            if let OutputBody::File(file) = &kept.output.body {
+                entry.insert("filename".into(), file.filename.as_str().into());
+                entry.insert("subfolder".into(), file.subfolder.as_str().into());
+            }
+        }
+    }
+    if let OutputBody::Text(text) = &kept.output.body {
+        entry.insert("text".into(), text.as_str().into());
+    }
+    entry.insert("node_id".into(), kept.output.node_id.as_str().into());
+    entry.into()
+}
+
+fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<EvalAltResult>> {
+    let kept = context.host.jobs.kept(&status.prompt_id).map_err(thrown)?;
+    let mut entry = json!({ "prompt_id": status.prompt_id, "status": status.state });
+    if let Some(position) = status.queue_position {
+        entry["queue_position"] = position.into();
+    }
+    if let Some(progress) = &status.progress {
+        entry["progress"] = json!(progress);
+    }
+    if let Some(outcome) = &status.outcome {
+        let failure: Option<Failure> = outcome.failure();
+        if let Some(failure) = failure {
+            entry["failure"] = failure.to_json();
+        }
+        entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
+    } else if status.state == JobState::Unknown && !kept.is_empty() {
+        // The server has forgotten it, for instance by a restart; its outputs are here.
+        entry["status"] = "completed".into();
+    }
+    if !kept.is_empty() {
+        let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();
+        entry["asset_ids"] = json!(ids);
+    }
+    Ok(entry)
+}

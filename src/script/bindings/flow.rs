@@ -1,0 +1,57 @@
+//! What a script says while it runs, and what it asks of time and chance.
+
+use std::time::Duration;
+
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::{FLOAT, exported_module};
+
+use crate::script::engine::SharedModule;
+use crate::script::host::{Context, Progress};
+
+pub(super) fn module() -> SharedModule {
+    let mut module = exported_module!(functions);
+    module.build_index();
+    module.into()
+}
+
+#[export_module]
+#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
+mod functions {
+    use crate::failure::Failure;
+    use crate::script::value::to_dynamic;
+
+    /// Tells the caller what the script is doing.
+    pub fn progress(call: NativeCallContext, message: &str) {
+        let message = message.to_owned();
+        Context::of(&call).report(Progress::Stage { message, fraction: None });
+    }
+
+    /// Tells the caller what the script is doing and how far it is, 0 to 1.
+    #[rhai_fn(name = "progress")]
+    pub fn progress_fraction(call: NativeCallContext, message: &str, fraction: FLOAT) {
+        let message = message.to_owned();
+        let fraction = Some(fraction.clamp(0.0, 1.0));
+        Context::of(&call).report(Progress::Stage { message, fraction });
+    }
+
+    /// A random seed from 0 to 2^53 - 1.
+    pub fn random_seed(call: NativeCallContext) -> Dynamic {
+        to_dynamic(Context::of(&call).host.ids.seed().into())
+    }
+
+    /// The present moment as text: `2026-01-27T10:30:45Z`.
+    pub fn now(call: NativeCallContext) -> ImmutableString {
+        Context::of(&call).host.clock.now().to_string().into()
+    }
+
+    /// Waits for a number of seconds, or until the caller cancels.
+    #[rhai_fn(return_raw)]
+    pub fn sleep(call: NativeCallContext, seconds: FLOAT) -> Result<(), Box<EvalAltResult>> {
+        let duration = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| format!("can't sleep for {seconds} seconds"))?;
+        Context::of(&call).wait(async {
+            tokio::time::sleep(duration).await;
+            Ok::<(), Failure>(())
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! `templates::`: what templates there are, and the workflows that they build.
+
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::exported_module;
+use serde_json::{Map, Value, json};
+
+use super::WorkflowHandle;
+use crate::script::engine::SharedModule;
+use crate::jobs::Origin;
+use crate::script::host::{Context, answer, thrown};
+use crate::script::run::build_checked;
+use crate::script::{Generation, Kind, Served};
+
+pub(super) fn module() -> SharedModule {
+    let mut module = exported_module!(functions);
+    module.build_index();
+    module.into()
+}
+
+#[export_module]
+#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
+mod functions {
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+    /// All templates in short: name, title, model, type, placeholders, layer.
+    #[rhai_fn(return_raw)]
+    pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let all: Vec<Value> = context.generation.of_kind(Kind::Template).map(super::summary).collect();
+        answer(all)
+    }
+
+    /// One template in full, with each parameter's type, meaning, default and range.
+    #[rhai_fn(return_raw)]
+    pub fn get(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::description(super::find(&context.generation, name)?))
+    }
+
+    /// The workflow that a template builds from parameters.
+    #[rhai_fn(return_raw)]
+    pub fn build(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<WorkflowHandle> {
+        let context = Context::of(&call);
+        let served = super::find(&context.generation, name)?;
+        let given = crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
+        let arguments = served.script.arguments(given).map_err(thrown)?;
+        let cancel = Some(&context.caller.cancel);
+        let workflow = build_checked(
+            &context.generation,
+            &served.script,
+            arguments.clone(),
+            &context.limits,
+            cancel,
+        )
+        .map_err(thrown)?;
+        let origin = Origin {
+            script: Some(served.reference()),
+            parameters: arguments,
+            ..Origin::default()
+        };
+        context.host.jobs.remember(&workflow, origin);
+        Ok(WorkflowHandle::new(workflow))
+    }
+}
+
+fn find<'a>(generation: &'a Generation, name: &str) -> Result<&'a Served, Box<EvalAltResult>> {
+    generation.get(Kind::Template, name).map_err(|error| {
+        let failure = crate::failure::Failure::from(error);
+        thrown(failure.hint("list_workflow_templates shows what there is"))
+    })
+}
+
+fn summary(served: &Served) -> Value {
+    let script = &served.script;
+    let declaration = &script.declaration;
+    let names: Vec<&str> = declaration.params.iter().map(|param| param.name.as_str()).collect();
+    let mut summary = Map::new();
+    summary.insert("name".into(), script.key.name.as_str().into());
+    summary.insert("description".into(), declaration.title.as_str().into());
+    for fact in ["model", "type"] {
+        if let Some(value) = declaration.meta.get(fact) {
+            summary.insert(fact.into(), value.clone());
+        }
+    }
+    summary.insert("placeholders".into(), json!(names));
+    summary.insert("layer".into(), json!(script.layer));
+    summary.into()
+}
+
+fn description(served: &Served) -> Value {
+    let script = &served.script;
+    let declaration = &script.declaration;
+    let params = declaration.params.iter();
+    let defaults: Map<String, Value> = params
+        .clone()
+        .filter(|param| !param.default.is_null())
+        .map(|param| (param.name.clone(), param.default.clone()))
+        .collect();
+    let required: Vec<&str> = params
+        .clone()
+        .filter(|param| param.required)
+        .map(|param| param.name.as_str())
+        .collect();
+    let placeholders: Vec<&str> = params.map(|param| param.name.as_str()).collect();
+    json!({
+        "name": script.key.name,
+        "title": declaration.title,
+        "description": declaration.about,
+        "placeholders": placeholders,
+        "required": required,
+        "defaults": defaults,
+        "parameters": declaration.params,
+        "meta": declaration.meta,
+        "layer": script.layer,
+        "path": script.path,
+        "hash": served.hash,
+    })
+}

@@ -1,0 +1,187 @@
+//! From text to a script that can be called.
+//!
+//! What stands at a script's top level is restricted to `const`, `import` and the declaration.
+//! The declaration is evaluated once, here; a call then re-runs only the constants and imports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine, explain,
+};
+
+/// A script that compiles, has its entry function and declares itself properly.
+#[derive(Debug)]
+pub struct Script {
+    /// Which script it is.
+    pub key: Key,
+    /// The layer that it came from.
+    pub layer: Layer,
+    /// The file; for a built-in script its path within the binary.
+    pub path: PathBuf,
+    /// The text.
+    pub text: String,
+    /// What it says about itself.
+    pub declaration: Declaration,
+    /// The libraries that it imports, with the place of each import.
+    pub(super) imports: Vec<(String, Position)>,
+    /// Functions, constants and imports; the declaration is not among them.
+    pub(super) ast: AST,
+}
+
+impl Script {
+    /// Compiles `source`; what is wrong with it is shown in place.
+    pub(super) fn compile(source: &Source) -> Result<Arc<Self>, Box<Diagnostic>> {
+        let compiler = Compiler { source };
+        let mut ast = engine::compiling(source.key.kind.is_pure())
+            .compile(&source.text)
+            .map_err(|error| compiler.diagnose_parse(&error))?;
+        ast.set_source(source.key.path());
+        compiler.check_top_level(&ast)?;
+        compiler.check_entry(&ast)?;
+        let declaration = compiler.declare(&ast)?;
+        Ok(Arc::new(Self {
+            key: source.key.clone(),
+            layer: source.layer,
+            path: source.path.clone(),
+            text: source.text.clone(),
+            declaration,
+            imports: compiler.imports(&ast)?,
+            ast: without_declaration(&ast),
+        }))
+    }
+
+    /// The arguments with which it is called for what a caller gave: checked, defaults filled in.
+    pub fn arguments(&self, given: Map<String, Value>) -> Result<Map<String, Value>, ScriptError> {
+        arguments::check(&self.declaration, given).map_err(|errors| {
+            ScriptError::Arguments(arguments::failure(&errors, &self.declaration))
+        })
+    }
+
+    /// The names of the functions that it defines.
+    pub(super) fn function_names(&self) -> impl Iterator<Item = &str> {
+        self.ast.iter_functions().map(|function| function.name)
+    }
+}
+
+struct Compiler<'a> {
+    source: &'a Source,
+}
+
+impl Compiler<'_> {
+    fn diagnose(&self, message: impl Into<String>, position: Position) -> Box<Diagnostic> {
+        let source = self.source;
+        Diagnostic::new(message.into(), source.path.clone(), &source.text, position).into()
+    }
+
+    fn diagnose_parse(&self, error: &rhai::ParseError) -> Box<Diagnostic> {
+        let diagnostic = self.diagnose(explain::lower_first(&error.0.to_string()), error.1);
+        let hint = explain::parse_hint(&error.0, self.source.key.kind);
+        Box::new(diagnostic.hint(hint))
+    }
+
+    fn check_top_level(&self, ast: &AST) -> Result<(), Box<Diagnostic>> {
+        for statement in ast.statements() {
+            if role(statement) == Role::Other {
+                let message = "only declarations, const and import may stand outside functions";
+                let entry = self.source.key.kind.entry();
+                let hint = entry.map(|entry| format!("move it into {entry}"));
+                return Err(Box::new(self.diagnose(message, statement.position()).hint(hint)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, ast: &AST) -> Result<(), Box<Diagnostic>> {
+        let kind = self.source.key.kind;
+        let Some(entry) = kind.entry() else {
+            return Ok(());
+        };
+        let found = ast.iter_functions().find(|function| function.name == entry.name);
+        let message = match found {
+            Some(function) if function.params.len() == entry.params.len() => return Ok(()),
+            Some(function) => format!(
+                "{}({}) takes {} parameters, {entry} is called with {}",
+                entry.name,
+                function.params.join(", "),
+                function.params.len(),
+                entry.params.len(),
+            ),
+            None => format!("a {kind} needs a function {entry}"),
+        };
+        let hint = format!("write {entry} {{ ... }}");
+        Err(Box::new(self.diagnose(message, Position::NONE).hint(Some(hint))))
+    }
+
+    fn imports(&self, ast: &AST) -> Result<Vec<(String, Position)>, Box<Diagnostic>> {
+        let mut imports = vec![];
+        let mut computed = None;
+        ast.walk(&mut |path: &[ASTNode]| {
+            if let Some(ASTNode::Stmt(Stmt::Import(import, position))) = path.last() {
+                match &import.0 {
+                    Expr::StringConstant(name, position) => {
+                        imports.push((name.to_string(), *position));
+                    }
+                    _ => computed = Some(*position),
+                }
+            }
+            true
+        });
+        match computed {
+            None => Ok(imports),
+            Some(position) => Err(self.diagnose("an import names its library in quotes", position)),
+        }
+    }
+
+    fn declare(&self, ast: &AST) -> Result<Declaration, Box<Diagnostic>> {
+        let statements = ast.statements().iter();
+        let declaring = statements.filter(|statement| role(statement) != Role::Import).cloned();
+        let declaring = AST::new(declaring, rhai::Module::new());
+        let mut declaration = declare::evaluate(&declaring).map_err(|error| {
+            let innermost = explain::innermost(&error);
+            let message = explain::message(innermost.error);
+            let hint = explain::hint(innermost.error, &declare::FUNCTIONS.map(str::to_owned), self.source.key.kind);
+            Box::new(self.diagnose(message, innermost.position).hint(hint))
+        })?;
+        if self.source.key.kind == Kind::Tool && declaration.about.is_empty() {
+            let message = "a tool says what it does: about(\"...\")";
+            return Err(self.diagnose(message, Position::NONE));
+        }
+        if declaration.title.is_empty() {
+            declaration.title.clone_from(&self.source.key.name);
+        }
+        Ok(declaration)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Role {
+    Const,
+    Import,
+    Declaration,
+    Other,
+}
+
+fn role(statement: &Stmt) -> Role {
+    match statement {
+        Stmt::Var(_, flags, _) if flags.intersects(ASTFlags::CONSTANT) => Role::Const,
+        Stmt::Import(..) => Role::Import,
+        Stmt::FnCall(..) | Stmt::Noop(_) => Role::Declaration,
+        Stmt::Expr(expression) if matches!(**expression, Expr::FnCall(..)) => Role::Declaration,
+        _ => Role::Other,
+    }
+}
+
+fn without_declaration(ast: &AST) -> AST {
+    let kept = ast.statements().iter();
+    let kept = kept.filter(|statement| role(statement) != Role::Declaration).cloned();
+    let mut kept = AST::new(kept, ast.shared_lib().clone());
+    if let Some(source) = ast.source() {
+        kept.set_source(source);
+    }
+    kept
+}

@@ -1,0 +1,77 @@
+//! Why a script could not run, or did not come to its end.
+
+use crate::failure::{Code, Failure};
+
+use super::arguments::did_you_mean;
+use super::Diagnostic;
+
+/// Why a script could not run, or did not come to its end.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ScriptError {
+    /// There is no such script.
+    #[error("no {kind} \"{name}\"{}", did_you_mean(.nearest.as_deref()))]
+    Unknown {
+        /// What was looked for: a kind of script, or "script" for any.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The name that is most like it.
+        nearest: Option<String>,
+    },
+    /// The script does not compile, and no earlier version of it did.
+    #[error("{}", .0.one_line())]
+    Broken(Box<Diagnostic>),
+    /// The arguments do not fit the declaration.
+    #[error("{0}")]
+    Arguments(Failure),
+    /// The script failed while it ran.
+    #[error("{failure}")]
+    Failed {
+        /// What it threw, or what its mistake amounts to.
+        failure: Failure,
+        /// Where.
+        at: Box<Diagnostic>,
+    },
+    /// The run was cancelled.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// A binding panicked: a defect of this program.
+    #[error("an internal error stopped the script: {0}")]
+    Panicked(String),
+}
+
+impl ScriptError {
+    /// The place in the script, where there is one.
+    #[must_use]
+    pub fn diagnostic(&self) -> Option<&Diagnostic> {
+        match self {
+            Self::Broken(diagnostic) => Some(diagnostic),
+            Self::Failed { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+impl From<ScriptError> for Failure {
+    fn from(error: ScriptError) -> Self {
+        let message = error.to_string();
+        match error {
+            ScriptError::Unknown { .. } => {
+                Self::new(Code::NOT_FOUND, message).hint("`mmf script list` shows what there is")
+            }
+            ScriptError::Broken(diagnostic) => Self::new(Code::SCRIPT_ERROR, message)
+                .detail("frame", diagnostic.render(false))
+                .hint("mend the script; the change is taken up at once"),
+            ScriptError::Arguments(failure) => failure,
+            // What a script throws on purpose speaks for itself; a mistake needs its place.
+            ScriptError::Failed { failure, at } if failure.code == Code::SCRIPT_ERROR => {
+                failure.detail("frame", at.render(false))
+            }
+            ScriptError::Failed { failure, .. } => failure,
+            ScriptError::Cancelled => Self::new(Code::CANCELLED, message),
+            ScriptError::Panicked(_) => {
+                Self::new(Code::INTERNAL_ERROR, message).hint("please report this")
+            }
+        }
+    }
+}

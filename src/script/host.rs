@@ -1,0 +1,173 @@
+//! What a running script has around it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::value::{map_to_dynamic, to_dynamic};
+use super::{Generation, Library, Limits};
+use crate::assets::publish::Publisher;
+use crate::assets::{Assets, ScriptRef};
+use crate::clock::Clock;
+use crate::comfy::{Comfy, JobEvent};
+use crate::failure::Failure;
+use crate::ids::Ids;
+use crate::jobs::Jobs;
+
+/// The services behind the bindings. One for the process, shared by all runs.
+#[derive(Debug)]
+pub struct Host {
+    /// The server.
+    pub comfy: Comfy,
+    /// Prompts on their way to assets.
+    pub jobs: Jobs,
+    /// What was made.
+    pub assets: Arc<Assets>,
+    /// The way to web folders.
+    pub publisher: Publisher,
+    /// The scripts.
+    pub library: Arc<Library>,
+    /// The time.
+    pub clock: Clock,
+    /// Identifiers and random seeds.
+    pub ids: Ids,
+}
+
+/// A sign of life of a running script.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// What the script itself says.
+    Stage {
+        /// What it is doing.
+        message: String,
+        /// How far it is, 0 to 1, if it says so.
+        fraction: Option<f64>,
+    },
+    /// What a job that the script waits for does.
+    Job {
+        /// The job.
+        prompt_id: String,
+        /// What happened.
+        event: JobEvent,
+    },
+}
+
+/// Who called a script: where its progress goes, and how the caller stops it.
+#[derive(Clone)]
+pub struct Caller {
+    /// Cancelled when the caller no longer wants the result.
+    pub cancel: CancellationToken,
+    /// Takes the signs of life.
+    pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+}
+
+impl Default for Caller {
+    /// A caller that neither listens nor cancels.
+    fn default() -> Self {
+        Self {
+            cancel: CancellationToken::new(),
+            progress: Arc::new(|_| ()),
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("cancel", &self.cancel).finish_non_exhaustive()
+    }
+}
+
+/// What the bindings find behind a call: carried by the engine as its tag.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) host: Arc<Host>,
+    pub(super) runtime: Handle,
+    pub(super) generation: Arc<Generation>,
+    pub(super) caller: Caller,
+    /// The script that runs and the arguments that it was given.
+    pub(super) script: ScriptRef,
+    pub(super) parameters: Map<String, Value>,
+    pub(super) limits: Limits,
+    /// How many scripts stand above this one.
+    pub(super) depth: usize,
+}
+
+type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+impl Context {
+    /// The context behind a call of a binding.
+    pub(super) fn of(call: &NativeCallContext) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "bindings that need a context are registered only in engines that carry one"
+        )]
+        call.tag()
+            .and_then(|tag| tag.clone().try_cast::<Self>())
+            .expect("the engine carries the context of its run")
+    }
+
+    /// Waits for the server or the store, unless the caller cancels first.
+    pub(super) fn wait<T, E: Into<Failure>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Fallible<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.caller.cancel.cancelled() => Err(cancelled()),
+                result = work => result.map_err(thrown),
+            }
+        })
+    }
+
+    /// Tells the caller how far it is.
+    pub(super) fn report(&self, progress: Progress) {
+        (self.caller.progress)(progress);
+    }
+}
+
+/// The error that ends a cancelled script; a script can't catch it.
+pub(super) fn cancelled() -> Box<EvalAltResult> {
+    EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
+}
+
+/// A failure as a script catches it: `#{ code, message, hint, ... }`.
+pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
+    let failure = failure.into();
+    let mut map = map_to_dynamic(failure.details);
+    map.insert("code".into(), failure.code.as_str().into());
+    map.insert("message".into(), failure.message.into());
+    map.insert("hint".into(), failure.hint.map_or(Dynamic::UNIT, Dynamic::from));
+    EvalAltResult::ErrorRuntime(map.into(), Position::NONE).into()
+}
+
+/// The reverse of [`thrown`], for what reaches the end of a script uncaught. A string or any
+/// other value that a script throws is a mistake of the script.
+pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
+    use crate::failure::Code;
+
+    let map = value.read_lock::<rhai::Map>()?;
+    let Ok(Value::Object(mut details)) = super::value::from_dynamic(value) else {
+        return None;
+    };
+    drop(map);
+    let Value::String(message) = details.shift_remove("message")? else {
+        return None;
+    };
+    let code = match details.shift_remove("code") {
+        Some(Value::String(code)) => Code::custom(code),
+        _ => Code::TOOL_ERROR,
+    };
+    let hint = details.shift_remove("hint").and_then(|hint| Some(hint.as_str()?.to_owned()));
+    Some(Failure { code, message, hint, details })
+}
+
+/// JSON for a script, out of anything that serialises.
+pub(super) fn answer(value: impl serde::Serialize) -> Fallible<Dynamic> {
+    let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
+    Ok(to_dynamic(value))
+}

@@ -1,0 +1,191 @@
+//! The scripts at hand: the present generation, and how it is replaced.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{Generation, Key, Kind, Layer, Root, Source, Sources};
+
+/// The present generation of scripts over a set of roots. Whoever takes a generation keeps it;
+/// whoever asks again gets the newest.
+#[derive(Debug)]
+pub struct Library {
+    roots: Vec<Root>,
+    current: ArcSwap<Generation>,
+    number: watch::Sender<u64>,
+    reloading: Mutex<()>,
+}
+
+impl Library {
+    /// Reads and compiles everything once. Broken scripts are problems of the generation, not
+    /// errors.
+    #[must_use]
+    pub fn load(roots: Vec<Root>) -> Self {
+        let generation = Generation::build(Sources::read(&roots), None);
+        Self {
+            number: watch::Sender::new(generation.number),
+            current: ArcSwap::from_pointee(generation),
+            roots,
+            reloading: Mutex::default(),
+        }
+    }
+
+    /// The present generation.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// The folders that are read.
+    #[must_use]
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// Tells the number of each new generation.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.number.subscribe()
+    }
+
+    /// Reads everything again and swaps the generation if anything differs. Says whether it did.
+    pub fn reload(&self) -> bool {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let previous = self.generation();
+        let next = Generation::build(Sources::read(&self.roots), Some(&previous));
+        if next.serves_the_same_as(&previous) {
+            return false;
+        }
+        let number = next.number;
+        for problem in next.problems().values() {
+            tracing::warn!("{}", problem.one_line());
+        }
+        self.current.store(Arc::new(next));
+        self.number.send_replace(number);
+        true
+    }
+
+    /// A generation in which `file` stands beside the library's scripts, for running a script
+    /// that lies anywhere. What it is follows from its folder, or else from its entry function.
+    pub fn with_file(&self, file: &Path) -> io::Result<(Key, Arc<Generation>)> {
+        let text = fs::read_to_string(file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let key = Key {
+            kind: kind_of_file(file, &text),
+            name: stem.into_owned(),
+        };
+        let mut sources = Sources::read(&self.roots);
+        let source = Source {
+            key: key.clone(),
+            layer: Layer::File,
+            path: file.to_owned(),
+            text,
+        };
+        sources.found.insert(key.clone(), source);
+        // The file must not be replaced by the last good version of a namesake.
+        Ok((key, Arc::new(Generation::build(sources, None))))
+    }
+}
+
+fn kind_of_file(file: &Path, text: &str) -> Kind {
+    let folder = file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let by_folder = folder.and_then(|folder| {
+        Kind::ALL.into_iter().find(|kind| {
+            kind.folder().rsplit('/').next() == Some(&*folder)
+        })
+    });
+    by_folder.unwrap_or(if text.contains("fn build(") { Kind::Template } else { Kind::Pipeline })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> (tempfile::TempDir, Library) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("templates")).unwrap();
+        fs::create_dir_all(folder.path().join("scripts/lib")).unwrap();
+        let root = Root { layer: Layer::Project, path: folder.path().into() };
+        let library = Library::load(vec![root]);
+        (folder, library)
+    }
+
+    const GOOD: &str = "title(\"One\");\nfn build(p) { workflow() }\n";
+
+    #[test]
+    fn a_broken_script_keeps_its_last_good_version_and_says_what_is_wrong() {
+        let (folder, library) = project();
+        let file = folder.path().join("templates/one.rhai");
+        fs::write(&file, GOOD).unwrap();
+        assert!(library.reload());
+
+        fs::write(&file, "title(\"Two\")\nfn build(p) { workflow() }\n").unwrap();
+        assert!(library.reload());
+
+        let generation = library.generation();
+        let served = generation.get(Kind::Template, "one").unwrap();
+        assert_eq!(served.script.declaration.title, "One");
+        let problem = generation.problems().values().next().unwrap();
+        assert_eq!((problem.line, problem.column), (Some(2), Some(1)), "{problem}");
+    }
+
+    #[test]
+    fn reading_the_same_again_changes_nothing() {
+        let (folder, library) = project();
+        fs::write(folder.path().join("templates/one.rhai"), GOOD).unwrap();
+        assert!(library.reload());
+        assert!(!library.reload());
+    }
+
+    #[test]
+    fn a_changed_library_changes_the_hash_of_the_scripts_above_it() {
+        let (folder, library) = project();
+        let lib = folder.path().join("scripts/lib/sizes.rhai");
+        fs::write(&lib, "fn wide() { 64 }").unwrap();
+        let script = "import \"sizes\" as sizes;\n\
+            fn build(p) { let g = workflow(); g.node(\"EmptyImage\", #{ width: sizes::wide() }); g }";
+        fs::write(folder.path().join("templates/one.rhai"), script).unwrap();
+        library.reload();
+        let before = library.generation().get(Kind::Template, "one").unwrap().hash.clone();
+
+        fs::write(&lib, "fn wide() { 128 }").unwrap();
+        library.reload();
+
+        let generation = library.generation();
+        assert_ne!(generation.get(Kind::Template, "one").unwrap().hash, before);
+        let built = super::super::build(&generation, "one", serde_json::Map::new()).unwrap();
+        assert_eq!(built.node("1").unwrap().inputs().unwrap()["width"], 128);
+    }
+
+    #[test]
+    fn libraries_that_import_each_other_are_told_so() {
+        let (folder, library) = project();
+        for (name, other) in [("a", "b"), ("b", "a")] {
+            let text = format!("import \"{other}\" as other;\nfn f() {{ 1 }}");
+            fs::write(folder.path().join(format!("scripts/lib/{name}.rhai")), text).unwrap();
+        }
+        library.reload();
+        let generation = library.generation();
+        let messages: Vec<&str> =
+            generation.problems().values().map(|problem| problem.message.as_str()).collect();
+        assert!(messages.iter().any(|message| message.contains("a -> b -> a")), "{messages:?}");
+    }
+
+    #[test]
+    fn a_missing_import_is_a_problem_with_a_suggestion() {
+        let (folder, library) = project();
+        fs::write(folder.path().join("scripts/lib/loaders.rhai"), "fn f() { 1 }").unwrap();
+        fs::write(
+            folder.path().join("templates/one.rhai"),
+            "import \"loader\" as loaders;\nfn build(p) { workflow() }",
+        )
+        .unwrap();
+        library.reload();
+        let generation = library.generation();
+        let problem = generation.problems().values().next().unwrap();
+        assert_eq!(problem.message, "no library \"loader\", did you mean \"loaders\"?");
+    }
+}

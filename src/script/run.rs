@@ -1,0 +1,250 @@
+//! Running a script: on a thread of its own, within limits, until its end or its caller's.
+//!
+//! Scripts block while they wait for the server, so they never run on the async workers; and a
+//! debug build's interpreter needs far more stack than a usual thread has.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use rhai::{Dynamic, Engine, EvalAltResult, Scope};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::bindings::{self, WorkflowHandle};
+use super::host::{Context, caught};
+use super::value::{from_dynamic, to_dynamic};
+use super::{
+    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type,
+    engine, explain,
+};
+use crate::comfy::Workflow;
+use crate::failure::{Code, Failure};
+
+/// How often a running script looks whether it was cancelled, in operations.
+const LOOK_EVERY: u64 = 1024;
+
+/// Runs scripts against a host.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    host: Arc<Host>,
+    limits: Limits,
+}
+
+impl Runner {
+    /// A runner of scripts within `limits`.
+    #[must_use]
+    pub fn new(host: Arc<Host>, limits: Limits) -> Self {
+        Self { host, limits }
+    }
+
+    /// The services that the scripts use.
+    #[must_use]
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Checks `given` against the declaration of a script, runs it and returns what it made: a
+    /// template's workflow or the value of a tool or pipeline.
+    pub async fn run(
+        &self,
+        generation: Arc<Generation>,
+        served: Served,
+        given: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Value, ScriptError> {
+        let arguments = served.script.arguments(given)?;
+        // A caller that goes away takes its script along.
+        let cancel = caller.cancel.child_token();
+        let _stop = cancel.clone().drop_guard();
+        let context = Context {
+            host: self.host.clone(),
+            runtime: Handle::current(),
+            generation,
+            caller: Caller { cancel, ..caller },
+            script: served.reference(),
+            parameters: arguments,
+            limits: self.limits,
+            depth: 0,
+        };
+        on_own_thread(move || call(&served.script, &context)).await
+    }
+}
+
+/// Expands a template: a function of its parameters, so it needs no host.
+pub fn build(
+    generation: &Generation,
+    name: &str,
+    given: Map<String, Value>,
+) -> Result<Workflow, ScriptError> {
+    let script = &generation.get(Kind::Template, name)?.script;
+    let arguments = script.arguments(given)?;
+    build_checked(generation, script, arguments, &Limits::default(), None)
+}
+
+/// Expands a template whose arguments were checked.
+pub(super) fn build_checked(
+    generation: &Generation,
+    script: &Script,
+    arguments: Map<String, Value>,
+    limits: &Limits,
+    cancel: Option<&CancellationToken>,
+) -> Result<Workflow, ScriptError> {
+    let mut engine = engine::running(limits, &generation.modules, true);
+    if let Some(cancel) = cancel {
+        stop_on(&mut engine, cancel.clone());
+    }
+    let made = evaluate(&engine, generation, script, arguments)?;
+    match made.clone().try_cast::<WorkflowHandle>() {
+        Some(workflow) => Ok(workflow.snapshot()),
+        None => Err(wrong_result(script, "return the workflow that it made", &made)),
+    }
+}
+
+/// Runs a script that may have effects, within the present thread.
+pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptError> {
+    let generation = &context.generation;
+    let arguments = context.parameters.clone();
+    let cancel = &context.caller.cancel;
+    if script.key.kind == Kind::Template {
+        let workflow = build_checked(generation, script, arguments, &context.limits, Some(cancel))?;
+        return Ok(workflow.into_json());
+    }
+    let mut engine = engine::running(&context.limits, &generation.modules, script.key.kind.is_pure());
+    stop_on(&mut engine, cancel.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
+    let made = evaluate(&engine, generation, script, arguments)?;
+    from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+}
+
+fn stop_on(engine: &mut Engine, cancel: CancellationToken) {
+    engine.on_progress(move |operations| {
+        let stop = operations % LOOK_EVERY == 0 && cancel.is_cancelled();
+        stop.then_some(Dynamic::UNIT)
+    });
+}
+
+fn evaluate(
+    engine: &Engine,
+    generation: &Generation,
+    script: &Script,
+    arguments: Map<String, Value>,
+) -> Result<Dynamic, ScriptError> {
+    let Some(entry) = script.key.kind.entry() else {
+        return Err(ScriptError::Arguments(Failure::new(
+            Code::NOT_ALLOWED,
+            format!("{} is imported by other scripts, not run", script.key),
+        )));
+    };
+    let arguments = (as_declared(script, arguments),);
+    engine
+        .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, entry.name, arguments)
+        .map_err(|error| explained(&error, engine, generation, script))
+}
+
+/// The arguments as the script sees them: a workflow is a workflow there, not a map.
+fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
+    let is_workflow = |name: &str| {
+        script.declaration.param(name).is_some_and(|param| param.ty == Type::Workflow)
+    };
+    let typed = arguments.into_iter().map(|(name, value)| {
+        let value = match Workflow::from_json(value.clone()) {
+            Ok(workflow) if is_workflow(&name) => Dynamic::from(WorkflowHandle::new(workflow)),
+            _ => to_dynamic(value),
+        };
+        (name.into(), value)
+    });
+    typed.collect()
+}
+
+fn explained(
+    error: &EvalAltResult,
+    engine: &Engine,
+    generation: &Generation,
+    script: &Script,
+) -> ScriptError {
+    let innermost = explain::innermost(error);
+    if matches!(innermost.error, EvalAltResult::ErrorTerminated(..)) {
+        return ScriptError::Cancelled;
+    }
+    let thrown = match innermost.error {
+        EvalAltResult::ErrorRuntime(value, _) => caught(value),
+        _ => None,
+    };
+    let failure = thrown.unwrap_or_else(|| {
+        Failure::new(code(innermost.error), explain::message(innermost.error))
+    });
+
+    let at = generation.script_at(&innermost.source).map_or(script, |found| found);
+    let mut functions = bindings::function_names(engine);
+    functions.extend(at.function_names().map(str::to_owned));
+    let hint = failure
+        .hint
+        .clone()
+        .or_else(|| explain::hint(innermost.error, &functions, script.key.kind));
+    let mut diagnostic = Diagnostic::new(
+        failure.message.clone(),
+        at.path.clone(),
+        &at.text,
+        innermost.position,
+    )
+    .hint(hint.clone());
+    diagnostic.trace = innermost.trace;
+    ScriptError::Failed {
+        failure: Failure { hint, ..failure },
+        at: Box::new(diagnostic),
+    }
+}
+
+fn code(error: &EvalAltResult) -> Code {
+    match error {
+        EvalAltResult::ErrorTooManyOperations(_)
+        | EvalAltResult::ErrorTooManyVariables(_)
+        | EvalAltResult::ErrorTooManyModules(_)
+        | EvalAltResult::ErrorStackOverflow(_)
+        | EvalAltResult::ErrorDataTooLarge(..) => Code::LIMIT_EXCEEDED,
+        _ => Code::SCRIPT_ERROR,
+    }
+}
+
+fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
+    let entry = script.key.kind.entry().map(|entry| entry.name).unwrap_or_default();
+    let returned = made.type_name().rsplit("::").next().unwrap_or_default();
+    let message = format!("{entry} has to {wanted}, it returned {returned}");
+    let at = Diagnostic::new(message.clone(), script.path.clone(), "", rhai::Position::NONE);
+    ScriptError::Failed {
+        failure: Failure::new(Code::SCRIPT_ERROR, message),
+        at: Box::new(at),
+    }
+}
+
+/// Runs `body` on a thread with the stack that scripts need. A panic ends the run, not the
+/// process.
+async fn on_own_thread<T: Send + 'static>(
+    body: impl FnOnce() -> Result<T, ScriptError> + Send + 'static,
+) -> Result<T, ScriptError> {
+    let (sender, receiver) = oneshot::channel();
+    let guarded = move || {
+        let result = catch_unwind(AssertUnwindSafe(body))
+            .unwrap_or_else(|panic| Err(ScriptError::Panicked(panic_message(&*panic))));
+        // Nobody waits any more when the caller has gone away.
+        let _ = sender.send(result);
+    };
+    thread::Builder::new()
+        .name("mmf-script".into())
+        .stack_size(Limits::STACK)
+        .spawn(guarded)
+        .map_err(|error| ScriptError::Panicked(format!("no thread for the script: {error}")))?;
+    receiver
+        .await
+        .unwrap_or_else(|_| Err(ScriptError::Panicked("the script's thread vanished".into())))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,145 @@
+//! From the lists that flow along links to calls of a node and back: a node is called once per
+//! member of its longest input, unless it takes lists, and what the calls gave is merged slot by
+//! slot.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::bench::Bench;
+use super::node::{Call, Inputs, Outcome, Raised};
+use super::shape::ClassShape;
+use super::value::Value;
+
+/// Per input the members that have come.
+pub(super) type Gathered = BTreeMap<String, Vec<Value>>;
+
+/// One call's outcome.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) outcome: Outcome,
+    /// The call did not happen: this block goes on to everything downstream.
+    pub(super) blocked: Option<Option<String>>,
+}
+
+/// The inputs of each call.
+pub(super) fn slices(gathered: &Gathered, takes_lists: bool) -> Vec<Inputs> {
+    if takes_lists {
+        let list =
+            |(name, members): (&String, &Vec<Value>)| (name.clone(), Value::List(members.clone()));
+        return vec![gathered.iter().map(list).collect()];
+    }
+    let calls = gathered.values().map(Vec::len).max().unwrap_or(1);
+    // A shorter input repeats its last member.
+    let slice = |index: usize| {
+        let member = |members: &Vec<Value>| members.get(index).or(members.last()).cloned();
+        gathered
+            .iter()
+            .filter_map(|(name, members)| Some((name.clone(), member(members)?)))
+            .collect()
+    };
+    (0..calls).map(slice).collect()
+}
+
+/// Calls the node for every slice of its inputs.
+pub(super) fn call(
+    bench: &mut Bench<'_, '_>,
+    id: &str,
+    class: &str,
+    gathered: &Gathered,
+    signature: &[u8; 32],
+) -> Result<Vec<Called>, Raised> {
+    let shape = bench.shape(class);
+    let node = bench.node(class);
+    let mut called = Vec::new();
+    for inputs in slices(gathered, shape.takes_lists) {
+        bench.check_interrupt()?;
+        if let Some(fault) = bench.fault(class) {
+            return Err(fault);
+        }
+        if let Some(block) = block(&inputs) {
+            if let Some(message) = &block {
+                bench.report_block(message);
+            }
+            // What has been reported once blocks in silence from here on.
+            called.push(Called {
+                outcome: Outcome::default(),
+                blocked: Some(None),
+            });
+            continue;
+        }
+        let mut call = Call {
+            id,
+            shape: &shape,
+            inputs,
+            signature: *signature,
+            server: bench,
+        };
+        let outcome = node.run(&mut call)?;
+        called.push(Called {
+            outcome,
+            blocked: None,
+        });
+    }
+    Ok(called)
+}
+
+fn block(inputs: &Inputs) -> Option<Option<String>> {
+    inputs.values().find_map(|value| match value {
+        Value::Blocked(message) => Some(message.clone()),
+        Value::List(members) => members.iter().find_map(|member| match member {
+            Value::Blocked(message) => Some(message.clone()),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
+/// Slot by slot the members of all calls; slots that are lists are joined.
+pub(super) fn merge_outputs(shape: &ClassShape, called: Vec<Called>) -> Vec<Vec<Value>> {
+    let mut slots: Vec<Vec<Value>> = vec![Vec::new(); shape.outputs.len()];
+    for one in called {
+        let mut outputs = one.outcome.outputs.into_iter();
+        for (slot, is_list) in slots.iter_mut().zip(&shape.output_is_list) {
+            let value = match &one.blocked {
+                Some(message) => Value::Blocked(message.clone()),
+                None => outputs.next().unwrap_or(Value::Json(Json::Null)),
+            };
+            match value {
+                Value::List(members) if *is_list => slot.extend(members),
+                other => slot.push(other),
+            }
+        }
+    }
+    slots
+}
+
+/// What the calls show, joined under the keys of the first that shows anything.
+pub(super) fn merge_ui(called: &[Called]) -> Option<Json> {
+    let mut shown = called.iter().filter_map(|one| one.outcome.ui.as_ref());
+    let mut merged: Map<String, Json> = shown
+        .next()?
+        .iter()
+        .map(|(key, value)| (key.clone(), Json::Array(members(value))))
+        .collect();
+    for ui in shown {
+        for (key, value) in &mut merged {
+            if let Json::Array(entries) = value {
+                entries.extend(ui.get(key).map(members).unwrap_or_default());
+            }
+        }
+    }
+    (!merged.is_empty()).then_some(Json::Object(merged))
+}
+
+/// As Python iterates over it: a text falls apart into its letters.
+fn members(value: &Json) -> Vec<Json> {
+    match value {
+        Json::Array(entries) => entries.clone(),
+        Json::String(text) => text
+            .chars()
+            .map(|letter| letter.to_string().into())
+            .collect(),
+        other => vec![other.clone()],
+    }
+}

@@ -1,0 +1,3 @@
+//! Files as the save nodes write them.
+
+pub(super) mod png;

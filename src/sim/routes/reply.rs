@@ -1,0 +1,57 @@
+//! Answers in the form in which aiohttp gives them.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+/// JSON.
+pub(super) fn json(value: &impl Serialize) -> Response {
+    json_with(StatusCode::OK, value)
+}
+
+/// JSON with a status.
+pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => {
+            let kind = "application/json; charset=utf-8";
+            (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            trouble()
+        }
+    }
+}
+
+/// An empty 200, as `/interrupt`, `/free` and the POSTs on queue and history give.
+pub(super) fn empty() -> Response {
+    status(StatusCode::OK)
+}
+
+/// A status without a body.
+pub(super) fn status(status: StatusCode) -> Response {
+    let kind = "application/octet-stream";
+    (status, [(header::CONTENT_TYPE, kind)], Body::empty()).into_response()
+}
+
+/// What an exception in a handler becomes.
+pub(super) fn trouble() -> Response {
+    let text = "500 Internal Server Error\n\nServer got itself in trouble";
+    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+}
+
+/// A path or method that nobody handles: the static files behind everything only know GET.
+pub(super) async fn unknown(method: Method) -> Response {
+    match method {
+        Method::GET | Method::HEAD => (StatusCode::NOT_FOUND, "404: Not Found").into_response(),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed").into_response(),
+    }
+}
+
+/// The body as JSON; what is none is an exception in the handler, not a 400.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+pub(super) fn body(bytes: &[u8]) -> Result<Json, Response> {
+    crate::comfy::json::parse_lenient(bytes).map_err(|_| trouble())
+}

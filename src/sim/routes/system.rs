@@ -1,0 +1,64 @@
+//! What the server says of itself and its machine.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+
+use super::super::world::World;
+use super::reply;
+
+/// Bytes that the system keeps for itself on an idle graphics card.
+const VRAM_IN_USE: u64 = 600 << 20;
+
+pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
+    let options = &world.options;
+    let vram_free = options.vram_total.saturating_sub(VRAM_IN_USE);
+    let previews = if options.previews { "auto" } else { "none" };
+    reply::json(&json!({
+        "system": {
+            "os": "linux",
+            "ram_total": options.ram_total,
+            "ram_free": options.ram_total / 4 * 3,
+            "comfyui_version": options.version,
+            "required_frontend_version": "1.49.6",
+            "installed_templates_version": null,
+            "required_templates_version": "0.11.0",
+            "comfy_package_versions": [],
+            "python_version": "3.13.5 (main, Jun 25 2025, 18:55:22) [GCC 14.2.0]",
+            "pytorch_version": "2.12.0+cu130",
+            "embedded_python": false,
+            "deploy_environment": "local-git",
+            "argv": ["main.py", "--preview-method", previews],
+        },
+        "devices": [{
+            "name": "cuda:0 Simulated GPU : cudaMallocAsync",
+            "type": "cuda",
+            "index": 0,
+            "vram_total": options.vram_total,
+            "vram_free": vram_free,
+            "torch_vram_total": 0,
+            "torch_vram_free": 0,
+        }],
+    }))
+}
+
+/// The flags of a 0.33 server.
+pub(in super::super) fn features() -> Json {
+    json!({
+        "supports_preview_metadata": true,
+        "max_upload_size": 100 << 20,
+        "extension": { "manager": { "supports_v4": true } },
+        "node_replacements": true,
+        "assets": false,
+    })
+}
+
+pub(super) async fn get_features() -> Response {
+    reply::json(&features())
+}
+
+pub(super) async fn extensions() -> Response {
+    reply::json(&json!([]))
+}

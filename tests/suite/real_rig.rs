@@ -1,0 +1,246 @@
+//! The rig itself: what the other real tests stand on.
+
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::support::rig::{Rig, models};
+
+/// Long enough for a cold first run beside other tests on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+async fn a_diffusion_graph_makes_a_picture() {
+    let Some(rig) = Rig::shared().await else {
+        return;
+    };
+    let loaders = json!({
+        "model": {"class_type": "UNETLoader",
+                  "inputs": {"unet_name": models::DIFFUSION_MODEL, "weight_dtype": "default"}},
+        "clip": {"class_type": "CLIPLoader",
+                 "inputs": {"clip_name": models::TEXT_ENCODER, "type": "sd3"}},
+        "vae": {"class_type": "VAELoader", "inputs": {"vae_name": "taesd3"}},
+    });
+    let first = picture(
+        rig,
+        &sampled(&loaders, ["model", "clip", "vae"], [0, 0, 0], "a hill", 7),
+    )
+    .await;
+    let other = picture(
+        rig,
+        &sampled(&loaders, ["model", "clip", "vae"], [0, 0, 0], "a sea", 7),
+    )
+    .await;
+    assert_eq!((first.width(), first.height()), (128, 128));
+    assert_ne!(first, other, "the prompt should matter");
+}
+
+#[tokio::test]
+async fn a_checkpoint_with_a_lora_and_a_vae_of_its_own_makes_another_picture() {
+    let Some(rig) = Rig::shared().await else {
+        return;
+    };
+    let loaders = json!({
+        "all": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": models::CHECKPOINT}},
+        "lora": {"class_type": "LoraLoader",
+                 "inputs": {"model": ["all", 0], "clip": ["all", 1], "lora_name": models::LORA,
+                            "strength_model": 1.0, "strength_clip": 1.0}},
+        "vae": {"class_type": "VAELoader", "inputs": {"vae_name": models::VAE}},
+    });
+    let plain = picture(
+        rig,
+        &sampled(&loaders, ["all", "all", "all"], [0, 1, 2], "a hill", 7),
+    )
+    .await;
+    let styled = picture(
+        rig,
+        &sampled(&loaders, ["lora", "lora", "vae"], [0, 1, 0], "a hill", 7),
+    )
+    .await;
+    let again = picture(
+        rig,
+        &sampled(&loaders, ["all", "all", "vae"], [0, 1, 0], "a hill", 7),
+    )
+    .await;
+    assert_ne!(plain, styled);
+    assert_eq!(
+        plain, again,
+        "the same seed and weights should give the same picture"
+    );
+}
+
+#[tokio::test]
+async fn a_gate_holds_a_job_open_until_the_test_says() {
+    let Some(rig) = Rig::shared().await else {
+        return;
+    };
+    let id = submit(
+        rig,
+        &json!({"hold": {"class_type": "MmfHold", "inputs": {"gate": "open me"}}}),
+    )
+    .await;
+    let started = Instant::now();
+    while !running(rig).await.contains(&id) {
+        assert!(started.elapsed() < PATIENCE, "the job never ran");
+        sleep(Duration::from_millis(20)).await;
+    }
+    rig.open_gate("open me");
+    assert_eq!(finished(rig, &id).await["status"]["status_str"], "success");
+}
+
+#[tokio::test]
+async fn a_killed_server_comes_back_on_its_port() {
+    let Some(mut rig) = Rig::start().await else {
+        return;
+    };
+    let url = rig.url().to_owned();
+    rig.kill();
+    assert!(client().get(format!("{url}/queue")).send().await.is_err());
+    let rig = rig.restart().await;
+    assert_eq!(rig.url(), url);
+    assert_eq!(
+        get(&rig, "/queue").await,
+        json!({"queue_running": [], "queue_pending": []})
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_says_why() {
+    let outcome = tokio::spawn(Rig::start_with(&["--no-such-option"])).await;
+    let said = match outcome {
+        Ok(None) => return,
+        Ok(Some(rig)) => panic!("it started:\n{}", rig.log()),
+        Err(died) => died.into_panic(),
+    };
+    let said = said.downcast_ref::<String>().expect("a message");
+    assert!(said.contains("--no-such-option"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_ends_with_its_test_process_even_a_killed_one() {
+    // Also makes sure that the other process finds everything installed.
+    let Some(_installed) = Rig::shared().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let entries = || std::fs::read_dir(folder.path()).expect("readable").count();
+    let mut other = std::process::Command::new(std::env::current_exe().expect("this binary"))
+        .args([
+            "--exact",
+            "suite::real_rig::a_diffusion_graph_makes_a_picture",
+        ])
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("another test process");
+    until("it has a server", || entries() > 0).await;
+    other.kill().expect("still running");
+    other.wait().expect("killed");
+    until("its server is gone", || entries() == 0).await;
+}
+
+/// The graph from the loaders to a saved picture; `from` and `slots` say who gives the model, the
+/// text encoder and the autoencoder.
+fn sampled(loaders: &Value, from: [&str; 3], slots: [u8; 3], text: &str, seed: u64) -> Value {
+    let [model, clip, vae] = [0, 1, 2].map(|part| json!([from[part], slots[part]]));
+    let mut graph = json!({
+        "yes": {"class_type": "CLIPTextEncode", "inputs": {"text": text, "clip": clip}},
+        "no": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": clip}},
+        "latent": {"class_type": "EmptySD3LatentImage",
+                   "inputs": {"width": 128, "height": 128, "batch_size": 1}},
+        "sampler": {"class_type": "KSampler",
+                    "inputs": {"model": model, "positive": ["yes", 0], "negative": ["no", 0],
+                               "latent_image": ["latent", 0], "seed": seed, "steps": 8, "cfg": 4.0,
+                               "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}},
+        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": vae}},
+        "save": {"class_type": "SaveImage",
+                 "inputs": {"images": ["decode", 0], "filename_prefix": "rig"}},
+    });
+    for (id, node) in loaders.as_object().expect("a map of nodes") {
+        graph[id] = node.clone();
+    }
+    graph
+}
+
+/// Runs the graph and reads the picture that its node `save` wrote.
+async fn picture(rig: &Rig, graph: &Value) -> image::DynamicImage {
+    let id = submit(rig, graph).await;
+    let entry = finished(rig, &id).await;
+    assert_eq!(entry["status"]["status_str"], "success", "{entry:#}");
+    let name = entry["outputs"]["save"]["images"][0]["filename"]
+        .as_str()
+        .expect("a file name");
+    image::open(rig.output_dir().join(name)).expect("a picture")
+}
+
+async fn submit(rig: &Rig, graph: &Value) -> String {
+    let sent = client()
+        .post(format!("{}/prompt", rig.url()))
+        .json(&json!({"prompt": graph}));
+    let answer: Value = sent
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    answer["prompt_id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("refused: {answer:#}"))
+        .to_owned()
+}
+
+async fn finished(rig: &Rig, id: &str) -> Value {
+    let started = Instant::now();
+    loop {
+        let history = get(rig, &format!("/history/{id}")).await;
+        if let Some(entry) = history.get(id) {
+            return entry.clone();
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "no end of {id}; the log: {}",
+            rig.log()
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn running(rig: &Rig) -> Vec<String> {
+    let queue = get(rig, "/queue").await;
+    let items = queue["queue_running"].as_array().expect("a list");
+    items
+        .iter()
+        .filter_map(|item| item[1].as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn get(rig: &Rig, path: &str) -> Value {
+    let answer = client()
+        .get(format!("{}{path}", rig.url()))
+        .send()
+        .await
+        .expect("an answer");
+    answer.json().await.expect("JSON")
+}
+
+fn client() -> Client {
+    // Without a provider no client can be built; a second installation is refused, as it should be.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().no_proxy().build();
+    client.expect("a client")
+}
