@@ -3,6 +3,8 @@
 //! `MMF_BENCH_ASSETS` says among how many (100,000 if not set). They are made once and stay in
 //! the target folder, so the first run takes a while.
 
+#![expect(clippy::unwrap_used, reason = "a bench that fails may as well stop")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

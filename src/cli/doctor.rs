@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::{DoctorArgs, Global};
 use super::{Ended, Stopped, report, start};
 use crate::app::App;
+use crate::comfy::Features;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 
@@ -116,13 +117,20 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
         findings.push(Finding::good("device", format!("{}: {memory}", device.name)));
     }
     findings.push(match comfy.features().await {
-        Ok(features) => Finding::good("features", features.to_string()),
+        Ok(features) => Finding::good("features", features_in_words(features)),
         Err(error) => Finding::bad("features", error.into()),
     });
     findings.push(match comfy.node_facts().await {
         Ok(facts) => Finding::good("node classes", facts.len().to_string()),
         Err(error) => Finding::bad("node classes", error.into()),
     });
+}
+
+fn features_in_words(features: Features) -> String {
+    let all = json!(features);
+    let has = all.as_object().into_iter().flatten().filter(|(_, has)| **has == true);
+    let names: Vec<String> = has.map(|(name, _)| name.replace('_', " ")).collect();
+    if names.is_empty() { "none of the newer ones".to_owned() } else { names.join(", ") }
 }
 
 fn publishing(app: &App) -> Finding {

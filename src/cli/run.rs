@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, RunArgs};
 use super::progress::Display;
-use super::run_args::{ParseError, Parsed, RunOptions, global_of, merged, parse};
+use super::run_args::{ParseError, Parsed, RunOptions, global_of, parse};
 use super::{Ended, Stopped, report, start};
 use crate::app::{App, Found};
 use crate::comfy::{OutputBody, Submit};

@@ -37,7 +37,7 @@ impl Script {
     /// Compiles `source`; what is wrong with it is shown in place.
     pub(super) fn compile(source: &Source) -> Result<Arc<Self>, Box<Diagnostic>> {
         let compiler = Compiler { source };
-        let mut ast = engine::compiling()
+        let mut ast = engine::compiling(source.key.kind.is_pure())
             .compile(&source.text)
             .map_err(|error| compiler.diagnose_parse(&error))?;
         ast.set_source(source.key.path());
@@ -80,7 +80,7 @@ impl Compiler<'_> {
 
     fn diagnose_parse(&self, error: &rhai::ParseError) -> Box<Diagnostic> {
         let diagnostic = self.diagnose(explain::lower_first(&error.0.to_string()), error.1);
-        let hint = explain::parse_hint(&error.0);
+        let hint = explain::parse_hint(&error.0, self.source.key.kind);
         Box::new(diagnostic.hint(hint))
     }
 

@@ -6,7 +6,7 @@
 //! title("Text to image with Stable Diffusion 3");
 //! about("Paints one picture from a prompt.");
 //! param("PROMPT", "string", #{ required: true, about: "What the picture shows" });
-//! param("STEPS", "int", #{ default: 28, min: 1, max: 150, about: "Sampling steps" });
+//! param("STEPS", "int", #{ value: 28, min: 1, max: 150, about: "Sampling steps" });
 //! ```
 //!
 //! From this one declaration come the MCP input schema ([`Declaration::schema`]), the check of the

@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: [&str; 4] = ["title", "about", "param", "meta"];
 
 /// What the third argument of `param` may say.
 const OPTIONS: [&str; 8] = [
-    "required", "default", "about", "min", "max", "step", "choices", "folder",
+    "required", "value", "about", "min", "max", "step", "choices", "folder",
 ];
 
 type Declaring = Arc<Mutex<Declaration>>;
@@ -112,7 +112,7 @@ fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> 
         ty: type_of(ty)?,
         about: reader.read("about", "a string", |value| value.as_str().map(str::to_owned))?.unwrap_or_default(),
         required: reader.read("required", "true or false", Value::as_bool)?.unwrap_or(false),
-        default: options.get("default").cloned().unwrap_or_default(),
+        default: options.get("value").cloned().unwrap_or_default(),
         min: reader.read("min", "a number", Value::as_f64)?,
         max: reader.read("max", "a number", Value::as_f64)?,
         step: reader.read("step", "a number above 0", |value| value.as_f64().filter(|step| *step > 0.0))?,
@@ -145,7 +145,7 @@ fn type_of(name: &str) -> Result<Type, String> {
 fn check_sense(mut param: Param) -> Result<Param, String> {
     let name = &param.name;
     if param.required && !param.default.is_null() {
-        return Err(format!("\"{name}\" is required and has a default: drop one of the two"));
+        return Err(format!("\"{name}\" is required and has a value: drop one of the two"));
     }
     if let (Some(min), Some(max)) = (param.min, param.max)
         && min > max
@@ -156,7 +156,7 @@ fn check_sense(mut param: Param) -> Result<Param, String> {
         let default = std::mem::take(&mut param.default);
         param.default = param
             .accept(default)
-            .map_err(|error| format!("the default of {error}"))?;
+            .map_err(|error| format!("the value of {error}"))?;
     }
     Ok(param)
 }

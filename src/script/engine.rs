@@ -43,9 +43,12 @@ pub(super) fn bare(limits: &Limits) -> Engine {
     engine
 }
 
-/// An engine that parses scripts.
-pub(super) fn compiling() -> Engine {
-    bare(&Limits::default())
+/// An engine that parses scripts of one purity. It knows the bindings' namespaces, because a
+/// namespace that is not known is a mistake already then.
+pub(super) fn compiling(pure: bool) -> Engine {
+    let mut engine = bare(&Limits::default());
+    bindings::register(&mut engine, pure);
+    engine
 }
 
 /// An engine that runs scripts of one purity over one generation's libraries.

@@ -19,7 +19,6 @@ use super::host::{Context, caught};
 use super::value::{from_dynamic, to_dynamic};
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type,
-    arguments,
     engine, explain,
 };
 use crate::comfy::Workflow;

@@ -26,7 +26,11 @@ pub(super) struct Bench<'r, 'a> {
 impl<'r, 'a> Bench<'r, 'a> {
     pub(super) fn new(run: &'r mut Run<'a>, id: &str) -> Self {
         let prompt = Json::Object(run.item.prompt.clone());
-        Self { run, id: id.to_owned(), prompt }
+        Self {
+            run,
+            id: id.to_owned(),
+            prompt,
+        }
     }
 
     pub(super) fn shape(&self, class: &str) -> Arc<ClassShape> {
@@ -38,7 +42,11 @@ impl<'r, 'a> Bench<'r, 'a> {
     }
 
     pub(super) fn check_interrupt(&self) -> Result<(), Raised> {
-        if self.run.world.interrupt.take() { Err(Raised::Interrupted) } else { Ok(()) }
+        if self.run.world.interrupt.take() {
+            Err(Raised::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn fault(&self, class: &str) -> Option<Raised> {
@@ -50,7 +58,13 @@ impl<'r, 'a> Bench<'r, 'a> {
     }
 
     fn wants_previews(&self) -> bool {
-        match self.run.item.extra_data.get("preview_method").and_then(Json::as_str) {
+        match self
+            .run
+            .item
+            .extra_data
+            .get("preview_method")
+            .and_then(Json::as_str)
+        {
             Some("none") => false,
             Some("auto" | "latent2rgb" | "taesd") => true,
             _ => self.run.world.options.previews,
@@ -59,14 +73,25 @@ impl<'r, 'a> Bench<'r, 'a> {
 }
 
 impl Server for Bench<'_, '_> {
-    fn step(&mut self, value: u64, max: u64, preview: Option<&dyn Fn() -> Frame>) -> Result<(), Raised> {
+    fn step(
+        &mut self,
+        value: u64,
+        max: u64,
+        preview: Option<&dyn Fn() -> Frame>,
+    ) -> Result<(), Raised> {
         let world = self.run.world;
-        world.interrupt.wait(world.options.step_delay + world.faults.slow());
+        world
+            .interrupt
+            .wait(world.options.step_delay + world.faults.slow());
         self.check_interrupt()?;
-        self.run.progress.update(&self.id, &self.run.graph, value, max);
+        self.run
+            .progress
+            .update(&self.id, &self.run.graph, value, max);
         self.run.send_progress_state();
         let client = self.run.client();
-        let picture = preview.filter(|_| self.wants_previews()).map(|paint| jpeg(&paint()));
+        let picture = preview
+            .filter(|_| self.wants_previews())
+            .map(|paint| jpeg(&paint()));
         let with_metadata = world.hub.wants_metadata(client);
         if let Some(picture) = picture.as_deref().filter(|_| with_metadata) {
             let graph = &self.run.graph;
@@ -78,7 +103,9 @@ impl Server for Bench<'_, '_> {
                 "real_node_id": graph.real(&self.id),
                 "image_type": "image/jpeg",
             });
-            world.hub.send_preview_with_metadata(&metadata, picture, client);
+            world
+                .hub
+                .send_preview_with_metadata(&metadata, picture, client);
         }
         let progress = json!({
             "value": value,
@@ -111,7 +138,11 @@ impl Server for Bench<'_, '_> {
     }
 
     fn now(&self) -> jiff::Zoned {
-        self.run.world.clock.now().to_zoned(jiff::tz::TimeZone::system())
+        self.run
+            .world
+            .clock
+            .now()
+            .to_zoned(jiff::tz::TimeZone::system())
     }
 }
 

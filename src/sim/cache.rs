@@ -69,7 +69,10 @@ struct Kept {
 
 impl Cache {
     pub(super) fn new(caching: Caching) -> Self {
-        Self { caching, ..Self::default() }
+        Self {
+            caching,
+            ..Self::default()
+        }
     }
 
     /// Lets go of what a prompt with these signatures can't use, as far as the caching says so.
@@ -77,9 +80,11 @@ impl Cache {
         let keep: HashSet<[u8; 32]> = match self.caching {
             Caching::Pressure => return,
             Caching::None => HashSet::new(),
-            Caching::Classic => {
-                signatures.values().filter(|one| one.keeps).map(|one| one.hash).collect()
-            }
+            Caching::Classic => signatures
+                .values()
+                .filter(|one| one.keeps)
+                .map(|one| one.hash)
+                .collect(),
         };
         self.entries.retain(|hash, _| keep.contains(hash));
         self.bytes = self.entries.values().map(|kept| kept.bytes).sum();
@@ -99,16 +104,32 @@ impl Cache {
         if !signature.keeps {
             return;
         }
-        let bytes = 512 + entry.outputs.iter().flatten().map(Value::weight).sum::<usize>();
+        let bytes = 512
+            + entry
+                .outputs
+                .iter()
+                .flatten()
+                .map(Value::weight)
+                .sum::<usize>();
         self.clock += 1;
         self.bytes += bytes;
-        let kept = Kept { entry, used: self.clock, bytes };
+        let kept = Kept {
+            entry,
+            used: self.clock,
+            bytes,
+        };
         if let Some(old) = self.entries.insert(signature.hash, kept) {
             self.bytes -= old.bytes;
         }
         while self.bytes > PRESSURE_BYTES && self.entries.len() > 1 {
-            let oldest = self.entries.iter().min_by_key(|(_, kept)| kept.used).map(|(hash, _)| *hash);
-            let Some(removed) = oldest.and_then(|hash| self.entries.remove(&hash)) else { break };
+            let oldest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, kept)| kept.used)
+                .map(|(hash, _)| *hash);
+            let Some(removed) = oldest.and_then(|hash| self.entries.remove(&hash)) else {
+                break;
+            };
             self.bytes -= removed.bytes;
         }
     }
@@ -140,7 +161,11 @@ pub(super) fn sign(
         }
         open.insert(id.clone());
         stack.push((id.clone(), true));
-        let links = graph.inputs(&id).into_iter().flat_map(Map::values).filter_map(link);
+        let links = graph
+            .inputs(&id)
+            .into_iter()
+            .flat_map(Map::values)
+            .filter_map(link);
         for (from, _) in links {
             // A link back into an open node closes a cycle, which has no signature.
             if !known.contains_key(from) && !open.contains(from) && graph.has(from) {
@@ -154,7 +179,10 @@ pub(super) fn sign(
             stack.push((parent.to_owned(), false));
         }
     }
-    known.get(id).copied().unwrap_or(Signature { hash: [0; 32], keeps: false })
+    known.get(id).copied().unwrap_or(Signature {
+        hash: [0; 32],
+        keeps: false,
+    })
 }
 
 fn sign_one(
@@ -171,7 +199,10 @@ fn sign_one(
         part(&mut hasher, id.as_bytes());
     }
     let Some(inputs) = graph.inputs(id) else {
-        return Signature { hash: *hasher.finalize().as_bytes(), keeps: false };
+        return Signature {
+            hash: *hasher.finalize().as_bytes(),
+            keeps: false,
+        };
     };
     if let Some(changed) = traits.changed(class, inputs) {
         part(&mut hasher, changed.as_bytes());
@@ -198,7 +229,10 @@ fn sign_one(
             }
         }
     }
-    Signature { hash: *hasher.finalize().as_bytes(), keeps }
+    Signature {
+        hash: *hasher.finalize().as_bytes(),
+        keeps,
+    }
 }
 
 /// Adds one part with its length, so that no two lists of parts hash alike.
@@ -261,7 +295,10 @@ mod tests {
         nodes.insert("0".to_owned(), json!({ "class_type": "A", "inputs": {} }));
         for n in 1..100_000 {
             let inputs = json!({ "x": [(n - 1).to_string(), 0] });
-            nodes.insert(n.to_string(), json!({ "class_type": "A", "inputs": inputs }));
+            nodes.insert(
+                n.to_string(),
+                json!({ "class_type": "A", "inputs": inputs }),
+            );
         }
         assert!(signature(&Json::Object(nodes), "99999").keeps);
     }

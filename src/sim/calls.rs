@@ -25,16 +25,18 @@ pub(super) struct Called {
 /// The inputs of each call.
 pub(super) fn slices(gathered: &Gathered, takes_lists: bool) -> Vec<Inputs> {
     if takes_lists {
-        let list = |(name, members): (&String, &Vec<Value>)| {
-            (name.clone(), Value::List(members.clone()))
-        };
+        let list =
+            |(name, members): (&String, &Vec<Value>)| (name.clone(), Value::List(members.clone()));
         return vec![gathered.iter().map(list).collect()];
     }
     let calls = gathered.values().map(Vec::len).max().unwrap_or(1);
     // A shorter input repeats its last member.
     let slice = |index: usize| {
         let member = |members: &Vec<Value>| members.get(index).or(members.last()).cloned();
-        gathered.iter().filter_map(|(name, members)| Some((name.clone(), member(members)?))).collect()
+        gathered
+            .iter()
+            .filter_map(|(name, members)| Some((name.clone(), member(members)?)))
+            .collect()
     };
     (0..calls).map(slice).collect()
 }
@@ -60,12 +62,24 @@ pub(super) fn call(
                 bench.report_block(message);
             }
             // What has been reported once blocks in silence from here on.
-            called.push(Called { outcome: Outcome::default(), blocked: Some(None) });
+            called.push(Called {
+                outcome: Outcome::default(),
+                blocked: Some(None),
+            });
             continue;
         }
-        let mut call = Call { id, shape: &shape, inputs, signature: *signature, server: bench };
+        let mut call = Call {
+            id,
+            shape: &shape,
+            inputs,
+            signature: *signature,
+            server: bench,
+        };
         let outcome = node.run(&mut call)?;
-        called.push(Called { outcome, blocked: None });
+        called.push(Called {
+            outcome,
+            blocked: None,
+        });
     }
     Ok(called)
 }
@@ -103,8 +117,11 @@ pub(super) fn merge_outputs(shape: &ClassShape, called: Vec<Called>) -> Vec<Vec<
 /// What the calls show, joined under the keys of the first that shows anything.
 pub(super) fn merge_ui(called: &[Called]) -> Option<Json> {
     let mut shown = called.iter().filter_map(|one| one.outcome.ui.as_ref());
-    let mut merged: Map<String, Json> =
-        shown.next()?.iter().map(|(key, value)| (key.clone(), Json::Array(members(value)))).collect();
+    let mut merged: Map<String, Json> = shown
+        .next()?
+        .iter()
+        .map(|(key, value)| (key.clone(), Json::Array(members(value))))
+        .collect();
     for ui in shown {
         for (key, value) in &mut merged {
             if let Json::Array(entries) = value {
@@ -112,14 +129,17 @@ pub(super) fn merge_ui(called: &[Called]) -> Option<Json> {
             }
         }
     }
-    Some(Json::Object(merged))
+    (!merged.is_empty()).then_some(Json::Object(merged))
 }
 
 /// As Python iterates over it: a text falls apart into its letters.
 fn members(value: &Json) -> Vec<Json> {
     match value {
         Json::Array(entries) => entries.clone(),
-        Json::String(text) => text.chars().map(|letter| letter.to_string().into()).collect(),
+        Json::String(text) => text
+            .chars()
+            .map(|letter| letter.to_string().into())
+            .collect(),
         other => vec![other.clone()],
     }
 }

@@ -111,8 +111,13 @@ impl<'a> Run<'a> {
         self.world.interrupt.reset();
         self.message("execution_start", Map::new(), false);
         self.sign_prompt()?;
-        let cached: Vec<String> =
-            self.item.prompt.keys().filter(|id| self.results.contains_key(*id)).cloned().collect();
+        let cached: Vec<String> = self
+            .item
+            .prompt
+            .keys()
+            .filter(|id| self.results.contains_key(*id))
+            .cloned()
+            .collect();
         let nodes = Map::from_iter([("nodes".to_owned(), json!(cached))]);
         self.message("execution_cached", nodes, false);
         for id in self.item.outputs.clone() {
@@ -125,7 +130,9 @@ impl<'a> Run<'a> {
             self.report.failed = true;
         }
         for (id, shown) in std::mem::take(&mut self.shown) {
-            self.report.outputs.insert(id.clone(), shown["output"].clone());
+            self.report
+                .outputs
+                .insert(id.clone(), shown["output"].clone());
             self.report.meta.insert(id, shown["meta"].clone());
         }
         self.world.set_current(None);
@@ -197,7 +204,10 @@ impl<'a> Run<'a> {
     }
 
     /// Calls the node; nothing if it first needs lazy inputs.
-    #[expect(clippy::type_complexity, reason = "an exception comes with the inputs it saw")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an exception comes with the inputs it saw"
+    )]
     fn start(
         &mut self,
         id: &str,
@@ -215,11 +225,17 @@ impl<'a> Run<'a> {
         self.world.node_starts(id, &class);
         let mut waits = false;
         for name in self.needed(&class, &inputs) {
-            let value = self.graph.inputs(id).and_then(|inputs| inputs.get(&name)).cloned();
+            let value = self
+                .graph
+                .inputs(id)
+                .and_then(|inputs| inputs.get(&name))
+                .cloned();
             if let Some((from, _)) = value.as_ref().and_then(link)
                 && !self.results.contains_key(from)
             {
-                self.with_schedule(|schedule, graph, knows| schedule.wait_for(from, id, graph, knows))?;
+                self.with_schedule(|schedule, graph, knows| {
+                    schedule.wait_for(from, id, graph, knows)
+                })?;
                 waits = true;
             }
         }
@@ -235,7 +251,10 @@ impl<'a> Run<'a> {
     /// The lazy inputs that the node wants: all of them, unless its type knows better.
     fn needed(&self, class: &str, inputs: &calls::Gathered) -> Vec<String> {
         match self.world.catalog.node(class) {
-            Some(node) => calls::slices(inputs, false).iter().flat_map(|slice| node.needs(slice)).collect(),
+            Some(node) => calls::slices(inputs, false)
+                .iter()
+                .flat_map(|slice| node.needs(slice))
+                .collect(),
             None => {
                 let shape = self.world.catalog.shape(class);
                 let lazy = shape.inputs.iter().filter(|input| input.lazy);
@@ -254,9 +273,13 @@ impl<'a> Run<'a> {
                 "real_node_id": self.graph.real(id),
             });
             self.executed_event(id, &ui);
-            self.shown.insert(id.to_owned(), json!({ "meta": meta, "output": ui }));
+            self.shown
+                .insert(id.to_owned(), json!({ "meta": meta, "output": ui }));
         }
-        if called.iter().any(|called| called.outcome.expansion.is_some()) {
+        if called
+            .iter()
+            .any(|called| called.outcome.expansion.is_some())
+        {
             return self.expand(id, called);
         }
         let shape = self.world.catalog.shape(self.graph.class(id));
@@ -277,12 +300,16 @@ impl<'a> Run<'a> {
     fn expand(&mut self, id: &str, mut called: Vec<Called>) -> Result<Turn, WorkerDeath> {
         for one in &mut called {
             one.outcome.ui = None;
-            let Some(nodes) = one.outcome.expansion.take() else { continue };
+            let Some(nodes) = one.outcome.expansion.take() else {
+                continue;
+            };
             let ids: Vec<String> = nodes.keys().cloned().collect();
             if let Err(taken) = self.graph.expand(id, nodes) {
                 let raised = Raised::new(
                     "comfy_execution.graph.DuplicateNodeError",
-                    format!("Attempt to add duplicate node {taken}. Ensure node ids are unique and deterministic or use graph_utils.GraphBuilder."),
+                    format!(
+                        "Attempt to add duplicate node {taken}. Ensure node ids are unique and deterministic or use graph_utils.GraphBuilder."
+                    ),
                 );
                 self.fail(id, &raised, &Map::new());
                 return Ok(Turn::Failed);
@@ -293,7 +320,9 @@ impl<'a> Run<'a> {
                 }
             }
             for (from, _) in one.outcome.links.iter().flatten() {
-                self.with_schedule(|schedule, graph, knows| schedule.wait_for(from, id, graph, knows))?;
+                self.with_schedule(|schedule, graph, knows| {
+                    schedule.wait_for(from, id, graph, knows)
+                })?;
             }
         }
         self.expansions.insert(id.to_owned(), called);
@@ -305,11 +334,18 @@ impl<'a> Run<'a> {
         for one in &mut called {
             let links = std::mem::take(&mut one.outcome.links);
             for (slot, link) in links.into_iter().enumerate() {
-                let Some((from, from_slot)) = link else { continue };
-                let members = self.results.get(&from).and_then(|entry| entry.outputs.get(from_slot));
+                let Some((from, from_slot)) = link else {
+                    continue;
+                };
+                let members = self
+                    .results
+                    .get(&from)
+                    .and_then(|entry| entry.outputs.get(from_slot));
                 let value = members.and_then(|members| members.first()).cloned();
                 if one.outcome.outputs.len() <= slot {
-                    one.outcome.outputs.resize(slot + 1, Value::Json(Json::Null));
+                    one.outcome
+                        .outputs
+                        .resize(slot + 1, Value::Json(Json::Null));
                 }
                 one.outcome.outputs[slot] = value.unwrap_or(Value::Json(Json::Null));
             }
@@ -325,7 +361,9 @@ impl<'a> Run<'a> {
                 gathered.insert(name.clone(), vec![Value::Json(value.clone())]);
                 continue;
             };
-            let Some(entry) = self.results.get(from) else { continue };
+            let Some(entry) = self.results.get(from) else {
+                continue;
+            };
             // A negative slot counts from the end, as a Python index does.
             let count = i64::try_from(entry.outputs.len()).unwrap_or(i64::MAX);
             let slot = usize::try_from(if slot < 0 { count + slot } else { slot });
@@ -340,19 +378,30 @@ impl<'a> Run<'a> {
     }
 
     fn knowledge(&self) -> Known<'_> {
-        Known { world: self.world, graph: &self.graph, results: &self.results }
+        Known {
+            world: self.world,
+            graph: &self.graph,
+            results: &self.results,
+        }
     }
 
     fn with_schedule(
         &mut self,
         work: impl FnOnce(&mut Schedule, &Graph, &dyn Knowledge) -> Result<(), NodeNotFound>,
     ) -> Result<(), NodeNotFound> {
-        let knowledge = Known { world: self.world, graph: &self.graph, results: &self.results };
+        let knowledge = Known {
+            world: self.world,
+            graph: &self.graph,
+            results: &self.results,
+        };
         work(&mut self.schedule, &self.graph, &knowledge)
     }
 
     fn show_cached(&mut self, id: &str, entry: &Entry) {
-        let output = entry.ui.as_ref().map_or(Json::Null, |ui| ui["output"].clone());
+        let output = entry
+            .ui
+            .as_ref()
+            .map_or(Json::Null, |ui| ui["output"].clone());
         self.executed_event(id, &output);
         if let Some(ui) = &entry.ui {
             self.shown.insert(id.to_owned(), (**ui).clone());
@@ -365,7 +414,11 @@ impl<'a> Run<'a> {
         for id in ids {
             if self.executed.contains(&id)
                 || self.shown.contains_key(&id)
-                || !self.world.catalog.shape(self.graph.class(&id)).has_intermediate_output
+                || !self
+                    .world
+                    .catalog
+                    .shape(self.graph.class(&id))
+                    .has_intermediate_output
             {
                 continue;
             }
@@ -388,7 +441,9 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn send_progress_state(&self) {
-        self.world.hub.send("progress_state", &self.progress.state(), self.client());
+        self.world
+            .hub
+            .send("progress_state", &self.progress.state(), self.client());
     }
 
     /// A block reached the node with a message: it is reported, and the run goes on.
@@ -421,7 +476,10 @@ impl<'a> Run<'a> {
         };
         let current: Vec<&String> = self.item.prompt.keys().collect();
         data.extend([
-            ("exception_message".to_owned(), json!(format!("{message}\n{}", tips(kind)))),
+            (
+                "exception_message".to_owned(),
+                json!(format!("{message}\n{}", tips(kind))),
+            ),
             ("exception_type".to_owned(), json!(kind)),
             ("traceback".to_owned(), json!(traceback(&class, kind))),
             ("current_inputs".to_owned(), json!(inputs)),
@@ -440,7 +498,10 @@ impl<'a> Run<'a> {
     fn message(&mut self, event: &str, data: Map<String, Json>, broadcast: bool) {
         let mut message = Map::from_iter([("prompt_id".to_owned(), json!(self.item.id))]);
         message.extend(data);
-        message.insert("timestamp".to_owned(), json!(self.world.clock.now().as_millisecond()));
+        message.insert(
+            "timestamp".to_owned(),
+            json!(self.world.clock.now().as_millisecond()),
+        );
         let message = Json::Object(message);
         self.report.messages.push(json!([event, message]));
         if broadcast || self.client().is_some() {
@@ -472,7 +533,10 @@ impl Knowledge for Known<'_> {
 
 fn described(inputs: &calls::Gathered) -> Map<String, Json> {
     let describe = |values: &Vec<Value>| values.iter().map(Value::describe).collect::<Json>();
-    inputs.iter().map(|(name, values)| (name.clone(), describe(values))).collect()
+    inputs
+        .iter()
+        .map(|(name, values)| (name.clone(), describe(values)))
+        .collect()
 }
 
 /// What the server adds to the message when it knows better.

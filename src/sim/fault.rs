@@ -115,7 +115,10 @@ impl Fault {
     /// A fault that happens once.
     #[must_use]
     pub fn once(kind: FaultKind) -> Self {
-        Self { kind, times: Some(1) }
+        Self {
+            kind,
+            times: Some(1),
+        }
     }
 }
 
@@ -126,7 +129,10 @@ impl FromStr for Fault {
         let (body, times) = match text.rsplit_once('*') {
             Some((body, times)) => {
                 let count = times.parse().ok().filter(|&count| count > 0);
-                (body, Some(count.ok_or_else(|| FaultError::BadTimes(times.to_owned()))?))
+                (
+                    body,
+                    Some(count.ok_or_else(|| FaultError::BadTimes(times.to_owned()))?),
+                )
             }
             None => (text, None),
         };
@@ -150,7 +156,9 @@ impl FromStr for Fault {
                 found: value.to_owned(),
                 example: "drop=3 or drop@KSampler",
             })?),
-            "restart" => FaultKind::RestartAt { node: at("restart")? },
+            "restart" => FaultKind::RestartAt {
+                node: at("restart")?,
+            },
             "refuse" => FaultKind::Refuse,
             "lose" => FaultKind::Lose((!value.is_empty()).then(|| value.to_owned())),
             "prompt-error" => FaultKind::PromptError,
@@ -184,19 +192,29 @@ fn time(kind: &'static str, text: &str) -> Result<Duration, FaultError> {
         _ => f64::NAN,
     };
     let parsed = number.parse::<f64>().ok().map(|n| n * seconds);
-    parsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or(FaultError::BadValue {
-        kind,
-        wanted: "a time in ms, s or m",
-        found: text.to_owned(),
-        example: if kind == "slow" { "slow=50ms" } else { "late-history=2s" },
-    })
+    parsed
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or(FaultError::BadValue {
+            kind,
+            wanted: "a time in ms, s or m",
+            found: text.to_owned(),
+            example: if kind == "slow" {
+                "slow=50ms"
+            } else {
+                "late-history=2s"
+            },
+        })
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             FaultKind::Slow(time) => write!(f, "slow={}ms", time.as_millis())?,
-            FaultKind::Fail { node, exception, message } => write!(f, "fail@{node}:{exception}:{message}")?,
+            FaultKind::Fail {
+                node,
+                exception,
+                message,
+            } => write!(f, "fail@{node}:{exception}:{message}")?,
             FaultKind::OutOfMemory { node } => write!(f, "oom@{node}")?,
             FaultKind::DropAfter(count) => write!(f, "drop={count}")?,
             FaultKind::DropAt { node } => write!(f, "drop@{node}")?,
@@ -237,7 +255,10 @@ impl Faults {
     pub fn new(faults: impl IntoIterator<Item = Fault>) -> Self {
         let faults: Vec<Fault> = faults.into_iter().collect();
         let refusing = watch::Sender::new(refuses(&faults));
-        Self(Arc::new(Inner { faults: Mutex::new(faults), refusing }))
+        Self(Arc::new(Inner {
+            faults: Mutex::new(faults),
+            refusing,
+        }))
     }
 
     /// One more.
@@ -298,9 +319,11 @@ impl Faults {
     /// The exception that the node raises.
     pub(super) fn raised(&self, id: &str, class: &str) -> Option<Raised> {
         self.take(|kind| match kind {
-            FaultKind::Fail { node, exception, message } if node == id || node == class => {
-                Some(Raised::new(exception, message.clone()))
-            }
+            FaultKind::Fail {
+                node,
+                exception,
+                message,
+            } if node == id || node == class => Some(Raised::new(exception, message.clone())),
             FaultKind::OutOfMemory { node } if node == id || node == class => {
                 Some(Raised::out_of_memory())
             }
@@ -342,7 +365,9 @@ impl Faults {
 
     pub(super) fn loses(&self, event: &str) -> bool {
         let this = |kind: &FaultKind| match kind {
-            FaultKind::Lose(which) if which.as_deref().is_none_or(|which| which == event) => Some(()),
+            FaultKind::Lose(which) if which.as_deref().is_none_or(|which| which == event) => {
+                Some(())
+            }
             _ => None,
         };
         self.take(this).is_some()
@@ -388,8 +413,16 @@ mod tests {
     #[test]
     fn a_failure_has_a_type_and_a_message_even_if_only_the_message_is_given() {
         let fault: Fault = "fail@5:it broke: badly".parse().unwrap();
-        let FaultKind::Fail { exception, message, .. } = fault.kind else { panic!("{fault:?}") };
-        assert_eq!((exception.as_str(), message.as_str()), ("RuntimeError", "it broke: badly"));
+        let FaultKind::Fail {
+            exception, message, ..
+        } = fault.kind
+        else {
+            panic!("{fault:?}")
+        };
+        assert_eq!(
+            (exception.as_str(), message.as_str()),
+            ("RuntimeError", "it broke: badly")
+        );
     }
 
     #[rstest]
@@ -408,7 +441,10 @@ mod tests {
     fn a_counted_fault_ends() {
         let faults = Faults::new(["oom@KSampler*2".parse().unwrap()]);
         for _ in 0..2 {
-            assert_eq!(faults.raised("3", "KSampler"), Some(Raised::out_of_memory()));
+            assert_eq!(
+                faults.raised("3", "KSampler"),
+                Some(Raised::out_of_memory())
+            );
         }
         assert_eq!(faults.raised("3", "KSampler"), None);
         assert!(faults.list().is_empty());

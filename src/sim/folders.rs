@@ -35,7 +35,9 @@ impl FolderType {
     /// Reads the name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Input, Self::Output, Self::Temp].into_iter().find(|one| one.name() == name)
+        [Self::Input, Self::Output, Self::Temp]
+            .into_iter()
+            .find(|one| one.name() == name)
     }
 }
 
@@ -68,7 +70,10 @@ impl Folders {
             }
         };
         fs::create_dir_all(&root)?;
-        let folders = Self { root: root.canonicalize()?, _guard: guard };
+        let folders = Self {
+            root: root.canonicalize()?,
+            _guard: guard,
+        };
         for kind in [FolderType::Input, FolderType::Output, FolderType::Temp] {
             fs::create_dir_all(folders.dir(kind))?;
         }
@@ -107,10 +112,13 @@ impl Folders {
     /// Files of the input folder, relative, sorted; what the upload combos list.
     #[must_use]
     pub fn input_files(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.dir(FolderType::Input)) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(self.dir(FolderType::Input)) else {
+            return Vec::new();
+        };
         let files = entries.flatten().filter(|entry| entry.path().is_file());
-        let mut names: Vec<String> =
-            files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = files
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -127,9 +135,13 @@ impl Folders {
     ) -> io::Result<SaveSlot> {
         let prefix = fill_tokens(prefix, width, height, now);
         let prefix = Path::new(&prefix);
-        let stem = prefix.file_name().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = prefix
+            .file_name()
+            .map(|stem| stem.to_string_lossy().into_owned());
         let stem = stem.unwrap_or_default();
-        let subfolder = prefix.parent().map(|parent| parent.to_string_lossy().into_owned());
+        let subfolder = prefix
+            .parent()
+            .map(|parent| parent.to_string_lossy().into_owned());
         let subfolder = subfolder.unwrap_or_default();
         let base = self.dir(kind);
         let folder = within(&base, &subfolder).ok_or_else(|| {
@@ -145,13 +157,24 @@ impl Folders {
         })?;
         fs::create_dir_all(&folder)?;
         let counter = highest_counter(&folder, &stem)? + 1;
-        Ok(SaveSlot { folder, kind, subfolder, stem, counter })
+        Ok(SaveSlot {
+            folder,
+            kind,
+            subfolder,
+            stem,
+            counter,
+        })
     }
 }
 
 impl SaveSlot {
     /// Writes the next file and gives its entry for `ui`: `{filename, subfolder, type}`.
-    pub fn write(&mut self, batch_number: usize, extension: &str, bytes: &[u8]) -> io::Result<Json> {
+    pub fn write(
+        &mut self,
+        batch_number: usize,
+        extension: &str,
+        bytes: &[u8],
+    ) -> io::Result<Json> {
         let stem = self.stem.replace("%batch_num%", &batch_number.to_string());
         let filename = format!("{stem}_{:05}_.{extension}", self.counter);
         self.counter += 1;
@@ -183,7 +206,9 @@ pub fn within(base: &Path, relative: &str) -> Option<PathBuf> {
             Component::ParentDir => {
                 path.pop();
             }
-            Component::RootDir | Component::Prefix(_) => path = PathBuf::from(component.as_os_str()),
+            Component::RootDir | Component::Prefix(_) => {
+                path = PathBuf::from(component.as_os_str())
+            }
         }
     }
     path.starts_with(base).then_some(path)
@@ -215,7 +240,10 @@ fn highest_counter(folder: &Path, stem: &str) -> io::Result<u32> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        let Some(rest) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('_')) else {
+        let Some(rest) = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_prefix('_'))
+        else {
             continue;
         };
         let digits = rest.split('_').next().unwrap_or_default();
@@ -235,29 +263,44 @@ mod tests {
     #[test]
     fn files_are_numbered_after_the_highest_that_is_there() {
         let folders = Folders::open(None).unwrap();
-        let slot = || folders.save_slot(FolderType::Output, "shots/%year%/a", (8, 8), &now()).unwrap();
+        let slot = || {
+            folders
+                .save_slot(FolderType::Output, "shots/%year%/a", (8, 8), &now())
+                .unwrap()
+        };
         let entry = slot().write(0, "png", b"x").unwrap();
         assert_eq!(
             entry,
             json!({ "filename": "a_00001_.png", "subfolder": "shots/2026", "type": "output" })
         );
         let mut again = slot();
-        assert_eq!(again.write(0, "png", b"x").unwrap()["filename"], "a_00002_.png");
-        assert_eq!(again.write(1, "png", b"x").unwrap()["filename"], "a_00003_.png");
+        assert_eq!(
+            again.write(0, "png", b"x").unwrap()["filename"],
+            "a_00002_.png"
+        );
+        assert_eq!(
+            again.write(1, "png", b"x").unwrap()["filename"],
+            "a_00003_.png"
+        );
     }
 
     #[test]
     fn no_prefix_leads_out_of_the_output_folder() {
         let folders = Folders::open(None).unwrap();
         for prefix in ["../a", "x/../../a", "/etc/a"] {
-            let error = folders.save_slot(FolderType::Output, prefix, (8, 8), &now()).unwrap_err();
+            let error = folders
+                .save_slot(FolderType::Output, prefix, (8, 8), &now())
+                .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{prefix}");
         }
     }
 
     #[test]
     fn an_annotation_names_the_folder() {
-        assert_eq!(split_annotation("a.png [output]"), ("a.png", Some(FolderType::Output)));
+        assert_eq!(
+            split_annotation("a.png [output]"),
+            ("a.png", Some(FolderType::Output))
+        );
         assert_eq!(split_annotation("a.png"), ("a.png", None));
     }
 }

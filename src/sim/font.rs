@@ -43,7 +43,14 @@ pub(super) fn letters_across(width: u32, scale: u32) -> usize {
 }
 
 /// Writes one line with its top left corner at `(x, y)`; what does not fit is cut off.
-pub(super) fn write(picture: &mut RgbaImage, text: &str, x: u32, y: u32, scale: u32, ink: Rgba<u8>) {
+pub(super) fn write(
+    picture: &mut RgbaImage,
+    text: &str,
+    x: u32,
+    y: u32,
+    scale: u32,
+    ink: Rgba<u8>,
+) {
     for (place, letter) in (0u32..).zip(text.chars()) {
         // Characters without a glyph show as a question mark.
         let code = u32::from(letter).wrapping_sub(32) as usize;
@@ -88,7 +95,9 @@ mod tests {
     fn a_letter_is_drawn_where_it_is_asked_for() {
         let mut picture = RgbaImage::new(8, 8);
         write(&mut picture, "I", 0, 0, 1, Rgba([255; 4]));
-        let lit: Vec<u32> = (0..8).filter(|&y| picture.get_pixel(2, y)[0] == 255).collect();
+        let lit: Vec<u32> = (0..8)
+            .filter(|&y| picture.get_pixel(2, y)[0] == 255)
+            .collect();
         assert_eq!(lit, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(picture.get_pixel(0, 0)[0], 0);
     }

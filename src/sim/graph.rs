@@ -22,7 +22,10 @@ struct Ephemeral {
 
 impl Graph {
     pub(super) fn new(prompt: Map<String, Json>) -> Self {
-        Self { nodes: prompt, ephemeral: HashMap::new() }
+        Self {
+            nodes: prompt,
+            ephemeral: HashMap::new(),
+        }
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
@@ -30,7 +33,10 @@ impl Graph {
     }
 
     pub(super) fn class(&self, id: &str) -> &str {
-        self.nodes.get(id).and_then(|node| node["class_type"].as_str()).unwrap_or_default()
+        self.nodes
+            .get(id)
+            .and_then(|node| node["class_type"].as_str())
+            .unwrap_or_default()
     }
 
     pub(super) fn inputs(&self, id: &str) -> Option<&Map<String, Json>> {
@@ -47,8 +53,17 @@ impl Graph {
             return Err(taken.clone());
         }
         for (id, node) in nodes {
-            let display = node["override_display_id"].as_str().unwrap_or(parent).to_owned();
-            self.ephemeral.insert(id.clone(), Ephemeral { parent: parent.to_owned(), display });
+            let display = node["override_display_id"]
+                .as_str()
+                .unwrap_or(parent)
+                .to_owned();
+            self.ephemeral.insert(
+                id.clone(),
+                Ephemeral {
+                    parent: parent.to_owned(),
+                    display,
+                },
+            );
             self.nodes.insert(id, node);
         }
         Ok(())
@@ -56,7 +71,9 @@ impl Graph {
 
     /// The node that expanded into this one.
     pub(super) fn parent(&self, id: &str) -> Option<&str> {
-        self.ephemeral.get(id).map(|ephemeral| ephemeral.parent.as_str())
+        self.ephemeral
+            .get(id)
+            .map(|ephemeral| ephemeral.parent.as_str())
     }
 
     /// The node on which the editor shows what this one does.
@@ -130,7 +147,12 @@ impl Schedule {
     }
 
     /// Puts `id` and everything it needs on the list.
-    pub(super) fn add(&mut self, id: &str, graph: &Graph, knows: &dyn Knowledge) -> Result<(), NodeNotFound> {
+    pub(super) fn add(
+        &mut self,
+        id: &str,
+        graph: &Graph,
+        knows: &dyn Knowledge,
+    ) -> Result<(), NodeNotFound> {
         let mut stack = vec![id.to_owned()];
         let mut links = Vec::new();
         while let Some(id) = stack.pop() {
@@ -138,11 +160,19 @@ impl Schedule {
                 continue;
             }
             self.order.insert(self.added, id.clone());
-            self.pending.insert(id.clone(), Pending { place: self.added, ..Pending::default() });
+            self.pending.insert(
+                id.clone(),
+                Pending {
+                    place: self.added,
+                    ..Pending::default()
+                },
+            );
             self.added += 1;
             let inputs = graph.inputs(&id).ok_or_else(|| NodeNotFound(id.clone()))?;
             for (name, value) in inputs {
-                let Some((from, _)) = link(value) else { continue };
+                let Some((from, _)) = link(value) else {
+                    continue;
+                };
                 if knows.is_lazy(&id, name) {
                     continue;
                 }
@@ -177,7 +207,9 @@ impl Schedule {
     }
 
     fn block(&mut self, from: &str, to: &str) {
-        let Some(blocker) = self.pending.get_mut(from) else { return };
+        let Some(blocker) = self.pending.get_mut(from) else {
+            return;
+        };
         if blocker.blocks.iter().any(|blocked| blocked == to) {
             return;
         }
@@ -189,13 +221,24 @@ impl Schedule {
 
     /// The next node, or nothing if all that is left waits for itself.
     pub(super) fn next(&self, knows: &dyn Knowledge) -> Option<String> {
-        let ready: Vec<&String> =
-            self.order.values().filter(|id| self.pending[*id].blockers == 0).collect();
-        let blocks = |id: &str| self.pending.get(id).map(|node| node.blocks.as_slice()).unwrap_or_default();
+        let ready: Vec<&String> = self
+            .order
+            .values()
+            .filter(|id| self.pending[*id].blockers == 0)
+            .collect();
+        let blocks = |id: &str| {
+            self.pending
+                .get(id)
+                .map(|node| node.blocks.as_slice())
+                .unwrap_or_default()
+        };
         let shows = |id: &&&String| knows.is_output(id);
         let feeds = |id: &&&String| blocks(id).iter().any(|next| knows.is_output(next));
         let feeds_feeder = |id: &&&String| {
-            blocks(id).iter().flat_map(|next| blocks(next)).any(|last| knows.is_output(last))
+            blocks(id)
+                .iter()
+                .flat_map(|next| blocks(next))
+                .any(|last| knows.is_output(last))
         };
         let chosen = ready
             .iter()
@@ -208,7 +251,9 @@ impl Schedule {
 
     /// Takes a finished node off the list.
     pub(super) fn complete(&mut self, id: &str) {
-        let Some(done) = self.pending.remove(id) else { return };
+        let Some(done) = self.pending.remove(id) else {
+            return;
+        };
         self.order.remove(&done.place);
         for blocked in done.blocks {
             if let Some(blocked) = self.pending.get_mut(&blocked) {

@@ -53,14 +53,20 @@ pub(super) enum PreviewFormat {
 
 impl Hub {
     pub(super) fn new(faults: Faults) -> Self {
-        Self { sockets: Mutex::default(), faults }
+        Self {
+            sockets: Mutex::default(),
+            faults,
+        }
     }
 
     /// Takes a socket in under `sid`, replacing whoever had that id.
     pub(super) fn connect(&self, sid: &str, tx: mpsc::UnboundedSender<Delivery>) {
         let mut sockets = lock(&self.sockets);
         sockets.displaced.retain(|tx| !tx.is_closed());
-        let client = Client { tx, wants_metadata: false };
+        let client = Client {
+            tx,
+            wants_metadata: false,
+        };
         if let Some(old) = sockets.by_sid.insert(sid.to_owned(), client) {
             sockets.displaced.push(old.tx);
         }
@@ -86,7 +92,8 @@ impl Hub {
     /// Whether the client wants previews with metadata.
     pub(super) fn wants_metadata(&self, sid: Option<&str>) -> bool {
         let sockets = lock(&self.sockets);
-        sid.and_then(|sid| sockets.by_sid.get(sid)).is_some_and(|client| client.wants_metadata)
+        sid.and_then(|sid| sockets.by_sid.get(sid))
+            .is_some_and(|client| client.wants_metadata)
     }
 
     /// Sends a message to one client, or to everybody.
@@ -105,7 +112,12 @@ impl Hub {
     }
 
     /// Sends a preview picture with metadata (binary type 4).
-    pub(super) fn send_preview_with_metadata(&self, metadata: &Json, picture: &[u8], to: Option<&str>) {
+    pub(super) fn send_preview_with_metadata(
+        &self,
+        metadata: &Json,
+        picture: &[u8],
+        to: Option<&str>,
+    ) {
         let metadata = metadata.to_string();
         let head = [4u32.to_be_bytes(), length(metadata.len())].concat();
         self.send_binary("preview", &[&head, metadata.as_bytes(), picture], to);
@@ -141,7 +153,11 @@ impl Hub {
     /// Cuts every connection without a closing frame.
     pub(super) fn cut_all(&self) {
         let sockets = lock(&self.sockets);
-        let all = sockets.by_sid.values().map(|client| &client.tx).chain(&sockets.displaced);
+        let all = sockets
+            .by_sid
+            .values()
+            .map(|client| &client.tx)
+            .chain(&sockets.displaced);
         for tx in all {
             let _ = tx.send(Delivery::Cut);
         }

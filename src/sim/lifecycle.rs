@@ -45,7 +45,9 @@ impl From<SimError> for Failure {
     fn from(error: SimError) -> Self {
         let hint = match &error {
             SimError::Listen { .. } => "choose another port, or 0 for any free one",
-            SimError::Data(_) => "choose a folder that can be written to, or none for a temporary one",
+            SimError::Data(_) => {
+                "choose a folder that can be written to, or none for a temporary one"
+            }
             SimError::Worker(_) | SimError::Stopped => "start a new simulator",
         };
         Self::new(Code::TOOL_ERROR, error.to_string()).hint(hint)
@@ -73,7 +75,10 @@ impl Sim {
     /// Starts a simulator and returns once it listens.
     pub async fn start(options: SimOptions) -> Result<Self, SimError> {
         let listen = options.listen;
-        let listening = |source| SimError::Listen { addr: listen, source };
+        let listening = |source| SimError::Listen {
+            addr: listen,
+            source,
+        };
         let listener = TcpListener::bind(listen).await.map_err(listening)?;
         let addr = listener.local_addr().map_err(listening)?;
         let folders = Folders::open(options.data.as_deref()).map_err(SimError::Data)?;
@@ -89,7 +94,13 @@ impl Sim {
         let life = keeper.live(listener)?;
         let (commands, commanded) = mpsc::unbounded_channel();
         let keeper = tokio::spawn(keeper.keep(life, commanded, pleas));
-        Ok(Self { addr, faults, folders, commands, keeper: Some(keeper) })
+        Ok(Self {
+            addr,
+            faults,
+            folders,
+            commands,
+            keeper: Some(keeper),
+        })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -126,7 +137,9 @@ impl Sim {
     /// is emptied, every connection ends, and the port stays the same. Returns once it listens.
     pub async fn restart(&self) -> Result<(), SimError> {
         let (done, answer) = oneshot::channel();
-        self.commands.send(Command::Restart(done)).map_err(|_| SimError::Stopped)?;
+        self.commands
+            .send(Command::Restart(done))
+            .map_err(|_| SimError::Stopped)?;
         answer.await.map_err(|_| SimError::Stopped)?
     }
 
@@ -202,7 +215,12 @@ impl Keeper {
     fn live(&self, listener: TcpListener) -> Result<Life, SimError> {
         let (options, catalog) = (self.options.clone(), self.catalog.clone());
         self.folders.wipe_temp().map_err(SimError::Data)?;
-        let world = Arc::new(World::new(options, catalog, self.folders.clone(), self.pleas.clone()));
+        let world = Arc::new(World::new(
+            options,
+            catalog,
+            self.folders.clone(),
+            self.pleas.clone(),
+        ));
         World::start_worker(world.clone()).map_err(SimError::Worker)?;
         let end = CancellationToken::new();
         let refusing = self.options.faults.refusing();
@@ -218,7 +236,10 @@ impl Keeper {
 
     async fn restart(&self, life: Life) -> Result<Life, SimError> {
         life.end().await;
-        let listening = |source| SimError::Listen { addr: self.addr, source };
+        let listening = |source| SimError::Listen {
+            addr: self.addr,
+            source,
+        };
         let listener = bind(self.addr).await.map_err(listening)?;
         self.live(listener)
     }

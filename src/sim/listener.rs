@@ -21,7 +21,11 @@ pub(super) async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let mut attempts = 0;
     loop {
         match TcpListener::bind(addr).await {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && addr.port() != 0 && attempts < 50 => {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && addr.port() != 0
+                    && attempts < 50 =>
+            {
                 attempts += 1;
                 tokio::time::sleep(RETRY).await;
             }
@@ -48,7 +52,13 @@ impl Door {
         life: CancellationToken,
     ) -> Self {
         let connections = life.child_token();
-        Self { addr, listener: Some(listener), refusing, life, connections }
+        Self {
+            addr,
+            listener: Some(listener),
+            refusing,
+            life,
+            connections,
+        }
     }
 
     /// The listener, bound again if it was shut.
@@ -138,7 +148,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

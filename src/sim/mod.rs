@@ -16,7 +16,7 @@ mod font;
 mod graph;
 mod hub;
 mod interrupt;
-mod judge;
+mod jobs;
 mod lifecycle;
 mod listener;
 mod media;

@@ -26,6 +26,16 @@ pub trait SimNode: Send + Sync {
     }
 }
 
+/// A behaviour that is one function.
+impl<F> SimNode for F
+where
+    F: Fn(&mut Call<'_>) -> Result<Outcome, Raised> + Send + Sync,
+{
+    fn run(&self, call: &mut Call<'_>) -> Result<Outcome, Raised> {
+        self(call)
+    }
+}
+
 /// The inputs of one call by name; a node that takes lists finds a [`Value::List`] in each.
 pub type Inputs = BTreeMap<String, Value>;
 
@@ -47,7 +57,12 @@ pub struct Call<'a> {
 pub trait Server {
     /// Reports that step `value` of `max` is done, with a preview that is only painted if somebody
     /// wants it; takes as long as a step takes, and fails if the prompt was interrupted.
-    fn step(&mut self, value: u64, max: u64, preview: Option<&dyn Fn() -> Frame>) -> Result<(), Raised>;
+    fn step(
+        &mut self,
+        value: u64,
+        max: u64,
+        preview: Option<&dyn Fn() -> Frame>,
+    ) -> Result<(), Raised>;
 
     /// Sends a line of text that the editor shows on the node.
     fn text(&mut self, text: &str);
@@ -83,13 +98,18 @@ impl Outcome {
     /// Values and nothing to show.
     #[must_use]
     pub fn values(outputs: Vec<Value>) -> Self {
-        Self { outputs, ..Self::default() }
+        Self {
+            outputs,
+            ..Self::default()
+        }
     }
 
     /// Something to show under one key.
     #[must_use]
     pub fn show(mut self, key: &str, entries: impl Into<Json>) -> Self {
-        self.ui.get_or_insert_default().insert(key.to_owned(), entries.into());
+        self.ui
+            .get_or_insert_default()
+            .insert(key.to_owned(), entries.into());
         self
     }
 }
@@ -112,7 +132,10 @@ impl Raised {
     /// An exception.
     #[must_use]
     pub fn new(kind: &str, message: impl Into<String>) -> Self {
-        Self::Exception { kind: kind.to_owned(), message: message.into() }
+        Self::Exception {
+            kind: kind.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// What torch raises when the graphics card is full, in the words users see.
@@ -204,5 +227,8 @@ fn not_a_tensor(value: Option<&Value>) -> Raised {
         Some(Value::Latent(_) | Value::Audio(_)) => "dict",
         Some(_) => "object",
     };
-    Raised::new("AttributeError", format!("'{kind}' object has no attribute 'shape'"))
+    Raised::new(
+        "AttributeError",
+        format!("'{kind}' object has no attribute 'shape'"),
+    )
 }

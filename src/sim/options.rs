@@ -226,7 +226,13 @@ const MODELS: &[(&str, &[&str])] = &[
             "lcm-lora-sdxl.safetensors",
         ],
     ),
-    ("clip_vision", &["clip_vision_h.safetensors", "sigclip_vision_patch14_384.safetensors"]),
+    (
+        "clip_vision",
+        &[
+            "clip_vision_h.safetensors",
+            "sigclip_vision_patch14_384.safetensors",
+        ],
+    ),
     ("style_models", &["flux1-redux-dev.safetensors"]),
     (
         "controlnet",
@@ -235,8 +241,14 @@ const MODELS: &[(&str, &[&str])] = &[
             "Qwen-Image-InstantX-ControlNet-Union.safetensors",
         ],
     ),
-    ("upscale_models", &["RealESRGAN_x4plus.safetensors", "4x-UltraSharp.pth"]),
-    ("latent_upscale_models", &["ltx-2-spatial-upscaler-x2-1.0.safetensors"]),
+    (
+        "upscale_models",
+        &["RealESRGAN_x4plus.safetensors", "4x-UltraSharp.pth"],
+    ),
+    (
+        "latent_upscale_models",
+        &["ltx-2-spatial-upscaler-x2-1.0.safetensors"],
+    ),
     ("configs", &["v1-inference.yaml"]),
     ("embeddings", &["easynegative.safetensors"]),
 ];

@@ -39,7 +39,11 @@ impl Painting {
         let scale = f64::from(SCENE_SIDE) / f64::from(width.max(height)).max(f64::from(SCENE_SIDE));
         let (small_width, small_height) = (scaled(width, scale), scaled(height, scale));
         let scene = Scene::new(&self.digest, if self.is_clip { 0 } else { index });
-        let time = if self.is_clip { small(index) / 16.0 } else { 0.0 };
+        let time = if self.is_clip {
+            small(index) / 16.0
+        } else {
+            0.0
+        };
         let mut picture = scene.paint(small_width, small_height, time);
         if self.done < 1.0 {
             add_noise(&mut picture, &self.digest, index, self.done);
@@ -64,23 +68,36 @@ impl Painting {
         let Some(base) = pick(base) else { return };
         let mask = self.mask.as_deref().and_then(|mask| pick(mask));
         for (x, y, pixel) in picture.enumerate_pixels_mut() {
-            let open = mask.as_ref().map_or(1.0, |mask| f32::from(mask.get_pixel(x, y)[0]) / 255.0);
+            let open = mask
+                .as_ref()
+                .map_or(1.0, |mask| f32::from(mask.get_pixel(x, y)[0]) / 255.0);
             *pixel = mix(*base.get_pixel(x, y), *pixel, strength * open);
         }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a side in pixels, scaled down")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a side in pixels, scaled down"
+)]
 fn scaled(side: u32, scale: f64) -> u32 {
     ((f64::from(side) * scale).round() as u32).max(1)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "coordinates and counts are small")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "coordinates and counts are small"
+)]
 fn small(number: u32) -> f32 {
     number as f32
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a byte first"
+)]
 fn byte(level: f32) -> u8 {
     level.clamp(0.0, 255.0) as u8
 }
@@ -99,7 +116,10 @@ struct Dice(blake3::OutputReader);
 impl Dice {
     fn new(digest: &[u8; 32], index: u32, purpose: u8) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(digest).update(&index.to_le_bytes()).update(&[purpose]);
+        hasher
+            .update(digest)
+            .update(&index.to_le_bytes())
+            .update(&[purpose]);
         Self(hasher.finalize_xof())
     }
 
@@ -167,7 +187,11 @@ impl Scene {
             x: dice.between(0.15, 0.85),
             y: dice.between(0.12, 0.5),
             radius: dice.between(0.06, 0.22),
-            ring: if dice.unit() < 0.3 { dice.between(0.5, 0.8) } else { 0.0 },
+            ring: if dice.unit() < 0.3 {
+                dice.between(0.5, 0.8)
+            } else {
+                0.0
+            },
             colour: hsl(hue + turn, dice.between(0.7, 1.0), dice.between(0.55, 0.85)),
         };
         let count = 2 + dice.word() % 4;
@@ -176,23 +200,43 @@ impl Scene {
             .map(|place| {
                 let depth = small(place + 1) / small(count);
                 let mut wave = |low, high, size| {
-                    (dice.between(low, high), dice.between(0.0, TAU), size * dice.between(0.4, 1.0))
+                    (
+                        dice.between(low, high),
+                        dice.between(0.0, TAU),
+                        size * dice.between(0.4, 1.0),
+                    )
                 };
                 Range {
                     height: 0.35f32.mul_add(depth, 0.45),
-                    waves: [wave(2.0, 5.0, 0.09), wave(6.0, 12.0, 0.04), wave(15.0, 30.0, 0.015)],
+                    waves: [
+                        wave(2.0, 5.0, 0.09),
+                        wave(6.0, 12.0, 0.04),
+                        wave(15.0, 30.0, 0.015),
+                    ],
                     jagged,
-                    colour: hsl(hue + turn * depth, 0.45, (0.45f32 - light * 0.1).mul_add(1.0 - depth, 0.1)),
+                    colour: hsl(
+                        hue + turn * depth,
+                        0.45,
+                        (0.45f32 - light * 0.1).mul_add(1.0 - depth, 0.1),
+                    ),
                 }
             })
             .collect();
-        let columns = if dice.unit() < 0.45 { 3 + dice.word() % 9 } else { 0 };
+        let columns = if dice.unit() < 0.45 {
+            3 + dice.word() % 9
+        } else {
+            0
+        };
         let columns = (0..columns)
             .map(|_| Column {
                 x: dice.unit(),
                 width: dice.between(0.015, 0.06),
                 height: dice.between(0.1, 0.45),
-                colour: hsl(hue + turn + dice.between(-0.05, 0.05), 0.6, dice.between(0.15, 0.5)),
+                colour: hsl(
+                    hue + turn + dice.between(-0.05, 0.05),
+                    0.6,
+                    dice.between(0.15, 0.5),
+                ),
             })
             .collect();
         Self {
@@ -214,13 +258,18 @@ impl Scene {
             .enumerate()
             .map(|(place, range)| {
                 let drift = time * 0.4 * (1.0 + place as f32);
-                (0..width).map(|x| range.ridge(small(x) / small(width), drift)).collect()
+                (0..width)
+                    .map(|x| range.ridge(small(x) / small(width), drift))
+                    .collect()
             })
             .collect();
         RgbaImage::from_fn(width, height, |x, y| {
             let (u, v) = (small(x) / small(width), small(y) / small(height));
             let mut colour = self.sky_at(u, v, time);
-            if let Some(part) = self.disc.cover((u - time * 0.03).rem_euclid(1.0), v, aspect) {
+            if let Some(part) = self
+                .disc
+                .cover((u - time * 0.03).rem_euclid(1.0), v, aspect)
+            {
                 colour = mix(colour, self.disc.colour, part);
             }
             for (place, (range, ridge)) in self.ranges.iter().zip(&ridges).enumerate() {
@@ -243,9 +292,15 @@ impl Scene {
         if self.clouds < 0.08 {
             return sky;
         }
-        let cloud = noise(self.grain, (u + time * 0.05) * 5.0, v * 9.0)
-            .mul_add(0.65, noise(self.grain ^ 1, (u + time * 0.05) * 13.0, v * 21.0) * 0.35);
-        mix(sky, Rgba([250, 246, 240, 255]), ((cloud - 0.5) * 2.0).clamp(0.0, 1.0) * self.clouds * 2.0)
+        let cloud = noise(self.grain, (u + time * 0.05) * 5.0, v * 9.0).mul_add(
+            0.65,
+            noise(self.grain ^ 1, (u + time * 0.05) * 13.0, v * 21.0) * 0.35,
+        );
+        mix(
+            sky,
+            Rgba([250, 246, 240, 255]),
+            ((cloud - 0.5) * 2.0).clamp(0.0, 1.0) * self.clouds * 2.0,
+        )
     }
 }
 
@@ -254,7 +309,11 @@ impl Disc {
         let distance = ((u - self.x) * aspect).hypot(v - self.y) / self.radius;
         let inside = distance < 1.0 && distance > self.ring;
         let glow = (1.6 - distance).clamp(0.0, 1.0) * 0.35;
-        if inside { Some(0.95) } else { (glow > 0.0).then_some(glow) }
+        if inside {
+            Some(0.95)
+        } else {
+            (glow > 0.0).then_some(glow)
+        }
     }
 }
 
@@ -268,7 +327,11 @@ impl Range {
             } else {
                 turn.sin()
             };
-            if self.jagged { wave.abs().mul_add(2.0, -1.0) * size } else { wave * size }
+            if self.jagged {
+                wave.abs().mul_add(2.0, -1.0) * size
+            } else {
+                wave * size
+            }
         });
         self.height + heights.sum::<f32>()
     }
@@ -291,9 +354,15 @@ fn noise(grain: u32, x: f32, y: f32) -> f32 {
     (lower - upper).mul_add(bottom_part, upper)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "grid coordinates wrap")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "grid coordinates wrap"
+)]
 fn speck(grain: u32, x: f32, y: f32) -> f32 {
-    let mut bits = grain ^ (x as i32 as u32).wrapping_mul(0x9E37_79B9) ^ (y as i32 as u32).wrapping_mul(0x85EB_CA6B);
+    let mut bits = grain
+        ^ (x as i32 as u32).wrapping_mul(0x9E37_79B9)
+        ^ (y as i32 as u32).wrapping_mul(0x85EB_CA6B);
     bits = (bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D);
     bits = (bits ^ (bits >> 12)).wrapping_mul(0x297A_2D39);
     small((bits ^ (bits >> 15)) >> 8) / small(1 << 24)
@@ -317,7 +386,11 @@ fn add_noise(picture: &mut RgbaImage, digest: &[u8; 32], index: u32, done: f32) 
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let (x, y) = (small(x / 3), small(y / 3));
         let channel = |c| byte(speck(grain.wrapping_add(c), x, y) * 255.0);
-        *pixel = mix(Rgba([channel(0), channel(1), channel(2), 255]), *pixel, part);
+        *pixel = mix(
+            Rgba([channel(0), channel(1), channel(2), 255]),
+            *pixel,
+            part,
+        );
     }
 }
 
@@ -334,7 +407,14 @@ fn write_words(picture: &mut RgbaImage, words: &[String]) {
     let block = font::LINE * scale * u32::try_from(lines.len()).unwrap_or(u32::MAX);
     let mut y = picture.height().saturating_sub(block + margin);
     for line in lines {
-        font::write(picture, &line, margin + scale, y + scale, scale, Rgba([0, 0, 0, 255]));
+        font::write(
+            picture,
+            &line,
+            margin + scale,
+            y + scale,
+            scale,
+            Rgba([0, 0, 0, 255]),
+        );
         font::write(picture, &line, margin, y, scale, Rgba([255, 255, 255, 255]));
         y += font::LINE * scale;
     }
@@ -367,7 +447,10 @@ mod tests {
         let one = painting(1).paint(0, 96, 64);
         assert_eq!(one, painting(1).paint(0, 96, 64));
         for other in 2..12 {
-            assert!(distance(&one, &painting(other).paint(0, 96, 64)) > 8.0, "{other}");
+            assert!(
+                distance(&one, &painting(other).paint(0, 96, 64)) > 8.0,
+                "{other}"
+            );
         }
         assert!(distance(&one, &painting(1).paint(1, 96, 64)) > 8.0);
     }
@@ -376,9 +459,21 @@ mod tests {
     fn a_preview_converges_to_the_picture() {
         let picture = painting(3).paint(0, 64, 64);
         let distances: Vec<f64> = [0.1, 0.4, 0.7, 0.95]
-            .map(|done| distance(&picture, &Painting { done, ..painting(3) }.paint(0, 64, 64)))
+            .map(|done| {
+                distance(
+                    &picture,
+                    &Painting {
+                        done,
+                        ..painting(3)
+                    }
+                    .paint(0, 64, 64),
+                )
+            })
             .into();
-        assert!(distances.is_sorted_by(|earlier, later| earlier > later), "{distances:?}");
+        assert!(
+            distances.is_sorted_by(|earlier, later| earlier > later),
+            "{distances:?}"
+        );
     }
 
     #[test]
@@ -386,7 +481,11 @@ mod tests {
         let base = RgbaImage::from_pixel(64, 64, Rgba([200, 10, 10, 255]));
         let frames = Arc::new(vec![Frame::from_pixels(base.clone())]);
         let with = |strength| {
-            Painting { base: Some((frames.clone(), strength)), ..painting(4) }.paint(0, 64, 64)
+            Painting {
+                base: Some((frames.clone(), strength)),
+                ..painting(4)
+            }
+            .paint(0, 64, 64)
         };
         assert!(distance(&base, &with(0.0)) < 1.0);
         assert!(distance(&base, &with(0.2)) < distance(&base, &with(0.9)));
@@ -394,8 +493,15 @@ mod tests {
 
     #[test]
     fn moments_of_a_clip_resemble_each_other() {
-        let clip = Painting { is_clip: true, ..painting(5) };
-        let (first, second, late) = (clip.paint(0, 64, 64), clip.paint(1, 64, 64), clip.paint(60, 64, 64));
+        let clip = Painting {
+            is_clip: true,
+            ..painting(5)
+        };
+        let (first, second, late) = (
+            clip.paint(0, 64, 64),
+            clip.paint(1, 64, 64),
+            clip.paint(60, 64, 64),
+        );
         assert_ne!(first, second);
         assert!(distance(&first, &second) < distance(&first, &late));
     }

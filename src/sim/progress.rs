@@ -14,7 +14,10 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(prompt_id: &str) -> Self {
-        Self { prompt_id: prompt_id.to_owned(), nodes: Map::new() }
+        Self {
+            prompt_id: prompt_id.to_owned(),
+            nodes: Map::new(),
+        }
     }
 
     /// A node begins: 0.0 of 1.0, floats, as the server counts a node that doesn't report steps.
@@ -29,7 +32,10 @@ impl Progress {
 
     /// A node is done; one that never started (its result was cached) counts as 1 of 1.
     pub(super) fn finish(&mut self, id: &str, graph: &Graph) {
-        let max = self.nodes.get(id).map_or(json!(1), |node| node["max"].clone());
+        let max = self
+            .nodes
+            .get(id)
+            .map_or(json!(1), |node| node["max"].clone());
         self.set(id, graph, max.clone(), max, "finished");
     }
 

@@ -22,19 +22,25 @@ pub(super) struct Item {
     pub(super) prompt: Map<String, Json>,
     pub(super) extra_data: Map<String, Json>,
     pub(super) outputs: Vec<String>,
-    /// Keys of `extra_data` that no answer repeats.
-    pub(super) sensitive: Map<String, Json>,
 }
 
 impl Item {
     /// `[number, prompt_id, prompt, extra_data, outputs_to_execute]`.
     pub(super) fn to_json(&self) -> Json {
-        json!([self.number, self.id, self.prompt, self.extra_data, self.outputs])
+        json!([
+            self.number,
+            self.id,
+            self.prompt,
+            self.extra_data,
+            self.outputs
+        ])
     }
 
     fn compare(&self, other: &Self) -> Ordering {
         let number = |item: &Self| item.number.as_f64().unwrap_or_default();
-        number(self).total_cmp(&number(other)).then_with(|| self.id.cmp(&other.id))
+        number(self)
+            .total_cmp(&number(other))
+            .then_with(|| self.id.cmp(&other.id))
     }
 }
 
@@ -76,7 +82,11 @@ pub(super) struct Incomparable;
 
 impl Queue {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), hub }
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            hub,
+        }
     }
 
     /// The number of the next prompt; rejected prompts use one up too.
@@ -88,7 +98,11 @@ impl Queue {
 
     pub(super) fn put(&self, item: Item) -> Result<(), Incomparable> {
         let mut state = lock(&self.state);
-        if state.pending.iter().any(|other| other.compare(&item).is_eq()) {
+        if state
+            .pending
+            .iter()
+            .any(|other| other.compare(&item).is_eq())
+        {
             return Err(Incomparable);
         }
         heap_push(&mut state.pending, Arc::new(item));
@@ -114,14 +128,19 @@ impl Queue {
             if std::mem::take(&mut state.free) {
                 return Next::Free;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Moves a finished prompt into the history.
     pub(super) fn done(&self, task: u64, entry: Json) {
         let mut state = lock(&self.state);
-        let Some(item) = state.running.remove(&task) else { return };
+        let Some(item) = state.running.remove(&task) else {
+            return;
+        };
         if state.history.len() > HISTORY_LIMIT
             && let Some((_, oldest)) = state.history_order.pop_first()
         {
@@ -135,7 +154,9 @@ impl Queue {
             }
         };
         state.history_order.insert(place, item.id.clone());
-        state.history.insert(item.id.clone(), (place, Arc::new(entry)));
+        state
+            .history
+            .insert(item.id.clone(), (place, Arc::new(entry)));
         self.announce(&state);
     }
 
@@ -187,7 +208,10 @@ impl Queue {
     /// Running and pending prompts, the pending ones in the order of the heap.
     pub(super) fn items(&self) -> (Vec<Arc<Item>>, Vec<Arc<Item>>) {
         let state = lock(&self.state);
-        (state.running.values().cloned().collect(), state.pending.clone())
+        (
+            state.running.values().cloned().collect(),
+            state.pending.clone(),
+        )
     }
 
     pub(super) fn info(&self) -> Json {
@@ -196,7 +220,10 @@ impl Queue {
 
     /// One entry of the history.
     pub(super) fn history_entry(&self, id: &str) -> Option<Arc<Json>> {
-        lock(&self.state).history.get(id).map(|(_, entry)| entry.clone())
+        lock(&self.state)
+            .history
+            .get(id)
+            .map(|(_, entry)| entry.clone())
     }
 
     /// Entries, oldest first: the last `max_items`, or those from `offset` on.
@@ -211,7 +238,8 @@ impl Queue {
         // The real loop checks the limit after adding, so even 0 lets one entry through.
         let limit = max_items.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0).max(1));
         let ids = state.history_order.values().skip(skip).take(limit);
-        ids.map(|id| (id.clone(), state.history[id].1.clone())).collect()
+        ids.map(|id| (id.clone(), state.history[id].1.clone()))
+            .collect()
     }
 
     pub(super) fn clear_history(&self) {
@@ -234,7 +262,8 @@ impl Queue {
     }
 
     fn announce(&self, state: &State) {
-        self.hub.send("status", &json!({ "status": exec_info(state) }), None);
+        self.hub
+            .send("status", &json!({ "status": exec_info(state) }), None);
     }
 }
 
@@ -303,7 +332,6 @@ mod tests {
             prompt: Map::new(),
             extra_data: Map::new(),
             outputs: Vec::new(),
-            sensitive: Map::new(),
         }
     }
 
@@ -323,7 +351,9 @@ mod tests {
             queue.put(item(number, &number.to_string())).unwrap();
         }
         assert_eq!(pending(&queue), ["1", "3", "2", "5", "9", "8"]);
-        let Next::Execute(_, first) = queue.next() else { panic!() };
+        let Next::Execute(_, first) = queue.next() else {
+            panic!()
+        };
         assert_eq!(first.id, "1");
         assert_eq!(pending(&queue), ["2", "3", "8", "5", "9"]);
     }
@@ -351,7 +381,9 @@ mod tests {
         let queue = queue();
         for number in 0..=10_001 {
             queue.put(item(number, &number.to_string())).unwrap();
-            let Next::Execute(task, _) = queue.next() else { panic!() };
+            let Next::Execute(task, _) = queue.next() else {
+                panic!()
+            };
             queue.done(task, json!({}));
         }
         let entries = queue.history(None, -1);

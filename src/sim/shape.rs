@@ -61,7 +61,12 @@ impl ClassShape {
         Self {
             name: name.to_owned(),
             inputs,
-            hidden: section("hidden").map(Map::keys).into_iter().flatten().cloned().collect(),
+            hidden: section("hidden")
+                .map(Map::keys)
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             outputs,
             output_names,
             output_is_list,

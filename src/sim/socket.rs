@@ -29,7 +29,9 @@ async fn serve(world: Arc<World>, sid: String, mut socket: WebSocket) {
     let status = json!({ "status": world.queue.info(), "sid": sid });
     world.hub.send("status", &status, Some(&sid));
     if let Some(node) = world.current_node(&sid) {
-        world.hub.send("executing", &json!({ "node": node }), Some(&sid));
+        world
+            .hub
+            .send("executing", &json!({ "node": node }), Some(&sid));
     }
     let mut sent = 0;
     let mut is_first = true;

@@ -131,9 +131,12 @@ impl Frame {
     pub fn pixels(&self) -> Arc<RgbaImage> {
         match self {
             Self::Pixels(pixels) => pixels.clone(),
-            Self::Painted { painting, index, width, height } => {
-                Arc::new(painting.paint(*index, *width, *height))
-            }
+            Self::Painted {
+                painting,
+                index,
+                width,
+                height,
+            } => Arc::new(painting.paint(*index, *width, *height)),
         }
     }
 
@@ -168,7 +171,11 @@ impl Latent {
                 .collect(),
             Content::Empty => {
                 // What a decoder makes of zeros is a flat, brownish grey.
-                let grey = RgbaImage::from_pixel(self.width, self.height, image::Rgba([128, 122, 115, 255]));
+                let grey = RgbaImage::from_pixel(
+                    self.width,
+                    self.height,
+                    image::Rgba([128, 122, 115, 255]),
+                );
                 vec![Frame::from_pixels(grey); self.count.max(1) as usize]
             }
         }
@@ -182,7 +189,12 @@ pub fn resized(frame: &Frame, width: u32, height: u32) -> Frame {
         return frame.clone();
     }
     let filter = image::imageops::FilterType::Triangle;
-    Frame::from_pixels(image::imageops::resize(&*frame.pixels(), width, height, filter))
+    Frame::from_pixels(image::imageops::resize(
+        &*frame.pixels(),
+        width,
+        height,
+        filter,
+    ))
 }
 
 impl Value {

@@ -73,7 +73,10 @@ impl World {
     /// The node that runs for this client.
     pub(super) fn current_node(&self, client: &str) -> Option<String> {
         let current = lock(&self.current);
-        current.as_ref().filter(|(owner, _)| owner == client).map(|(_, node)| node.clone())
+        current
+            .as_ref()
+            .filter(|(owner, _)| owner == client)
+            .map(|(_, node)| node.clone())
     }
 
     /// Lets happen what is meant to happen when this node starts.
@@ -149,7 +152,11 @@ impl World {
 
 impl Traits for World {
     fn is_bound_to_id(&self, class: &str) -> bool {
-        self.catalog.shape(class).hidden.iter().any(|name| name == "unique_id")
+        self.catalog
+            .shape(class)
+            .hidden
+            .iter()
+            .any(|name| name == "unique_id")
     }
 
     fn changed(&self, class: &str, inputs: &Map<String, Json>) -> Option<String> {

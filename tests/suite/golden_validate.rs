@@ -181,7 +181,7 @@ fn made_up_nodes_are_judged_as_0_30_2_judged_them() {
 }
 
 /// What the recorder saw of one prompt.
-fn seen(verdict: &Verdict, prompt: &Value) -> Value {
+fn seen(verdict: &Verdict<'_>, prompt: &Value) -> Value {
     match &verdict.outcome {
         Outcome::Raised(raised) => {
             json!({ "raised": format!("{}: {}", raised.kind, raised.message) })

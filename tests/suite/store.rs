@@ -223,7 +223,7 @@ fn threads_that_write_at_once_do_not_get_in_each_others_way() {
 #[test]
 fn a_broken_index_is_built_anew() {
     let dir = folder();
-    for damage in [b"".as_slice(), b"garbage", &[0xff; 1 << 20]] {
+    for damage in [b"".as_slice(), b"garbage", &vec![0xff; 1 << 20]] {
         let store = open_store(dir.path(), 1);
         put(&store, "one", "red");
         put(&store, "two", "blue");

@@ -126,12 +126,13 @@ mod functions {
 fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
     let mut validator = Validator::new(facts);
     if let Some(version) = version {
-        validator = validator.rules(Rules::of(&version));
+        validator = validator.rules(Rules::of(&version.to_string()));
     }
-    let verdict = validator.receive(&workflow.into_json(), None);
+    let prompt = workflow.into_json();
+    let verdict = validator.receive(&prompt, None);
     let answer = verdict.outcome.to_json();
     let of_nodes = verdict.outcome.node_errors().iter().flat_map(|node| {
-        let place = format!("node {} ({})", node.node_id, node.class_type.as_str().unwrap_or("?"));
+        let place = format!("node {} ({})", node.node_id, node.class_type);
         node.errors.iter().map(move |error| format!("{place}: {}: {}", error.message, error.details))
     });
     let mut errors: Vec<String> = of_nodes.collect();

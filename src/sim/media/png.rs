@@ -12,20 +12,36 @@ use serde_json::{Map, Value as Json};
 const AFTER_HEADER: usize = 8 + 25;
 
 /// Encodes a picture without transparency, with text chunks by keyword.
-pub(in super::super) fn encode(picture: &RgbaImage, texts: &[(String, String)]) -> Result<Vec<u8>, ImageError> {
+pub(in super::super) fn encode(
+    picture: &RgbaImage,
+    texts: &[(String, String)],
+) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Cursor::new(Vec::new());
-    image::DynamicImage::ImageRgba8(picture.clone()).into_rgb8().write_to(&mut bytes, ImageFormat::Png)?;
+    image::DynamicImage::ImageRgba8(picture.clone())
+        .into_rgb8()
+        .write_to(&mut bytes, ImageFormat::Png)?;
     let mut bytes = bytes.into_inner();
-    let chunks: Vec<u8> = texts.iter().flat_map(|(keyword, text)| text_chunk(keyword, text)).collect();
+    let chunks: Vec<u8> = texts
+        .iter()
+        .flat_map(|(keyword, text)| text_chunk(keyword, text))
+        .collect();
     bytes.splice(AFTER_HEADER..AFTER_HEADER, chunks);
     Ok(bytes)
 }
 
 /// The texts that a save node writes: `prompt`, then every key of `extra_pnginfo`.
-pub(in super::super) fn metadata(prompt: &Json, extra_data: &Map<String, Json>) -> Vec<(String, String)> {
+pub(in super::super) fn metadata(
+    prompt: &Json,
+    extra_data: &Map<String, Json>,
+) -> Vec<(String, String)> {
     let mut texts = vec![("prompt".to_owned(), ascii(prompt))];
     let extra = extra_data.get("extra_pnginfo").and_then(Json::as_object);
-    texts.extend(extra.into_iter().flatten().map(|(key, value)| (key.clone(), ascii(value))));
+    texts.extend(
+        extra
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), ascii(value))),
+    );
     texts
 }
 
@@ -65,9 +81,15 @@ mod tests {
         let prompt = json!({ "1": { "text": "Füchse 🦊" } });
         let extra = json!({ "extra_pnginfo": { "workflow": { "id": 7 } } });
         let bytes = encode(&picture, &metadata(&prompt, extra.as_object().unwrap())).unwrap();
-        assert_eq!(image::load_from_memory(&bytes).unwrap().into_rgba8(), picture);
+        assert_eq!(
+            image::load_from_memory(&bytes).unwrap().into_rgba8(),
+            picture
+        );
 
-        let at = bytes.windows(11).position(|window| window == b"tEXtprompt\0").unwrap();
+        let at = bytes
+            .windows(11)
+            .position(|window| window == b"tEXtprompt\0")
+            .unwrap();
         let length = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) as usize;
         let text = std::str::from_utf8(&bytes[at + 11..at + 4 + length]).unwrap();
         assert!(text.is_ascii());

@@ -19,12 +19,10 @@ impl SimNode for Generic {
         if sampling::is_sampler(call) {
             return sampling::sample(call);
         }
-        let outputs = (0..call.shape.outputs.len()).map(|slot| output(call, slot)).collect();
-        let mut outcome = Outcome::values(outputs);
-        if call.shape.is_output {
-            outcome.ui = Some(serde_json::Map::new());
-        }
-        Ok(outcome)
+        let outputs = (0..call.shape.outputs.len())
+            .map(|slot| output(call, slot))
+            .collect();
+        Ok(Outcome::values(outputs))
     }
 }
 
@@ -41,10 +39,21 @@ fn pass_on(call: &Call<'_>, slot: usize) -> Option<Value> {
     let kind = call.shape.outputs[slot].as_str();
     let name = &call.shape.output_names[slot];
     let fits = |value: &&Value| type_of(value).is_some_and(|own| own == kind);
-    let named = call.inputs.iter().find(|(input, _)| input.eq_ignore_ascii_case(name));
+    let named = call
+        .inputs
+        .iter()
+        .find(|(input, _)| input.eq_ignore_ascii_case(name));
     let by_name = named.map(|(_, value)| value).filter(fits);
-    let declared = call.shape.inputs.iter().filter_map(|input| call.inputs.get(&input.name));
-    let by_type = || declared.chain(call.inputs.values()).find(|value| unwrapped(value).is_some_and(|one| fits(&one)));
+    let declared = call
+        .shape
+        .inputs
+        .iter()
+        .filter_map(|input| call.inputs.get(&input.name));
+    let by_type = || {
+        declared
+            .chain(call.inputs.values())
+            .find(|value| unwrapped(value).is_some_and(|one| fits(&one)))
+    };
     let value = by_name.or_else(by_type)?;
     match unwrapped(value)? {
         // A conditioning or schedule changes on its way; a picture that nothing is known about stays.
@@ -85,7 +94,9 @@ fn make_up(call: &Call<'_>, slot: usize) -> Value {
             Value::masks(vec![Frame::from_pixels(white)])
         }
         "AUDIO" => Value::Audio(Arc::new(Audio {
-            seconds: call.number("seconds", call.number("duration", 2.0)).clamp(0.1, 600.0),
+            seconds: call
+                .number("seconds", call.number("duration", 2.0))
+                .clamp(0.1, 600.0),
             sample_rate: 44_100,
             digest: call.signature,
             silent: false,
@@ -96,16 +107,39 @@ fn make_up(call: &Call<'_>, slot: usize) -> Value {
             audio: None,
             file: None,
         })),
-        "INT" => Value::Json(json!(first_of(call, "INT").and_then(|value| value.as_i64()).unwrap_or(1))),
-        "FLOAT" => Value::Json(json!(first_of(call, "FLOAT").and_then(|value| value.as_f64()).unwrap_or(1.0))),
-        "BOOLEAN" => Value::Json(json!(first_of(call, "BOOLEAN").and_then(|value| value.as_bool()).unwrap_or(true))),
-        "STRING" => Value::Json(first_of(call, "STRING").unwrap_or_else(|| json!(words(call, slot).join(" ")))),
+        "INT" => Value::Json(json!(
+            first_of(call, "INT")
+                .and_then(|value| value.as_i64())
+                .unwrap_or(1)
+        )),
+        "FLOAT" => Value::Json(json!(
+            first_of(call, "FLOAT")
+                .and_then(|value| value.as_f64())
+                .unwrap_or(1.0)
+        )),
+        "BOOLEAN" => Value::Json(json!(
+            first_of(call, "BOOLEAN")
+                .and_then(|value| value.as_bool())
+                .unwrap_or(true)
+        )),
+        "STRING" => Value::Json(
+            first_of(call, "STRING").unwrap_or_else(|| json!(words(call, slot).join(" "))),
+        ),
         "COMBO" => Value::Json(first_of(call, "COMBO").unwrap_or(Json::Null)),
         // A type that follows an input: whatever comes in first.
         "COMFY_MATCHTYPE_V3" | "*" => {
-            let declared = call.shape.inputs.iter().filter_map(|input| call.inputs.get(&input.name));
-            let first = declared.chain(call.inputs.values()).find(|value| type_of(value).is_some());
-            first.or_else(|| call.inputs.values().next()).cloned().unwrap_or(Value::Json(Json::Null))
+            let declared = call
+                .shape
+                .inputs
+                .iter()
+                .filter_map(|input| call.inputs.get(&input.name));
+            let first = declared
+                .chain(call.inputs.values())
+                .find(|value| type_of(value).is_some());
+            first
+                .or_else(|| call.inputs.values().next())
+                .cloned()
+                .unwrap_or(Value::Json(Json::Null))
         }
         _ => Value::Opaque(Arc::new(opaque(call, slot))),
     }
@@ -126,8 +160,12 @@ fn opaque(call: &Call<'_>, slot: usize) -> Opaque {
     Opaque {
         kind: call.shape.outputs[slot].clone(),
         words: words(call, slot),
-        steps: declared("steps").and_then(Json::as_u64).or(upstream.as_ref().and_then(|one| one.steps)),
-        denoise: declared("denoise").and_then(Json::as_f64).or(upstream.and_then(|one| one.denoise)),
+        steps: declared("steps")
+            .and_then(Json::as_u64)
+            .or(upstream.as_ref().and_then(|one| one.steps)),
+        denoise: declared("denoise")
+            .and_then(Json::as_f64)
+            .or(upstream.and_then(|one| one.denoise)),
     }
 }
 
@@ -143,7 +181,11 @@ fn words(call: &Call<'_>, slot: usize) -> Vec<String> {
             }
         }
     };
-    if let Some((_, named)) = call.inputs.iter().find(|(input, _)| input.eq_ignore_ascii_case(name)) {
+    if let Some((_, named)) = call
+        .inputs
+        .iter()
+        .find(|(input, _)| input.eq_ignore_ascii_case(name))
+    {
         add(named.words());
     } else {
         for (input, value) in &call.inputs {
@@ -152,8 +194,16 @@ fn words(call: &Call<'_>, slot: usize) -> Vec<String> {
             }
         }
     }
-    for input in call.shape.inputs.iter().filter(|input| input.kind == "STRING") {
-        let text = call.inputs.get(&input.name).and_then(|value| value.as_json()?.as_str());
+    for input in call
+        .shape
+        .inputs
+        .iter()
+        .filter(|input| input.kind == "STRING")
+    {
+        let text = call
+            .inputs
+            .get(&input.name)
+            .and_then(|value| value.as_json()?.as_str());
         if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
             add(vec![text.trim().to_owned()]);
         }
@@ -171,7 +221,10 @@ fn size(call: &Call<'_>) -> (u32, u32) {
     });
     let (width, height) = upstream.unwrap_or((512, 512));
     let bounded = |side: u32| side.clamp(16, 4096);
-    (bounded(call.size("width", width)), bounded(call.size("height", height)))
+    (
+        bounded(call.size("width", width)),
+        bounded(call.size("height", height)),
+    )
 }
 
 fn painted(call: &Call<'_>, count: u32) -> Vec<Frame> {
@@ -185,6 +238,11 @@ fn painted(call: &Call<'_>, count: u32) -> Vec<Frame> {
         done: 1.0,
     });
     (0..count)
-        .map(|index| Frame::Painted { painting: painting.clone(), index, width, height })
+        .map(|index| Frame::Painted {
+            painting: painting.clone(),
+            index,
+            width,
+            height,
+        })
         .collect()
 }

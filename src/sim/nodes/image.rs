@@ -48,7 +48,12 @@ fn each(
     change: impl Fn(&RgbaImage) -> RgbaImage,
 ) -> Result<Outcome, Raised> {
     let frames = call.images(name)?;
-    Ok(images(frames.iter().map(|frame| Frame::from_pixels(change(&frame.pixels()))).collect()))
+    Ok(images(
+        frames
+            .iter()
+            .map(|frame| Frame::from_pixels(change(&frame.pixels())))
+            .collect(),
+    ))
 }
 
 /// The size of the first picture; pictures of a batch are all alike.
@@ -123,10 +128,15 @@ fn scale_to_side(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 
 /// Enlarges by what the upscaler's name says (`RealESRGAN_x4plus`), else by four.
 fn upscale_with_model(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    let name = call.inputs.get("upscale_model").map(Value::words).unwrap_or_default().concat();
-    let factor = ["1", "2", "3", "8"].into_iter().find(|digit| {
-        name.contains(&format!("{digit}x")) || name.contains(&format!("x{digit}"))
-    });
+    let name = call
+        .inputs
+        .get("upscale_model")
+        .map(Value::words)
+        .unwrap_or_default()
+        .concat();
+    let factor = ["1", "2", "3", "8"]
+        .into_iter()
+        .find(|digit| name.contains(&format!("{digit}x")) || name.contains(&format!("x{digit}")));
     let factor = factor.and_then(|digit| digit.parse().ok()).unwrap_or(4.0);
     let (width, height) = size_of(call.images("image")?);
     call.server.step(1, 1, None)?;
@@ -146,10 +156,24 @@ fn blend(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let mode: fn(f64, f64) -> f64 = match call.text("blend_mode") {
         "multiply" => |a, b| a * b,
         "screen" => |a, b| 1.0 - (1.0 - a) * (1.0 - b),
-        "overlay" => |a, b| if a <= 0.5 { 2.0 * a * b } else { 1.0 - 2.0 * (1.0 - a) * (1.0 - b) },
+        "overlay" => |a, b| {
+            if a <= 0.5 {
+                2.0 * a * b
+            } else {
+                1.0 - 2.0 * (1.0 - a) * (1.0 - b)
+            }
+        },
         "soft_light" => |a, b| {
-            let lifted = if a <= 0.25 { ((16.0 * a - 12.0) * a + 4.0) * a } else { a.sqrt() };
-            if b <= 0.5 { a - (1.0 - 2.0 * b) * a * (1.0 - a) } else { a + (2.0 * b - 1.0) * (lifted - a) }
+            let lifted = if a <= 0.25 {
+                ((16.0 * a - 12.0) * a + 4.0) * a
+            } else {
+                a.sqrt()
+            };
+            if b <= 0.5 {
+                a - (1.0 - 2.0 * b) * a * (1.0 - a)
+            } else {
+                a + (2.0 * b - 1.0) * (lifted - a)
+            }
         },
         "difference" => |a, b| a - b,
         _ => |_, b| b,
@@ -162,7 +186,10 @@ fn blend(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         let mut picture = (*one.pixels()).clone();
         for (pixel, over) in picture.pixels_mut().zip(other.pixels()) {
             for channel in 0..3 {
-                let (a, b) = (f64::from(pixel[channel]) / 255.0, f64::from(over[channel]) / 255.0);
+                let (a, b) = (
+                    f64::from(pixel[channel]) / 255.0,
+                    f64::from(over[channel]) / 255.0,
+                );
                 pixel[channel] = level(a * (1.0 - factor) + mode(a, b) * factor);
             }
         }
@@ -172,7 +199,11 @@ fn blend(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 }
 
 /// 0 to 1 as a byte.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a byte first"
+)]
 pub(super) fn level(part: f64) -> u8 {
     (part.clamp(0.0, 1.0) * 255.0).round() as u8
 }
@@ -195,7 +226,8 @@ fn batch_all(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let mut names: Vec<&String> = call.inputs.keys().collect();
     // image2 comes before image10.
     names.sort_by_key(|name| (name.len(), name.as_str()));
-    let batches: Result<Vec<&[Frame]>, Raised> = names.iter().map(|name| call.images(name)).collect();
+    let batches: Result<Vec<&[Frame]>, Raised> =
+        names.iter().map(|name| call.images(name)).collect();
     Ok(joined(batches?))
 }
 
@@ -204,7 +236,10 @@ fn crop(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let (x, y) = (call.size("x", 0), call.size("y", 0));
     each(call, "image", |picture| {
         let (x, y) = (x.min(picture.width() - 1), y.min(picture.height() - 1));
-        let (width, height) = (width.min(picture.width() - x), height.min(picture.height() - y));
+        let (width, height) = (
+            width.min(picture.width() - x),
+            height.min(picture.height() - y),
+        );
         imageops::crop_imm(picture, x, y, width, height).to_image()
     })
 }
@@ -232,15 +267,28 @@ fn pad_for_outpaint(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 fn get_size(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let frames = call.images("image")?;
     let ((width, height), count) = (size_of(frames), frames.len());
-    call.server.text(&format!("width: {width}, height: {height}\n batch size: {count}"));
+    call.server.text(&format!(
+        "width: {width}, height: {height}\n batch size: {count}"
+    ));
     let number = |number: Json| Value::Json(number);
-    Ok(Outcome::values(vec![number(json!(width)), number(json!(height)), number(json!(count))]))
+    Ok(Outcome::values(vec![
+        number(json!(width)),
+        number(json!(height)),
+        number(json!(count)),
+    ]))
 }
 
 fn repeat(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let amount = call.size("amount", 1).clamp(1, 4096) as usize;
     let frames = call.images("image")?;
-    Ok(images(frames.iter().cycle().take(frames.len() * amount).cloned().collect()))
+    Ok(images(
+        frames
+            .iter()
+            .cycle()
+            .take(frames.len() * amount)
+            .cloned()
+            .collect(),
+    ))
 }
 
 fn from_batch(call: &mut Call<'_>) -> Result<Outcome, Raised> {
@@ -253,7 +301,11 @@ fn from_batch(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 fn flip(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let vertical = call.text("flip_method").starts_with('x');
     each(call, "image", |picture| {
-        if vertical { imageops::flip_vertical(picture) } else { imageops::flip_horizontal(picture) }
+        if vertical {
+            imageops::flip_vertical(picture)
+        } else {
+            imageops::flip_horizontal(picture)
+        }
     })
 }
 
@@ -269,7 +321,9 @@ fn rotate(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 
 fn stitch(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let first = call.images("image1")?;
-    let Ok(second) = call.images("image2") else { return Ok(images(first.to_vec())) };
+    let Ok(second) = call.images("image2") else {
+        return Ok(images(first.to_vec()));
+    };
     let direction = call.text("direction").to_owned();
     let sideways = matches!(direction.as_str(), "right" | "left");
     let ((width, height), (other_width, other_height)) = (size_of(first), size_of(second));
@@ -291,9 +345,18 @@ fn stitch(call: &mut Call<'_>) -> Result<Outcome, Raised> {
             "left" | "up" => (&other, one),
             _ => (one, &other),
         };
-        let (shift_x, shift_y) = if sideways { (before.size().0, 0) } else { (0, before.size().1) };
+        let (shift_x, shift_y) = if sideways {
+            (before.size().0, 0)
+        } else {
+            (0, before.size().1)
+        };
         imageops::replace(&mut canvas, &*before.pixels(), 0, 0);
-        imageops::replace(&mut canvas, &*after.pixels(), i64::from(shift_x), i64::from(shift_y));
+        imageops::replace(
+            &mut canvas,
+            &*after.pixels(),
+            i64::from(shift_x),
+            i64::from(shift_y),
+        );
         Frame::from_pixels(canvas)
     });
     Ok(images(stitched.collect()))
@@ -304,8 +367,11 @@ fn composite(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let mask = call.images("mask").ok();
     let (width, height) = size_of(below);
     let (left, top) = (call.size("x", 0), call.size("y", 0));
-    let (source_width, source_height) =
-        if call.flag("resize_source") { (width, height) } else { size_of(source) };
+    let (source_width, source_height) = if call.flag("resize_source") {
+        (width, height)
+    } else {
+        size_of(source)
+    };
     let pairs = below.iter().zip(source.iter().cycle()).enumerate();
     let composed = pairs.map(|(index, (one, source))| {
         let source = resized(source, source_width, source_height).pixels();
@@ -317,7 +383,9 @@ fn composite(call: &mut Call<'_>) -> Result<Outcome, Raised> {
             if x_below >= width || y_below >= height {
                 continue;
             }
-            let part = mask.as_ref().map_or(1.0, |mask| f64::from(mask.get_pixel(x, y)[0]) / 255.0);
+            let part = mask
+                .as_ref()
+                .map_or(1.0, |mask| f64::from(mask.get_pixel(x, y)[0]) / 255.0);
             let under = picture.get_pixel_mut(x_below, y_below);
             for channel in 0..3 {
                 let (from, to) = (f64::from(under[channel]), f64::from(pixel[channel]));
@@ -359,7 +427,11 @@ impl SimNode for Load {
 }
 
 /// The hash of the file that an input names; whatever is not there has none.
-pub(super) fn file_hash(constants: &Map<String, Json>, folders: &Folders, name: &str) -> Option<String> {
+pub(super) fn file_hash(
+    constants: &Map<String, Json>,
+    folders: &Folders,
+    name: &str,
+) -> Option<String> {
     let path = folders.annotated(constants.get(name)?.as_str()?)?;
     let bytes = std::fs::read(path).ok()?;
     Some(blake3::hash(&bytes).to_hex().to_string())

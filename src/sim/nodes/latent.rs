@@ -10,9 +10,22 @@ use super::Behaviours;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(&["VAEDecode", "VAEDecodeTiled", "VAEDecodeHunyuan3D"], decode);
-    plain(&["VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"], encode);
-    plain(&["VAEDecodeAudio", "VAEDecodeAudioTiled", "LTXVAudioVAEDecode"], decode_audio);
+    plain(
+        &["VAEDecode", "VAEDecodeTiled", "VAEDecodeHunyuan3D"],
+        decode,
+    );
+    plain(
+        &["VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"],
+        encode,
+    );
+    plain(
+        &[
+            "VAEDecodeAudio",
+            "VAEDecodeAudioTiled",
+            "LTXVAudioVAEDecode",
+        ],
+        decode_audio,
+    );
     plain(&["VAEEncodeAudio", "LTXVAudioVAEEncode"], encode_audio);
     plain(&["LatentUpscale"], upscale);
     plain(&["LatentUpscaleBy"], upscale_by);
@@ -35,8 +48,14 @@ pub(super) fn empty(call: &Call<'_>) -> Value {
         _ => None,
     });
     let length = call.shape.input("length").map(|_| call.size("length", 1));
-    let count = length.unwrap_or(1).max(1).saturating_mul(call.size("batch_size", 1).max(1));
-    let seconds = match call.json("frames_number").and_then(serde_json::Value::as_f64) {
+    let count = length
+        .unwrap_or(1)
+        .max(1)
+        .saturating_mul(call.size("batch_size", 1).max(1));
+    let seconds = match call
+        .json("frames_number")
+        .and_then(serde_json::Value::as_f64)
+    {
         Some(frames) => frames / call.number("frame_rate", 25.0).max(1.0),
         None => call.number("seconds", 0.0),
     };
@@ -56,7 +75,10 @@ pub(super) fn empty(call: &Call<'_>) -> Value {
 pub(super) fn latent<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Latent, Raised> {
     match call.inputs.get(name) {
         Some(Value::Latent(latent)) => Ok(latent),
-        _ => Err(Raised::new("TypeError", "'NoneType' object is not subscriptable")),
+        _ => Err(Raised::new(
+            "TypeError",
+            "'NoneType' object is not subscriptable",
+        )),
     }
 }
 
@@ -87,8 +109,17 @@ fn encode(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 fn decode_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let latent = latent(call, "samples")?;
     let silent = !matches!(latent.content, Content::Sampled(_));
-    let seconds = if latent.seconds > 0.0 { latent.seconds } else { f64::from(latent.count) / 24.0 };
-    let audio = Audio { seconds, sample_rate: 44_100, digest: call.signature, silent };
+    let seconds = if latent.seconds > 0.0 {
+        latent.seconds
+    } else {
+        f64::from(latent.count) / 24.0
+    };
+    let audio = Audio {
+        seconds,
+        sample_rate: 44_100,
+        digest: call.signature,
+        silent,
+    };
     Ok(Outcome::values(vec![Value::Audio(Arc::new(audio))]))
 }
 
@@ -116,7 +147,12 @@ fn resized(latent: &Latent, width: u32, height: u32) -> Latent {
         other => other.clone(),
     };
     let fit = |side: u32| (side / 8 * 8).clamp(8, 16_384);
-    Latent { width: fit(width), height: fit(height), content, ..latent.clone() }
+    Latent {
+        width: fit(width),
+        height: fit(height),
+        content,
+        ..latent.clone()
+    }
 }
 
 fn upscale(call: &mut Call<'_>) -> Result<Outcome, Raised> {
@@ -128,7 +164,9 @@ fn upscale(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         (width, 0) => (width, proportional(latent.height, width, latent.width)),
         sides => sides,
     };
-    Ok(Outcome::values(vec![Value::Latent(Arc::new(resized(latent, width, height)))]))
+    Ok(Outcome::values(vec![Value::Latent(Arc::new(resized(
+        latent, width, height,
+    )))]))
 }
 
 /// `side` scaled as `to` is to `from`.
@@ -138,7 +176,11 @@ pub(super) fn proportional(side: u32, to: u32, from: u32) -> u32 {
 }
 
 /// A side in pixels times a factor, rounded.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to sizes of pictures")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to sizes of pictures"
+)]
 pub(super) fn times(side: u32, factor: f64) -> u32 {
     (f64::from(side) * factor).round().clamp(1.0, 65_536.0) as u32
 }
@@ -146,25 +188,41 @@ pub(super) fn times(side: u32, factor: f64) -> u32 {
 fn upscale_by(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let latent = latent(call, "samples")?;
     let factor = call.number("scale_by", 1.5);
-    let larger = resized(latent, times(latent.width, factor), times(latent.height, factor));
+    let larger = resized(
+        latent,
+        times(latent.width, factor),
+        times(latent.height, factor),
+    );
     Ok(Outcome::values(vec![Value::Latent(Arc::new(larger))]))
 }
 
 fn repeat(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let latent = latent(call, "samples")?;
-    let count = latent.count.saturating_mul(call.size("amount", 1).max(1)).min(4096);
-    Ok(Outcome::values(vec![Value::Latent(Arc::new(Latent { count, ..latent.clone() }))]))
+    let count = latent
+        .count
+        .saturating_mul(call.size("amount", 1).max(1))
+        .min(4096);
+    Ok(Outcome::values(vec![Value::Latent(Arc::new(Latent {
+        count,
+        ..latent.clone()
+    }))]))
 }
 
 fn set_mask(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let mask = Arc::new(call.images("mask")?.to_vec());
-    let latent = Latent { mask: Some(mask), ..latent(call, "samples")?.clone() };
+    let latent = Latent {
+        mask: Some(mask),
+        ..latent(call, "samples")?.clone()
+    };
     Ok(Outcome::values(vec![Value::Latent(Arc::new(latent))]))
 }
 
 fn separate(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let latent = Arc::new(latent(call, "av_latent")?.clone());
-    Ok(Outcome::values(vec![Value::Latent(latent.clone()), Value::Latent(latent)]))
+    Ok(Outcome::values(vec![
+        Value::Latent(latent.clone()),
+        Value::Latent(latent),
+    ]))
 }
 
 /// What a sampler starts from, as pictures: nothing for an empty latent.
@@ -174,9 +232,18 @@ pub(super) fn base(latent: &Latent) -> Option<Arc<Vec<Frame>>> {
         Content::Encoded(frames) => Some(frames.clone()),
         Content::Sampled(painting) => {
             // The rest of the noise goes away with the next sampler.
-            let finished = Painting { done: 1.0, ..(**painting).clone() };
+            let finished = Painting {
+                done: 1.0,
+                ..(**painting).clone()
+            };
             let content = Content::Sampled(Arc::new(finished));
-            Some(Arc::new(Latent { content, ..latent.clone() }.decode()))
+            Some(Arc::new(
+                Latent {
+                    content,
+                    ..latent.clone()
+                }
+                .decode(),
+            ))
         }
     }
 }

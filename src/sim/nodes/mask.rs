@@ -29,7 +29,11 @@ fn masks(frames: Vec<Frame>) -> Outcome {
 pub(super) fn from_channel(picture: &RgbaImage, channel: usize, inverted: bool) -> RgbaImage {
     let mut mask = picture.clone();
     for pixel in mask.pixels_mut() {
-        let shade = if inverted { 255 - pixel[channel] } else { pixel[channel] };
+        let shade = if inverted {
+            255 - pixel[channel]
+        } else {
+            pixel[channel]
+        };
         *pixel = Rgba([shade, shade, shade, 255]);
     }
     mask
@@ -43,7 +47,9 @@ fn solid(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 }
 
 fn to_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(Outcome::values(vec![Value::images(call.images("mask")?.to_vec())]))
+    Ok(Outcome::values(vec![Value::images(
+        call.images("mask")?.to_vec(),
+    )]))
 }
 
 fn channel(name: &str) -> usize {
@@ -56,16 +62,25 @@ fn channel(name: &str) -> usize {
 }
 
 fn each(frames: &[Frame], change: impl Fn(&RgbaImage) -> RgbaImage) -> Outcome {
-    masks(frames.iter().map(|frame| Frame::from_pixels(change(&frame.pixels()))).collect())
+    masks(
+        frames
+            .iter()
+            .map(|frame| Frame::from_pixels(change(&frame.pixels())))
+            .collect(),
+    )
 }
 
 fn from_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let channel = channel(call.text("channel"));
-    Ok(each(call.images("image")?, |picture| from_channel(picture, channel, false)))
+    Ok(each(call.images("image")?, |picture| {
+        from_channel(picture, channel, false)
+    }))
 }
 
 fn invert(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(each(call.images("mask")?, |mask| from_channel(mask, 0, true)))
+    Ok(each(call.images("mask")?, |mask| {
+        from_channel(mask, 0, true)
+    }))
 }
 
 fn threshold(call: &mut Call<'_>) -> Result<Outcome, Raised> {

@@ -17,15 +17,6 @@ use super::node::{Call, Outcome, Raised, SimNode};
 /// Behaviours by class.
 type Behaviours = HashMap<String, Arc<dyn SimNode>>;
 
-/// A behaviour that is one function.
-struct Plain(fn(&mut Call<'_>) -> Result<Outcome, Raised>);
-
-impl SimNode for Plain {
-    fn run(&self, call: &mut Call<'_>) -> Result<Outcome, Raised> {
-        (self.0)(call)
-    }
-}
-
 /// Gives several classes the same function.
 fn plain(
     behaviours: &mut Behaviours,
@@ -33,7 +24,7 @@ fn plain(
     function: fn(&mut Call<'_>) -> Result<Outcome, Raised>,
 ) {
     for class in classes {
-        behaviours.insert((*class).to_owned(), Arc::new(Plain(function)));
+        behaviours.insert((*class).to_owned(), Arc::new(function));
     }
 }
 

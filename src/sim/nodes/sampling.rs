@@ -14,7 +14,12 @@ use super::{Behaviours, latent};
 const PREVIEW_SIDE: u32 = 256;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
-    let classes = ["KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"];
+    let classes = [
+        "KSampler",
+        "KSamplerAdvanced",
+        "SamplerCustom",
+        "SamplerCustomAdvanced",
+    ];
     super::plain(behaviours, &classes, sample);
 }
 
@@ -42,15 +47,29 @@ impl Plan {
             Value::Opaque(opaque) if opaque.kind == "SIGMAS" => Some(opaque.clone()),
             _ => None,
         });
-        let number = |name: &str| call.inputs.get(name).and_then(|value| value.as_json()?.as_u64());
+        let number = |name: &str| {
+            call.inputs
+                .get(name)
+                .and_then(|value| value.as_json()?.as_u64())
+        };
         let scheduled = schedule.as_ref().and_then(|one| one.steps);
         let steps = number("steps").or(scheduled).unwrap_or(20).clamp(1, 10_000);
         let from = number("start_at_step").unwrap_or(0).min(steps);
         let to = number("end_at_step").unwrap_or(steps).clamp(from, steps);
-        let denoise = call.inputs.get("denoise").and_then(|value| value.as_json()?.as_f64());
-        let denoise = denoise.or(schedule.and_then(|one| one.denoise)).unwrap_or(1.0);
+        let denoise = call
+            .inputs
+            .get("denoise")
+            .and_then(|value| value.as_json()?.as_f64());
+        let denoise = denoise
+            .or(schedule.and_then(|one| one.denoise))
+            .unwrap_or(1.0);
         let strength = share(steps - from, steps) * clamped(denoise);
-        Self { steps, from, to, strength }
+        Self {
+            steps,
+            from,
+            to,
+            strength,
+        }
     }
 }
 
@@ -69,7 +88,8 @@ pub(super) fn sample(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         Value::Latent(latent) => Some(latent.clone()),
         _ => None,
     });
-    let start = start.ok_or_else(|| Raised::new("TypeError", "'NoneType' object is not subscriptable"))?;
+    let start =
+        start.ok_or_else(|| Raised::new("TypeError", "'NoneType' object is not subscriptable"))?;
     let plan = Plan::of(call);
     let painting = Painting {
         digest: call.signature,
@@ -81,17 +101,29 @@ pub(super) fn sample(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     };
     let (width, height) = preview_size(&start);
     for step in plan.from..plan.to {
-        let emerging = Painting { done: share(step + 1, plan.steps), words: Vec::new(), ..painting.clone() };
+        let emerging = Painting {
+            done: share(step + 1, plan.steps),
+            words: Vec::new(),
+            ..painting.clone()
+        };
         let preview = || Frame::Painted {
             painting: Arc::new(emerging.clone()),
             index: 0,
             width,
             height,
         };
-        call.server.step(step + 1 - plan.from, plan.to - plan.from, Some(&preview))?;
+        call.server
+            .step(step + 1 - plan.from, plan.to - plan.from, Some(&preview))?;
     }
-    let leftover = call.json("return_with_leftover_noise").and_then(Json::as_str) == Some("enable");
-    let done = if leftover { share(plan.to, plan.steps) } else { 1.0 };
+    let leftover = call
+        .json("return_with_leftover_noise")
+        .and_then(Json::as_str)
+        == Some("enable");
+    let done = if leftover {
+        share(plan.to, plan.steps)
+    } else {
+        1.0
+    };
     let sampled = Latent {
         content: Content::Sampled(Arc::new(Painting { done, ..painting })),
         ..(*start).clone()
@@ -102,7 +134,9 @@ pub(super) fn sample(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 
 /// What was asked for: the positive prompt, or what the guider was given.
 fn words(call: &Call<'_>) -> Vec<String> {
-    let from = ["positive", "guider", "conditioning"].into_iter().find_map(|name| call.inputs.get(name));
+    let from = ["positive", "guider", "conditioning"]
+        .into_iter()
+        .find_map(|name| call.inputs.get(name));
     from.map(Value::words).unwrap_or_default()
 }
 

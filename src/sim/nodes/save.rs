@@ -23,16 +23,27 @@ fn save_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 
 /// Previews go to the temp folder under a name with five letters of their own.
 fn preview(call: &mut Call<'_>, input: &str) -> Result<Outcome, Raised> {
-    let letters = call.signature.iter().take(5).map(|byte| char::from(b'a' + byte % 26));
+    let letters = call
+        .signature
+        .iter()
+        .take(5)
+        .map(|byte| char::from(b'a' + byte % 26));
     let prefix: String = "ComfyUI_temp_".chars().chain(letters).collect();
     write_images(call, input, FolderType::Temp, &prefix)
 }
 
-fn write_images(call: &Call<'_>, input: &str, folder: FolderType, prefix: &str) -> Result<Outcome, Raised> {
+fn write_images(
+    call: &Call<'_>,
+    input: &str,
+    folder: FolderType,
+    prefix: &str,
+) -> Result<Outcome, Raised> {
     let frames = call.images(input)?;
     let size = frames.first().map_or((0, 0), Frame::size);
     let server = &*call.server;
-    let mut slot = server.folders().save_slot(folder, prefix, size, &server.now())?;
+    let mut slot = server
+        .folders()
+        .save_slot(folder, prefix, size, &server.now())?;
     let texts = png::metadata(server.prompt(), server.extra_data());
     let mut entries = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
@@ -44,7 +55,11 @@ fn write_images(call: &Call<'_>, input: &str, folder: FolderType, prefix: &str) 
 
 /// Save nodes hand on what they were given, where they have an output.
 pub(super) fn passed_on(call: &Call<'_>, input: &str) -> Outcome {
-    let value = call.inputs.get(input).cloned().unwrap_or(Value::Json(Json::Null));
+    let value = call
+        .inputs
+        .get(input)
+        .cloned()
+        .unwrap_or(Value::Json(Json::Null));
     Outcome::values(vec![value; call.shape.outputs.len().min(1)])
 }
 
@@ -55,7 +70,11 @@ fn save_text(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     };
     let server = &*call.server;
     let prefix = call.text("filename_prefix");
-    let mut slot = server.folders().save_slot(FolderType::Output, prefix, (0, 0), &server.now())?;
+    let mut slot = server
+        .folders()
+        .save_slot(FolderType::Output, prefix, (0, 0), &server.now())?;
     let entry = slot.write(0, extension, call.text("text").as_bytes())?;
-    Ok(passed_on(call, "text").show("text", json!([call.text("text")])).show("files", json!([entry])))
+    Ok(passed_on(call, "text")
+        .show("text", json!([call.text("text")]))
+        .show("files", json!([entry])))
 }

@@ -36,11 +36,17 @@ fn json_value(value: impl Into<Json>) -> Outcome {
 }
 
 fn primitive(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(json_value(call.json("value").cloned().unwrap_or(Json::Null)))
+    Ok(json_value(
+        call.json("value").cloned().unwrap_or(Json::Null),
+    ))
 }
 
 fn concatenate(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    let parts = [call.text("string_a"), call.text("delimiter"), call.text("string_b")];
+    let parts = [
+        call.text("string_a"),
+        call.text("delimiter"),
+        call.text("string_b"),
+    ];
     Ok(json_value(parts.concat()))
 }
 
@@ -56,7 +62,10 @@ fn format_string(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 }
 
 fn replace(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(json_value(call.text("string").replace(call.text("find"), call.text("replace"))))
+    Ok(json_value(
+        call.text("string")
+            .replace(call.text("find"), call.text("replace")),
+    ))
 }
 
 fn trim(call: &mut Call<'_>) -> Result<Outcome, Raised> {
@@ -80,7 +89,10 @@ fn mapped(call: &Call<'_>, map: fn(&str) -> String) -> Result<Outcome, Raised> {
 /// As `PreviewAny` shows it: texts as they are, numbers and booleans as Python prints them, the
 /// rest as JSON or by description.
 fn preview_any(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    let text = call.inputs.get("source").map_or_else(|| "None".to_owned(), shown);
+    let text = call
+        .inputs
+        .get("source")
+        .map_or_else(|| "None".to_owned(), shown);
     Ok(json_value(text.clone()).show("text", json!([text])))
 }
 
@@ -101,15 +113,23 @@ struct Switch;
 
 impl Switch {
     fn side(inputs: &Inputs) -> &'static str {
-        let on = inputs.get("switch").and_then(|value| value.as_json()?.as_bool());
-        if on == Some(true) { "on_true" } else { "on_false" }
+        let on = inputs
+            .get("switch")
+            .and_then(|value| value.as_json()?.as_bool());
+        if on == Some(true) {
+            "on_true"
+        } else {
+            "on_false"
+        }
     }
 }
 
 impl SimNode for Switch {
     fn run(&self, call: &mut Call<'_>) -> Result<Outcome, Raised> {
         let value = call.inputs.get(Self::side(&call.inputs)).cloned();
-        Ok(Outcome::values(vec![value.unwrap_or(Value::Json(Json::Null))]))
+        Ok(Outcome::values(vec![
+            value.unwrap_or(Value::Json(Json::Null)),
+        ]))
     }
 
     fn needs(&self, inputs: &Inputs) -> Vec<String> {

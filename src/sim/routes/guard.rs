@@ -23,7 +23,8 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     if text("sec-fetch-site") == Some("cross-site") {
         return true;
     }
-    let (Some(host), Some(origin)) = (text(header::HOST.as_str()), text(header::ORIGIN.as_str())) else {
+    let (Some(host), Some(origin)) = (text(header::HOST.as_str()), text(header::ORIGIN.as_str()))
+    else {
         return false;
     };
     let bare = |address: &str| {
@@ -31,6 +32,8 @@ fn is_foreign(headers: &HeaderMap) -> bool {
         address.trim_end_matches('/').to_lowercase()
     };
     let (host, origin) = (bare(host), bare(origin));
-    let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+    let name = host
+        .rsplit_once(':')
+        .map_or(host.as_str(), |(name, _)| name);
     matches!(name, "localhost" | "127.0.0.1" | "[::1]") && host != origin
 }

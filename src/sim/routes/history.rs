@@ -16,21 +16,31 @@ pub(super) async fn list(
     State(world): State<Arc<World>>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
-    let number = |name: &str| query.get(name).map(|text| text.trim().parse::<i64>()).transpose();
+    let number = |name: &str| {
+        query
+            .get(name)
+            .map(|text| text.trim().parse::<i64>())
+            .transpose()
+    };
     // int() of what is no number is an exception.
     let (Ok(max_items), Ok(offset)) = (number("max_items"), number("offset")) else {
         return reply::trouble();
     };
     let entries = world.queue.history(max_items, offset.unwrap_or(-1));
-    let entries: Map<String, Json> =
-        entries.into_iter().map(|(id, entry)| (id, (*entry).clone())).collect();
+    let entries: Map<String, Json> = entries
+        .into_iter()
+        .map(|(id, entry)| (id, (*entry).clone()))
+        .collect();
     reply::json(&entries)
 }
 
 /// `{id: entry}`, or `{}` for a prompt that is not done or not known.
 pub(super) async fn one(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
     let entry = world.queue.history_entry(&id);
-    let entries: Map<String, Json> = entry.into_iter().map(|entry| (id.clone(), (*entry).clone())).collect();
+    let entries: Map<String, Json> = entry
+        .into_iter()
+        .map(|entry| (id.clone(), (*entry).clone()))
+        .collect();
     reply::json(&entries)
 }
 

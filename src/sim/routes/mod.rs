@@ -1,12 +1,17 @@
 //! The HTTP routes. Every one exists bare and below `/api`, except where `ComfyUI` has only one.
 
+mod files;
 mod guard;
 mod history;
+mod jobs;
+mod models;
 mod nodes;
 mod prompt;
 mod queue;
 mod reply;
 pub(super) mod system;
+mod upload;
+mod view;
 
 use std::sync::Arc;
 
@@ -35,10 +40,25 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/system_stats", get(system::stats))
         .route("/features", get(system::get_features))
         .route("/extensions", get(system::extensions))
+        .route("/embeddings", get(models::embeddings))
+        .route("/models", get(models::folders))
+        .route("/models/{folder}", get(models::files))
+        .route("/experiment/models", get(models::folders_with_paths))
+        .route("/experiment/models/{folder}", get(models::files_with_sizes))
+        .route("/view_metadata/{folder}", get(models::metadata))
+        .route("/view", get(view::get))
+        .route("/upload/image", post(upload::image))
+        .route("/upload/mask", post(upload::mask))
         .route("/ws", get(socket::connect));
+    let jobs = Router::new()
+        .route("/api/jobs", get(jobs::list))
+        .route("/api/jobs/cancel", post(jobs::cancel_many))
+        .route("/api/jobs/{id}", get(jobs::one))
+        .route("/api/jobs/{id}/cancel", post(jobs::cancel));
     Router::new()
         .merge(twice.clone())
         .nest("/api", twice)
+        .merge(jobs)
         .fallback(reply::unknown)
         .method_not_allowed_fallback(reply::unknown)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -15,7 +15,10 @@ pub(super) async fn object_info(State(world): State<Arc<World>>) -> Response {
 }
 
 /// `{class: info}`, or `{}` for an unknown class.
-pub(super) async fn class_info(State(world): State<Arc<World>>, Path(class): Path<String>) -> Response {
+pub(super) async fn class_info(
+    State(world): State<Arc<World>>,
+    Path(class): Path<String>,
+) -> Response {
     let facts = world.catalog.facts_with_inputs(world.folders.input_files());
     reply::json(&facts.class_object_info(&class))
 }

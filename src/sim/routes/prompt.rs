@@ -9,21 +9,31 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Number, Value as Json, json};
 
+use crate::comfy::validate::{CoreValidation, Outcome, Rules, Validator, Verdict};
+
 use super::super::fault::FaultKind;
-use super::super::judge::{Judgement, judge};
 use super::super::queue::Item;
 use super::super::world::World;
 use super::queue::truthy;
 use super::reply;
 
-/// Keys that no answer repeats (`SENSITIVE_EXTRA_DATA_KEYS`).
+/// Keys for nodes that call paid services; no answer repeats them (`SENSITIVE_EXTRA_DATA_KEYS`).
 const SENSITIVE: [&str; 2] = ["auth_token_comfy_org", "api_key_comfy_org"];
 
-pub(super) async fn post(State(world): State<Arc<World>>, headers: HeaderMap, bytes: Bytes) -> Response {
+pub(super) async fn post(
+    State(world): State<Arc<World>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Response {
     let answer = match accept(&world, &headers, &bytes) {
         Ok(answer) | Err(answer) => answer,
     };
-    match answer.status().is_success().then(|| world.faults.spoils_prompt()).flatten() {
+    match answer
+        .status()
+        .is_success()
+        .then(|| world.faults.spoils_prompt())
+        .flatten()
+    {
         Some(FaultKind::PromptHang) => future::pending().await,
         Some(_) => reply::trouble(),
         None => answer,
@@ -40,10 +50,14 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     };
     let number = number(world, &body)?;
     let Some(prompt) = body.get("prompt") else {
-        return Err(refusal("no_prompt", "No prompt provided", "No prompt provided"));
+        return Err(refusal(
+            "no_prompt",
+            "No prompt provided",
+            "No prompt provided",
+        ));
     };
     let id = prompt_id(world, body.get("prompt_id"))?;
-    let judgement = judge(world, prompt, body.get("partial_execution_targets"));
+    let verdict = judge(world, prompt, body.get("partial_execution_targets"))?;
     let mut extra_data = match body.get("extra_data") {
         None => Map::new(),
         Some(Json::Object(extra)) => extra.clone(),
@@ -52,27 +66,63 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     if let Some(client) = body.get("client_id") {
         extra_data.insert("client_id".to_owned(), client.clone());
     }
-    let source = headers.get("comfy-usage-source").and_then(|value| value.to_str().ok());
+    let source = headers
+        .get("comfy-usage-source")
+        .and_then(|value| value.to_str().ok());
     if let Some(source) = source.filter(|_| !extra_data.contains_key("comfy_usage_source")) {
         extra_data.insert("comfy_usage_source".to_owned(), json!(source));
     }
-    let (prompt, outputs, node_errors) = match judgement {
-        Judgement::Accepted { prompt, outputs, node_errors } => (prompt, outputs, node_errors),
-        Judgement::Rejected(body) => return Err(reply::json_with(StatusCode::BAD_REQUEST, &body)),
-        Judgement::Raised => return Err(reply::trouble()),
+    let said = verdict.outcome.to_json();
+    let (Outcome::Accepted { outputs, .. }, Json::Object(prompt)) =
+        (verdict.outcome, verdict.prompt.into_owned())
+    else {
+        return Err(if said.is_null() {
+            reply::trouble()
+        } else {
+            reply::json_with(StatusCode::BAD_REQUEST, &said)
+        });
     };
-    let mut sensitive = Map::new();
     for key in SENSITIVE {
-        if let Some(secret) = extra_data.shift_remove(key) {
-            sensitive.insert(key.to_owned(), secret);
-        }
+        extra_data.shift_remove(key);
     }
     let created = world.clock.now().as_millisecond();
     extra_data.insert("create_time".to_owned(), json!(created));
-    let answer = json!({ "prompt_id": id, "number": number, "node_errors": node_errors });
-    let item = Item { number, id, prompt, extra_data, outputs, sensitive };
+    let answer = json!({ "prompt_id": id, "number": number, "node_errors": said["node_errors"] });
+    let item = Item {
+        number,
+        id,
+        prompt,
+        extra_data,
+        outputs,
+    };
     world.queue.put(item).map_err(|_| reply::trouble())?;
     Ok(reply::json(&answer))
+}
+
+/// What the validator says, which looks at uploaded files too.
+#[expect(clippy::result_large_err, reason = "the error is the answer")]
+fn judge<'a>(
+    world: &World,
+    prompt: &'a Json,
+    targets: Option<&Json>,
+) -> Result<Verdict<'a>, Response> {
+    let targets: Option<Vec<String>> = match targets {
+        None | Some(Json::Null) => None,
+        Some(Json::Array(targets)) => Some(
+            targets
+                .iter()
+                .filter_map(Json::as_str)
+                .map(str::to_owned)
+                .collect(),
+        ),
+        Some(_) => return Err(reply::trouble()),
+    };
+    let exists = |name: &str| world.folders.annotated(name).is_some();
+    let own = CoreValidation::with_files(&exists);
+    let validator = Validator::new(world.catalog.facts())
+        .rules(Rules::of(&world.options.version))
+        .own_validation(&own);
+    Ok(validator.receive(prompt, targets.as_deref()))
 }
 
 /// The given number, or the counter's, negative for a prompt that wants to the front.
@@ -114,5 +164,8 @@ pub(super) fn is_canonical(id: &str) -> bool {
 
 fn refusal(kind: &str, message: &str, details: &str) -> Response {
     let error = json!({ "type": kind, "message": message, "details": details, "extra_info": {} });
-    reply::json_with(StatusCode::BAD_REQUEST, &json!({ "error": error, "node_errors": {} }))
+    reply::json_with(
+        StatusCode::BAD_REQUEST,
+        &json!({ "error": error, "node_errors": {} }),
+    )
 }

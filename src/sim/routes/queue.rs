@@ -73,5 +73,9 @@ pub(super) fn truthy(value: &Json) -> bool {
 }
 
 pub(super) fn ids(value: &Json) -> impl Iterator<Item = &str> {
-    value.as_array().into_iter().flatten().filter_map(Json::as_str)
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
 }
