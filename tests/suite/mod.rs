@@ -6,5 +6,7 @@ mod golden_execute;
 mod golden_validate;
 mod real_client;
 mod real_rig;
+mod sim_media;
+mod sim_protocol;
 mod sim_run;
 mod store;

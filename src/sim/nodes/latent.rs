@@ -11,7 +11,7 @@ use super::Behaviours;
 pub(super) fn register(behaviours: &mut Behaviours) {
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
     plain(
-        &["VAEDecode", "VAEDecodeTiled", "VAEDecodeHunyuan3D"],
+        &["VAEDecode", "VAEDecodeTiled"],
         decode,
     );
     plain(

@@ -5,6 +5,7 @@ mod generic;
 mod image;
 mod latent;
 mod mask;
+mod media;
 mod sampling;
 mod save;
 mod text;
@@ -34,6 +35,7 @@ pub(super) fn all() -> Behaviours {
     image::register(&mut behaviours);
     latent::register(&mut behaviours);
     mask::register(&mut behaviours);
+    media::register(&mut behaviours);
     sampling::register(&mut behaviours);
     save::register(&mut behaviours);
     text::register(&mut behaviours);
