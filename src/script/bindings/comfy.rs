@@ -185,8 +185,7 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
         .host
         .jobs
         .wait(prompt_id, Some(limit), &context.caller.cancel, report);
-    // Not through `Context::wait`: a cancelled wait has still to cancel its job on the server.
-    match context.runtime.block_on(waiting) {
+    match context.wait_for_job(waiting)? {
         Ok(finished) => describe_finished(&finished),
         Err(JobError::Cancelled) => Err(cancelled()),
         Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => Ok(json!({

@@ -10,10 +10,7 @@ use super::Behaviours;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(
-        &["VAEDecode", "VAEDecodeTiled"],
-        decode,
-    );
+    plain(&["VAEDecode", "VAEDecodeTiled"], decode);
     plain(
         &["VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"],
         encode,
