@@ -37,13 +37,24 @@ fn probe(bytes: &[u8], name: &str) -> Option<Value> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
-    let arguments = ["-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json"];
+    let arguments = [
+        "-v",
+        "error",
+        "-count_frames",
+        "-show_streams",
+        "-show_format",
+        "-of",
+        "json",
+    ];
     let Ok(output) = Command::new("ffprobe").args(arguments).arg(&path).output() else {
         eprintln!("skipped: ffprobe is not installed");
         return None;
     };
     let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.is_empty(), "{name}: {complaints}");
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{name}: {complaints}"
+    );
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
@@ -71,9 +82,14 @@ async fn a_clip_is_a_playable_file_of_the_asked_length() {
     let shown = run(&sim, &wan(2), "9").await;
     assert_eq!(shown["animated"], json!([true]));
     let bytes = fetch(&sim, &shown["images"][0]).await;
-    let Some(found) = probe(&bytes, "a.mp4") else { return };
+    let Some(found) = probe(&bytes, "a.mp4") else {
+        return;
+    };
     let stream = &found["streams"][0];
-    assert_eq!((&stream["width"], &stream["height"]), (&json!(320), &json!(192)));
+    assert_eq!(
+        (&stream["width"], &stream["height"]),
+        (&json!(320), &json!(192))
+    );
     assert_eq!(stream["nb_read_frames"], "13");
     assert_eq!(stream["r_frame_rate"], "13/1");
     assert_eq!(found["format"]["duration"], "1.000000");
@@ -86,7 +102,9 @@ async fn a_clip_is_a_playable_file_of_the_asked_length() {
 
 fn song(class: &str, extra: &Value) -> Value {
     let mut save = json!({ "audio": ["4", 0], "filename_prefix": "audio/song" });
-    save.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    save.as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     json!({
         "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "stable-audio-open-1.0.safetensors" } },
         "2": { "class_type": "EmptyLatentAudio", "inputs": { "seconds": 2.0, "batch_size": 1 } },
@@ -112,9 +130,15 @@ async fn a_sound_is_a_playable_file_of_the_asked_length() {
         let file = &shown["audio"][0];
         assert_eq!(file["subfolder"], "audio");
         let bytes = fetch(&sim, file).await;
-        let Some(found) = probe(&bytes, file["filename"].as_str().unwrap()) else { return };
+        let Some(found) = probe(&bytes, file["filename"].as_str().unwrap()) else {
+            return;
+        };
         assert_eq!(found["streams"][0]["codec_name"], codec);
-        let duration: f64 = found["format"]["duration"].as_str().unwrap().parse().unwrap();
+        let duration: f64 = found["format"]["duration"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!((duration - 2.0).abs() < 0.1, "{class}: {duration}");
     }
 }
@@ -124,13 +148,18 @@ async fn animated_pictures_hold_all_frames() {
     let sim = fast().await;
     let frames = |class: &str, extra: Value| {
         let mut save = json!({ "images": ["1", 0], "filename_prefix": "moving", "fps": 4.0 });
-        save.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        save.as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
         json!({
             "1": { "class_type": "EmptyImage", "inputs": { "width": 16, "height": 8, "batch_size": 3, "color": 255 } },
             "2": { "class_type": class, "inputs": save },
         })
     };
-    let webp = frames("SaveAnimatedWEBP", json!({ "lossless": true, "quality": 80, "method": "default" }));
+    let webp = frames(
+        "SaveAnimatedWEBP",
+        json!({ "lossless": true, "quality": 80, "method": "default" }),
+    );
     let png = frames("SaveAnimatedPNG", json!({ "compress_level": 4 }));
     for (prompt, start) in [(webp, &b"RIFF"[..]), (png, b"\x89PNG")] {
         let shown = run(&sim, &prompt, "2").await;
@@ -188,7 +217,11 @@ async fn a_flux_graph_with_guider_and_sigmas_samples_its_steps() {
 
     let again = fast().await;
     let shown = run(&again, &prompt, "13").await;
-    assert_eq!(fetch(&again, &shown["images"][0]).await, one, "the same prompt gives the same bytes");
+    assert_eq!(
+        fetch(&again, &shown["images"][0]).await,
+        one,
+        "the same prompt gives the same bytes"
+    );
 }
 
 #[tokio::test]
@@ -204,5 +237,8 @@ async fn a_3d_file_is_binary_gltf() {
     let shown = run(&sim, &prompt, "5").await;
     let bytes = fetch(&sim, &shown["3d"][0]).await;
     assert!(bytes.starts_with(b"glTF"));
-    assert_eq!(u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize, bytes.len());
+    assert_eq!(
+        u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize,
+        bytes.len()
+    );
 }

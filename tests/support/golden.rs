@@ -14,7 +14,10 @@ pub(crate) fn recorded(name: &str) -> Option<Value> {
     );
     let path = folder.join("golden").join(name);
     let Ok(file) = File::open(&path) else {
-        eprintln!("skipped: {} is absent, set MMF_REFERENCE to the reference folder", path.display());
+        eprintln!(
+            "skipped: {} is absent, set MMF_REFERENCE to the reference folder",
+            path.display()
+        );
         return None;
     };
     Some(serde_json::from_reader(GzDecoder::new(file)).unwrap())
