@@ -1,1 +1,195 @@
-//! TODO
+//! Composition: the one place that puts the parts together.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::assets::publish::Publisher;
+use crate::assets::{AssetOptions, Assets};
+use crate::clock::Clock;
+use crate::comfy::{Comfy, JobEvent, Server, Submit, Submitted, Workflow};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::ids::Ids;
+use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
+use crate::script::{
+    Caller, Generation, Host, Key, Kind, Library, Limits, Progress, Runner, ScriptError, Served,
+    Watcher,
+};
+use crate::sim::{Sim, SimOptions};
+
+/// How a process of ours is put together.
+#[derive(Debug, Default)]
+pub struct AppOptions {
+    /// Work on a simulator within this process instead of the configured server.
+    pub simulate: Option<SimOptions>,
+    /// Take up changes of scripts while running.
+    pub watch: bool,
+}
+
+/// The running parts.
+#[derive(Debug)]
+pub struct App {
+    runner: Runner,
+    library: Arc<Library>,
+    // Held for as long as the process needs them.
+    _simulator: Option<Sim>,
+    _watcher: Option<Watcher>,
+}
+
+/// A script that was found by name or file, with the generation in which it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The scripts around it.
+    pub generation: Arc<Generation>,
+    /// The script.
+    pub served: Served,
+}
+
+impl App {
+    /// Starts everything. The server need not be there; the asset store must.
+    pub async fn start(config: &Config, options: AppOptions) -> Result<Self, Failure> {
+        let clock = Clock::default();
+        let ids = Ids::default();
+        let simulator = match options.simulate {
+            Some(options) => Some(Sim::start(options).await?),
+            None => None,
+        };
+        let server = match &simulator {
+            Some(simulator) => Server::parse(&simulator.url())?,
+            None => config.server.clone(),
+        };
+        let assets = Assets::open(
+            &config.assets_dir(),
+            AssetOptions {
+                ttl: config.asset_ttl,
+            },
+            clock.clone(),
+            ids.clone(),
+        )?;
+        let assets = Arc::new(assets);
+        let comfy = Comfy::new(server, ids.clone(), clock.clone());
+        let library = Arc::new(Library::load(config.script_roots()));
+        let publisher = Publisher::new(config.project_dir.clone(), clock.clone());
+        if let Some(folder) = &config.publish_dir {
+            publisher.set_folder(folder)?;
+        }
+        let watcher = options.watch.then(|| Watcher::start(library.clone()));
+        let host = Host {
+            jobs: Jobs::new(comfy.clone(), assets.clone(), ids.ordered()),
+            comfy,
+            assets,
+            publisher,
+            library: library.clone(),
+            clock,
+            ids,
+        };
+        Ok(Self {
+            runner: Runner::new(Arc::new(host), Limits::default()),
+            library,
+            _simulator: simulator,
+            _watcher: watcher,
+        })
+    }
+
+    /// The scripts.
+    #[must_use]
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// The services behind the scripts.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        self.runner.host()
+    }
+
+    /// The tool called `name`.
+    pub fn tool(&self, name: &str) -> Result<Found, ScriptError> {
+        let generation = self.library.generation();
+        let served = generation.get(Kind::Tool, name)?.clone();
+        Ok(Found { generation, served })
+    }
+
+    /// The template, pipeline or tool called `name`, in that order.
+    pub fn find(&self, name: &str) -> Result<Found, ScriptError> {
+        let generation = self.library.generation();
+        let served = generation
+            .find(&[Kind::Template, Kind::Pipeline, Kind::Tool], name)?
+            .clone();
+        Ok(Found { generation, served })
+    }
+
+    /// The script in a file, wherever it lies.
+    pub fn load_file(&self, file: &Path) -> Result<Found, Failure> {
+        let (Key { kind, name }, generation) = self.library.with_file(file).map_err(|error| {
+            Failure::new(
+                crate::failure::Code::NOT_FOUND,
+                format!("{} can't be read: {error}", file.display()),
+            )
+        })?;
+        let served = generation.get(kind, &name)?.clone();
+        Ok(Found { generation, served })
+    }
+
+    /// Runs a script to its end: the workflow of a template, the value of a tool or pipeline.
+    pub async fn run(
+        &self,
+        found: Found,
+        arguments: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Value, ScriptError> {
+        self.runner
+            .run(found.generation, found.served, arguments, caller)
+            .await
+    }
+
+    /// Builds a template's workflow, so that what it makes will name the template.
+    pub async fn build(
+        &self,
+        found: Found,
+        arguments: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Workflow, Failure> {
+        let script = found.served.reference();
+        let parameters = found.served.script.arguments(arguments.clone())?;
+        let workflow = Workflow::from_json(self.run(found, arguments, caller).await?)?;
+        let origin = Origin {
+            script: Some(script),
+            parameters,
+            ..Origin::default()
+        };
+        self.host().jobs.remember(&workflow, origin);
+        Ok(workflow)
+    }
+
+    /// Queues a workflow.
+    pub async fn submit(&self, workflow: &Workflow, submit: Submit) -> Result<Submitted, JobError> {
+        let order = Order {
+            submit,
+            ..Order::default()
+        };
+        self.host().jobs.submit(workflow, order).await
+    }
+
+    /// Waits for a job and tells the caller what happens meanwhile.
+    pub async fn wait(
+        &self,
+        prompt_id: &str,
+        limit: Option<Duration>,
+        caller: &Caller,
+    ) -> Result<Arc<Finished>, JobError> {
+        let report = |event: JobEvent| {
+            (caller.progress)(Progress::Job {
+                prompt_id: prompt_id.to_owned(),
+                event,
+            });
+        };
+        self.host()
+            .jobs
+            .wait(prompt_id, limit, &caller.cancel, report)
+            .await
+    }
+}

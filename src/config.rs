@@ -102,7 +102,9 @@ struct ComfySettings {
 /// Headers are never shown, not even when the settings are debugged.
 impl std::fmt::Debug for ComfySettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ComfySettings").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("ComfySettings")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,9 +125,14 @@ struct PublishSettings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            comfyui: ComfySettings { url: DEFAULT_URL.to_owned(), headers: String::new() },
+            comfyui: ComfySettings {
+                url: DEFAULT_URL.to_owned(),
+                headers: String::new(),
+            },
             data_dir: None,
-            assets: AssetSettings { ttl_hours: DEFAULT_TTL_HOURS },
+            assets: AssetSettings {
+                ttl_hours: DEFAULT_TTL_HOURS,
+            },
             publish: PublishSettings::default(),
         }
     }
@@ -136,10 +143,15 @@ impl Config {
     pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
         let project_dir = std::env::current_dir().map_err(ConfigError::NoFolder)?;
         let folders = ProjectDirs::from("", "", "massmediafactory");
-        let user_file = folders.as_ref().map(|folders| folders.config_dir().join("config.toml"));
+        let user_file = folders
+            .as_ref()
+            .map(|folders| folders.config_dir().join("config.toml"));
         let project_file = project_dir.join(PROJECT_FOLDER).join("config.toml");
-        let files: Vec<PathBuf> =
-            user_file.into_iter().chain([project_file]).filter(|file| file.is_file()).collect();
+        let files: Vec<PathBuf> = user_file
+            .into_iter()
+            .chain([project_file])
+            .filter(|file| file.is_file())
+            .collect();
 
         let settings = read(&files)?;
         let data_dir = overrides
@@ -149,7 +161,10 @@ impl Config {
             .or_else(|| folders.map(|folders| folders.data_dir().to_owned()))
             .ok_or(ConfigError::NoHome)?;
         Ok(Self {
-            server: server(overrides.url.as_deref().unwrap_or(&settings.comfyui.url), &settings.comfyui.headers)?,
+            server: server(
+                overrides.url.as_deref().unwrap_or(&settings.comfyui.url),
+                &settings.comfyui.headers,
+            )?,
             data_dir: absolute(&project_dir, data_dir),
             asset_ttl: ttl(settings.assets.ttl_hours),
             publish_dir: settings.publish.dir.map(|dir| absolute(&project_dir, dir)),
@@ -163,8 +178,14 @@ impl Config {
     #[must_use]
     pub fn script_roots(&self) -> Vec<Root> {
         vec![
-            Root { layer: Layer::User, path: self.data_dir.clone() },
-            Root { layer: Layer::Project, path: self.project_dir.join(PROJECT_FOLDER) },
+            Root {
+                layer: Layer::User,
+                path: self.data_dir.clone(),
+            },
+            Root {
+                layer: Layer::Project,
+                path: self.project_dir.join(PROJECT_FOLDER),
+            },
         ]
     }
 
@@ -181,17 +202,37 @@ fn read(files: &[PathBuf]) -> Result<Settings, ConfigError> {
         figment = figment.merge(Toml::file_exact(file));
     }
     figment
-        .merge(Env::raw().only(&["COMFYUI_URL"]).map(|_| "comfyui.url".into()))
-        .merge(Env::raw().only(&["COMFYUI_HEADERS"]).map(|_| "comfyui.headers".into()))
-        .merge(Env::raw().only(&["COMFY_MCP_ASSET_TTL_HOURS"]).map(|_| "assets.ttl_hours".into()))
-        .merge(Env::raw().only(&["MMF_DATA_DIR"]).map(|_| "data_dir".into()))
+        .merge(
+            Env::raw()
+                .only(&["COMFYUI_URL"])
+                .map(|_| "comfyui.url".into()),
+        )
+        .merge(
+            Env::raw()
+                .only(&["COMFYUI_HEADERS"])
+                .map(|_| "comfyui.headers".into()),
+        )
+        .merge(
+            Env::raw()
+                .only(&["COMFY_MCP_ASSET_TTL_HOURS"])
+                .map(|_| "assets.ttl_hours".into()),
+        )
+        .merge(
+            Env::raw()
+                .only(&["MMF_DATA_DIR"])
+                .map(|_| "data_dir".into()),
+        )
         .extract()
         .map_err(|error| ConfigError::Settings(Box::new(error)))
 }
 
 fn server(url: &str, headers: &str) -> Result<Server, ConfigError> {
     let mut server = Server::parse(url)?;
-    for line in headers.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in headers
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let (name, value) = line.split_once(':').ok_or(ConfigError::Header)?;
         server = server.header(name.trim(), value.trim())?;
     }
@@ -205,7 +246,11 @@ fn ttl(hours: f64) -> Option<Duration> {
 }
 
 fn absolute(base: &Path, path: PathBuf) -> PathBuf {
-    if path.is_absolute() { path } else { base.join(path) }
+    if path.is_absolute() {
+        path
+    } else {
+        base.join(path)
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +274,10 @@ mod tests {
     fn headers_are_used_but_never_shown() {
         let server = server("http://gpu", "Authorization: Bearer s3cret\nX-Team: art").unwrap();
         assert!(!format!("{server:?} {server}").contains("s3cret"));
-        let settings = ComfySettings { url: "u".into(), headers: "Authorization: s3cret".into() };
+        let settings = ComfySettings {
+            url: "u".into(),
+            headers: "Authorization: s3cret".into(),
+        };
         assert!(!format!("{settings:?}").contains("s3cret"));
     }
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! `mmf`: see [`massmediafactory::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    massmediafactory::cli::main()
+}

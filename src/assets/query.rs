@@ -14,7 +14,7 @@ const MAX_LIMIT: usize = 1000;
 const BATCH: usize = 512;
 
 /// Totals that need a look at every row are given up beyond this many.
-const COUNTABLE: u64 = 10_000;
+const COUNTABLE: u64 = 2_000;
 
 /// Which assets to list. The default is all that haven't expired.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ pub struct Query {
 pub struct Page {
     /// The assets.
     pub assets: Vec<Asset>,
-    /// How many match on all pages together; `None` if only reading tens of thousands could tell.
+    /// How many match on all pages together; `None` if only reading thousands of them could tell.
     pub total: Option<u64>,
     /// What to pass as [`Query::before`] for the next page; `None` on the last one.
     pub next: Option<String>,

@@ -308,12 +308,11 @@ fn path_in_text(key: &str, text: &str) -> Option<OutputFile> {
 fn kind_of(key: &str, filename: &str, animated: bool) -> OutputKind {
     match (kind_by_extension(filename), key) {
         (Some(OutputKind::Image), _) if animated => OutputKind::Video,
-        (Some(OutputKind::Image), "gifs" | "video" | "videos") => OutputKind::Video,
-        (Some(OutputKind::Video), "audio") => OutputKind::Audio,
+        // Moving pictures come as webp too, and sound as mp4.
+        (Some(OutputKind::Image) | None, "gifs" | "video" | "videos") => OutputKind::Video,
+        (Some(OutputKind::Video) | None, "audio") => OutputKind::Audio,
         (Some(kind), _) => kind,
         (None, "images" | "a_images" | "b_images") => OutputKind::Image,
-        (None, "gifs" | "video" | "videos") => OutputKind::Video,
-        (None, "audio") => OutputKind::Audio,
         (None, "3d") => OutputKind::ThreeD,
         (None, _) => OutputKind::File,
     }

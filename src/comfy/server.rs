@@ -267,8 +267,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("url", &self.url())
             .field("headers", &names)
-            .field("timeouts", &self.timeouts)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

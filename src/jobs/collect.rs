@@ -15,7 +15,11 @@ const AT_A_TIME: usize = 4;
 
 /// Keeps every output of a job. An output that can't be fetched is reported as such and sinks
 /// none of the others.
-pub(super) async fn collect(comfy: &Comfy, assets: &Arc<Assets>, outcome: &Outcome) -> Vec<KeptOutput> {
+pub(super) async fn collect(
+    comfy: &Comfy,
+    assets: &Arc<Assets>,
+    outcome: &Outcome,
+) -> Vec<KeptOutput> {
     if outcome.outputs.is_empty() {
         return vec![];
     }
@@ -23,7 +27,10 @@ pub(super) async fn collect(comfy: &Comfy, assets: &Arc<Assets>, outcome: &Outco
     stream::iter(outcome.outputs.clone())
         .map(|output| async {
             let kept = keep(comfy, assets, &template, &output).await;
-            KeptOutput { output, kept: kept.map_err(Failure::from) }
+            KeptOutput {
+                output,
+                kept: kept.map_err(Failure::from),
+            }
         })
         .buffered(AT_A_TIME)
         .collect()
@@ -34,7 +41,9 @@ pub(super) async fn collect(comfy: &Comfy, assets: &Arc<Assets>, outcome: &Outco
 async fn description(comfy: &Comfy, outcome: &Outcome) -> NewAsset {
     let origin = Origin::read(&outcome.extra_data);
     let workflow = Workflow::from_json(outcome.prompt.clone()).ok();
-    let declared = ["PROMPT", "prompt"].iter().find_map(|name| origin.parameters.get(*name)?.as_str());
+    let declared = ["PROMPT", "prompt"]
+        .iter()
+        .find_map(|name| origin.parameters.get(*name)?.as_str());
     let found = declared.or_else(|| prompt_text(workflow.as_ref()?));
     let version = comfy.version().await.ok().flatten();
     NewAsset {
@@ -74,7 +83,11 @@ async fn keep_text(assets: &Arc<Assets>, new: NewAsset, text: &str) -> Result<As
     let node = new.node_id.clone().unwrap_or_default();
     let new = NewAsset {
         // Several texts of one node are told apart by their contents.
-        filename: format!("text-{}-{}.txt", node.replace([':', '.'], "_"), &blake3::hash(text.as_bytes()).to_hex()[..8]),
+        filename: format!(
+            "text-{}-{}.txt",
+            node.replace([':', '.'], "_"),
+            &blake3::hash(text.as_bytes()).to_hex()[..8]
+        ),
         folder_type: FolderType::Temp,
         mime_type: Some("text/plain".to_owned()),
         ..new

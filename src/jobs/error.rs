@@ -23,9 +23,7 @@ impl From<JobError> for Failure {
         match error {
             JobError::Comfy(error) => error.into(),
             JobError::Asset(error) => error.into(),
-            JobError::Cancelled => {
-                Self::new(crate::failure::Code::CANCELLED, error.to_string())
-            }
+            JobError::Cancelled => Self::new(crate::failure::Code::CANCELLED, error.to_string()),
         }
     }
 }

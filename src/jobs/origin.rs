@@ -60,7 +60,11 @@ pub(super) struct Remembered {
 impl Remembered {
     pub(super) fn insert(&mut self, workflow: &Workflow, origin: Origin) {
         let fingerprint = workflow.fingerprint();
-        if self.by_fingerprint.insert(fingerprint.clone(), origin).is_none() {
+        if self
+            .by_fingerprint
+            .insert(fingerprint.clone(), origin)
+            .is_none()
+        {
             self.order.push_back(fingerprint);
         }
         while self.order.len() > REMEMBERED {
@@ -95,7 +99,10 @@ mod tests {
 
     #[test]
     fn a_job_of_somebody_else_has_no_origin() {
-        assert_eq!(Origin::read(&json!({ "client_id": "browser" })), Origin::default());
+        assert_eq!(
+            Origin::read(&json!({ "client_id": "browser" })),
+            Origin::default()
+        );
         assert_eq!(Origin::read(&Value::Null), Origin::default());
     }
 }

@@ -7,13 +7,25 @@ use serde_json::Value;
 use crate::comfy::{Node, Workflow};
 
 /// Inputs in which text encoders of all families take their text.
-const TEXT_INPUTS: [&str; 7] = ["text", "prompt", "text_g", "clip_l", "t5xxl", "positive_prompt", "tags"];
+const TEXT_INPUTS: [&str; 7] = [
+    "text",
+    "prompt",
+    "text_g",
+    "clip_l",
+    "t5xxl",
+    "positive_prompt",
+    "tags",
+];
 
 /// The text that leads to the `positive` input of some node; without such an input, the first
 /// text of the workflow.
 pub(super) fn prompt_text(workflow: &Workflow) -> Option<&str> {
-    let positive = workflow.nodes().filter_map(|node| node.inputs()?.get("positive"));
-    let upstream = positive.filter_map(origin).find_map(|id| text_above(workflow, id));
+    let positive = workflow
+        .nodes()
+        .filter_map(|node| node.inputs()?.get("positive"));
+    let upstream = positive
+        .filter_map(origin)
+        .find_map(|id| text_above(workflow, id));
     upstream.or_else(|| workflow.nodes().find_map(own_text))
 }
 
@@ -24,7 +36,9 @@ fn text_above<'a>(workflow: &'a Workflow, id: &'a str) -> Option<&'a str> {
         if !seen.insert(id) {
             continue;
         }
-        let Some(node) = workflow.node(id) else { continue };
+        let Some(node) = workflow.node(id) else {
+            continue;
+        };
         if let Some(text) = own_text(node) {
             return Some(text);
         }
@@ -34,7 +48,7 @@ fn text_above<'a>(workflow: &'a Workflow, id: &'a str) -> Option<&'a str> {
     None
 }
 
-fn own_text<'a>(node: Node<'a>) -> Option<&'a str> {
+fn own_text(node: Node<'_>) -> Option<&str> {
     let inputs = node.inputs()?;
     TEXT_INPUTS
         .iter()

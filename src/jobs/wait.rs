@@ -12,7 +12,9 @@ use super::collect::collect;
 use super::origin::Remembered;
 use super::{JobError, Origin};
 use crate::assets::{Asset, Assets};
-use crate::comfy::{Comfy, ComfyError, End, JobEvent, Outcome, Output, Submit, Submitted, Workflow};
+use crate::comfy::{
+    Comfy, ComfyError, End, JobEvent, Outcome, Output, Submit, Submitted, Workflow,
+};
 use crate::failure::Failure;
 
 /// How many finished jobs are kept at hand, so that asking again needs no server.
@@ -96,13 +98,20 @@ impl Jobs {
     }
 
     /// Queues a workflow; what it makes will be kept whether or not anybody waits.
-    pub async fn submit(&self, workflow: &Workflow, mut order: Order) -> Result<Submitted, JobError> {
+    pub async fn submit(
+        &self,
+        workflow: &Workflow,
+        mut order: Order,
+    ) -> Result<Submitted, JobError> {
         if let Some(built) = lock(&self.0.built).get(workflow) {
             let origin = &mut order.origin;
             origin.script.clone_from(&built.script);
             origin.parameters.clone_from(&built.parameters);
         }
-        order.origin.session.get_or_insert_with(|| self.0.session.clone());
+        order
+            .origin
+            .session
+            .get_or_insert_with(|| self.0.session.clone());
         order.origin.write(&mut order.submit.extra_data);
         let submitted = self.0.comfy.submit(workflow, order.submit).await?;
         self.collection(&submitted.prompt_id);
@@ -124,7 +133,9 @@ impl Jobs {
             match collection.wait_for(Option::is_some).await.as_deref() {
                 Ok(Some(finished)) => finished.clone(),
                 // The task that collects ends with a value, unless the runtime shuts down.
-                _ => Err(ComfyError::Stopped { prompt_id: prompt_id.to_owned() }),
+                _ => Err(ComfyError::Stopped {
+                    prompt_id: prompt_id.to_owned(),
+                }),
             }
         };
         let listen = async {
@@ -163,9 +174,13 @@ impl Jobs {
         let never = CancellationToken::new();
         let error = self.0.comfy.wait(prompt_id, short, &never).await;
         match error {
-            Err(ComfyError::Timeout { prompt_id, still, .. }) => {
-                ComfyError::Timeout { prompt_id, after: limit.unwrap_or_default(), still }
-            }
+            Err(ComfyError::Timeout {
+                prompt_id, still, ..
+            }) => ComfyError::Timeout {
+                prompt_id,
+                after: limit.unwrap_or_default(),
+                still,
+            },
             Err(other) => other,
             // It ended this very moment, and its outputs are on their way.
             Ok(_) => ComfyError::Timeout {
@@ -200,9 +215,14 @@ impl Jobs {
 
     async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
         let Inner { comfy, assets, .. } = &*self.0;
-        let outcome = comfy.wait(prompt_id, None, &CancellationToken::new()).await?;
+        let outcome = comfy
+            .wait(prompt_id, None, &CancellationToken::new())
+            .await?;
         let outputs = collect(comfy, assets, &outcome).await;
-        for failure in outputs.iter().filter_map(|output| output.kept.as_ref().err()) {
+        for failure in outputs
+            .iter()
+            .filter_map(|output| output.kept.as_ref().err())
+        {
             tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
         }
         Ok(Arc::new(Finished { outcome, outputs }))
@@ -211,14 +231,23 @@ impl Jobs {
 
 impl Collections {
     fn insert(&mut self, prompt_id: &str, collection: Collection) {
-        if self.by_prompt.insert(prompt_id.to_owned(), collection).is_none() {
+        if self
+            .by_prompt
+            .insert(prompt_id.to_owned(), collection)
+            .is_none()
+        {
             self.order.push_back(prompt_id.to_owned());
         }
         // Those under way are kept: forgetting one would only begin it a second time.
         let surplus = self.order.len().saturating_sub(REMEMBERED);
         for _ in 0..surplus {
-            let Some(oldest) = self.order.pop_front() else { return };
-            let over = self.by_prompt.get(&oldest).is_some_and(|collection| collection.borrow().is_some());
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            let over = self
+                .by_prompt
+                .get(&oldest)
+                .is_some_and(|collection| collection.borrow().is_some());
             if over {
                 self.by_prompt.remove(&oldest);
             } else {

@@ -48,9 +48,9 @@ impl ArgumentError {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Unknown { name, .. } | Self::Missing { name, .. } | Self::NotAllowed { name, .. } => {
-                name
-            }
+            Self::Unknown { name, .. }
+            | Self::Missing { name, .. }
+            | Self::NotAllowed { name, .. } => name,
         }
     }
 }
@@ -58,7 +58,11 @@ impl ArgumentError {
 /// Turns the mistakes into the failure that a caller sees.
 pub fn failure(errors: &[ArgumentError], declaration: &Declaration) -> Failure {
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = declaration.params.iter().map(|param| param.name.as_str()).collect();
+    let names: Vec<&str> = declaration
+        .params
+        .iter()
+        .map(|param| param.name.as_str())
+        .collect();
     let hint = if names.is_empty() {
         "call it without arguments".to_owned()
     } else {
@@ -103,7 +107,11 @@ pub fn check(
         nearest: nearest(&name, names()),
         name,
     }));
-    if errors.is_empty() { Ok(checked) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(checked)
+    } else {
+        Err(errors)
+    }
 }
 
 impl Param {
@@ -123,7 +131,11 @@ impl Param {
             let nearest = value.as_str().and_then(|value| nearest(value, choices));
             return Err(refuse(nearest));
         }
-        if self.within_bounds(&value) { Ok(value) } else { Err(refuse(None)) }
+        if self.within_bounds(&value) {
+            Ok(value)
+        } else {
+            Err(refuse(None))
+        }
     }
 
     fn typed(&self, value: Value) -> Option<Value> {
@@ -138,7 +150,9 @@ impl Param {
             Type::Int => {
                 return match value.as_f64() {
                     _ if value.is_i64() || value.is_u64() => Some(value),
-                    Some(float) if float.fract() == 0.0 => Some(number(float)).filter(Value::is_i64),
+                    Some(float) if float.fract() == 0.0 => {
+                        Some(number(float)).filter(Value::is_i64)
+                    }
                     _ => None,
                 };
             }
@@ -171,7 +185,12 @@ impl Param {
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
     let folded = name.to_lowercase();
     candidates
-        .map(|candidate| (strsim::jaro_winkler(&folded, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&folded, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.78)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, candidate)| candidate.to_owned())
@@ -179,7 +198,9 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
 
 /// `, did you mean "x"?` or nothing.
 pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!(", did you mean \"{nearest}\"?"))
+    nearest.map_or_else(String::new, |nearest| {
+        format!(", did you mean \"{nearest}\"?")
+    })
 }
 
 fn shorten(value: &Value) -> String {
@@ -214,8 +235,14 @@ mod tests {
         };
         Declaration {
             params: vec![
-                Param { required: true, ..param("PROMPT", Type::String) },
-                Param { default: json!(42), ..param("SEED", Type::Seed) },
+                Param {
+                    required: true,
+                    ..param("PROMPT", Type::String)
+                },
+                Param {
+                    default: json!(42),
+                    ..param("SEED", Type::Seed)
+                },
                 Param {
                     default: json!(1024),
                     min: Some(64.0),
@@ -234,7 +261,9 @@ mod tests {
     }
 
     fn checked(given: Value) -> Result<Value, String> {
-        let Value::Object(given) = given else { panic!("not an object") };
+        let Value::Object(given) = given else {
+            panic!("not an object")
+        };
         let declaration = declaration();
         check(&declaration, given)
             .map(Value::from)
@@ -259,7 +288,10 @@ mod tests {
 
     #[test]
     fn a_whole_float_is_an_int() {
-        assert_eq!(checked(json!({ "PROMPT": "", "WIDTH": 512.0 })).unwrap()["WIDTH"], json!(512));
+        assert_eq!(
+            checked(json!({ "PROMPT": "", "WIDTH": 512.0 })).unwrap()["WIDTH"],
+            json!(512)
+        );
         assert!(checked(json!({ "PROMPT": "", "WIDTH": 512.5 })).is_err());
     }
 

@@ -8,7 +8,12 @@ use std::sync::Arc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
 
-use super::{Declaration, Diagnostic, Key, Kind, Layer, Source, declare, engine, explain};
+use serde_json::{Map, Value};
+
+use super::{
+    Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine,
+    explain,
+};
 
 /// A script that compiles, has its entry function and declares itself properly.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ impl Script {
     /// Compiles `source`; what is wrong with it is shown in place.
     pub(super) fn compile(source: &Source) -> Result<Arc<Self>, Box<Diagnostic>> {
         let compiler = Compiler { source };
-        let mut ast = engine::compiling()
+        let mut ast = engine::compiling(source.key.kind.is_pure())
             .compile(&source.text)
             .map_err(|error| compiler.diagnose_parse(&error))?;
         ast.set_source(source.key.path());
@@ -49,6 +54,13 @@ impl Script {
             imports: compiler.imports(&ast)?,
             ast: without_declaration(&ast),
         }))
+    }
+
+    /// The arguments with which it is called for what a caller gave: checked, defaults filled in.
+    pub fn arguments(&self, given: Map<String, Value>) -> Result<Map<String, Value>, ScriptError> {
+        arguments::check(&self.declaration, given).map_err(|errors| {
+            ScriptError::Arguments(arguments::failure(&errors, &self.declaration))
+        })
     }
 
     /// The names of the functions that it defines.
@@ -69,7 +81,7 @@ impl Compiler<'_> {
 
     fn diagnose_parse(&self, error: &rhai::ParseError) -> Box<Diagnostic> {
         let diagnostic = self.diagnose(explain::lower_first(&error.0.to_string()), error.1);
-        let hint = explain::parse_hint(&error.0);
+        let hint = explain::parse_hint(&error.0, self.source.key.kind);
         Box::new(diagnostic.hint(hint))
     }
 
@@ -79,7 +91,9 @@ impl Compiler<'_> {
                 let message = "only declarations, const and import may stand outside functions";
                 let entry = self.source.key.kind.entry();
                 let hint = entry.map(|entry| format!("move it into {entry}"));
-                return Err(Box::new(self.diagnose(message, statement.position()).hint(hint)));
+                return Err(Box::new(
+                    self.diagnose(message, statement.position()).hint(hint),
+                ));
             }
         }
         Ok(())
@@ -90,7 +104,9 @@ impl Compiler<'_> {
         let Some(entry) = kind.entry() else {
             return Ok(());
         };
-        let found = ast.iter_functions().find(|function| function.name == entry.name);
+        let found = ast
+            .iter_functions()
+            .find(|function| function.name == entry.name);
         let message = match found {
             Some(function) if function.params.len() == entry.params.len() => return Ok(()),
             Some(function) => format!(
@@ -103,7 +119,9 @@ impl Compiler<'_> {
             None => format!("a {kind} needs a function {entry}"),
         };
         let hint = format!("write {entry} {{ ... }}");
-        Err(Box::new(self.diagnose(message, Position::NONE).hint(Some(hint))))
+        Err(Box::new(
+            self.diagnose(message, Position::NONE).hint(Some(hint)),
+        ))
     }
 
     fn imports(&self, ast: &AST) -> Result<Vec<(String, Position)>, Box<Diagnostic>> {
@@ -128,12 +146,18 @@ impl Compiler<'_> {
 
     fn declare(&self, ast: &AST) -> Result<Declaration, Box<Diagnostic>> {
         let statements = ast.statements().iter();
-        let declaring = statements.filter(|statement| role(statement) != Role::Import).cloned();
+        let declaring = statements
+            .filter(|statement| role(statement) != Role::Import)
+            .cloned();
         let declaring = AST::new(declaring, rhai::Module::new());
         let mut declaration = declare::evaluate(&declaring).map_err(|error| {
             let innermost = explain::innermost(&error);
             let message = explain::message(innermost.error);
-            let hint = explain::hint(innermost.error, &declare::FUNCTIONS.map(str::to_owned), self.source.key.kind);
+            let hint = explain::hint(
+                innermost.error,
+                &declare::FUNCTIONS.map(str::to_owned),
+                self.source.key.kind,
+            );
             Box::new(self.diagnose(message, innermost.position).hint(hint))
         })?;
         if self.source.key.kind == Kind::Tool && declaration.about.is_empty() {
@@ -167,7 +191,9 @@ fn role(statement: &Stmt) -> Role {
 
 fn without_declaration(ast: &AST) -> AST {
     let kept = ast.statements().iter();
-    let kept = kept.filter(|statement| role(statement) != Role::Declaration).cloned();
+    let kept = kept
+        .filter(|statement| role(statement) != Role::Declaration)
+        .cloned();
     let mut kept = AST::new(kept, ast.shared_lib().clone());
     if let Some(source) = ast.source() {
         kept.set_source(source);

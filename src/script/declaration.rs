@@ -6,7 +6,7 @@
 //! title("Text to image with Stable Diffusion 3");
 //! about("Paints one picture from a prompt.");
 //! param("PROMPT", "string", #{ required: true, about: "What the picture shows" });
-//! param("STEPS", "int", #{ default: 28, min: 1, max: 150, about: "Sampling steps" });
+//! param("STEPS", "int", #{ value: 28, min: 1, max: 150, about: "Sampling steps" });
 //! ```
 //!
 //! From this one declaration come the MCP input schema ([`Declaration::schema`]), the check of the
@@ -261,7 +261,9 @@ impl Param {
         };
         let what = self.ty.description();
         let mut allowed = match (self.min, self.max) {
-            (Some(min), Some(max)) => format!("{what} from {} to {}{unit}", number(min), number(max)),
+            (Some(min), Some(max)) => {
+                format!("{what} from {} to {}{unit}", number(min), number(max))
+            }
             (Some(min), None) => format!("{what} of at least {}{unit}", number(min)),
             (None, Some(max)) => format!("{what} of at most {}{unit}", number(max)),
             (None, None) => what.to_owned(),
@@ -348,7 +350,10 @@ mod tests {
             step: Some(8.0),
             ..param("WIDTH", Type::Int)
         };
-        assert_eq!(width.allowed(), "a whole number from 64 to 2048 in steps of 8");
+        assert_eq!(
+            width.allowed(),
+            "a whole number from 64 to 2048 in steps of 8"
+        );
         let mode = Param {
             choices: vec![json!("fast"), json!("good")],
             ..param("MODE", Type::String)

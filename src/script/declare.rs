@@ -6,8 +6,8 @@ use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{AST, exported_module};
 use serde_json::Value;
 
-use super::engine::SharedModule;
 use super::arguments::{did_you_mean, nearest};
+use super::engine::SharedModule;
 use super::value::from_map;
 use super::{Declaration, Limits, Param, Type, engine};
 
@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: [&str; 4] = ["title", "about", "param", "meta"];
 
 /// What the third argument of `param` may say.
 const OPTIONS: [&str; 8] = [
-    "required", "default", "about", "min", "max", "step", "choices", "folder",
+    "required", "value", "about", "min", "max", "step", "choices", "folder",
 ];
 
 type Declaring = Arc<Mutex<Declaration>>;
@@ -34,12 +34,14 @@ pub(super) fn evaluate(ast: &AST) -> Result<Declaration, Box<EvalAltResult>> {
     engine.register_global_module(MODULE.clone());
     engine.set_default_tag(Dynamic::from(declaring.clone()));
     engine.run_ast(ast)?;
-    let declaration = declaring.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let declaration = declaring
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     Ok(declaration)
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands values over by value")]
 mod functions {
     use rhai::Map;
 
@@ -47,12 +49,16 @@ mod functions {
 
     /// One line for people.
     pub fn title(context: NativeCallContext, text: &str) {
-        super::edit(&context, |declaration| text.clone_into(&mut declaration.title));
+        super::edit(&context, |declaration| {
+            text.clone_into(&mut declaration.title);
+        });
     }
 
     /// What the script does and gives.
     pub fn about(context: NativeCallContext, text: &str) {
-        super::edit(&context, |declaration| text.clone_into(&mut declaration.about));
+        super::edit(&context, |declaration| {
+            text.clone_into(&mut declaration.about);
+        });
     }
 
     /// Further facts by name.
@@ -106,18 +112,33 @@ fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> 
             "a parameter has no \"{unknown}\"{suggestion}; it may have {known}"
         ));
     }
-    let reader = Options { param: name, options: &options };
+    let reader = Options {
+        param: name,
+        options: &options,
+    };
     let param = Param {
         name: name.to_owned(),
         ty: type_of(ty)?,
-        about: reader.read("about", "a string", |value| value.as_str().map(str::to_owned))?.unwrap_or_default(),
-        required: reader.read("required", "true or false", Value::as_bool)?.unwrap_or(false),
-        default: options.get("default").cloned().unwrap_or_default(),
+        about: reader
+            .read("about", "a string", |value| {
+                value.as_str().map(str::to_owned)
+            })?
+            .unwrap_or_default(),
+        required: reader
+            .read("required", "true or false", Value::as_bool)?
+            .unwrap_or(false),
+        default: options.get("value").cloned().unwrap_or_default(),
         min: reader.read("min", "a number", Value::as_f64)?,
         max: reader.read("max", "a number", Value::as_f64)?,
-        step: reader.read("step", "a number above 0", |value| value.as_f64().filter(|step| *step > 0.0))?,
-        choices: reader.read("choices", "a list", |value| value.as_array().cloned())?.unwrap_or_default(),
-        folder: reader.read("folder", "a string", |value| value.as_str().map(str::to_owned))?,
+        step: reader.read("step", "a number above 0", |value| {
+            value.as_f64().filter(|step| *step > 0.0)
+        })?,
+        choices: reader
+            .read("choices", "a list", |value| value.as_array().cloned())?
+            .unwrap_or_default(),
+        folder: reader.read("folder", "a string", |value| {
+            value.as_str().map(str::to_owned)
+        })?,
     };
     check_sense(param)
 }
@@ -128,35 +149,47 @@ fn check_name(name: &str) -> Result<(), String> {
     if starts_well && characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
         Ok(())
     } else {
-        Err(format!("\"{name}\" can't name a parameter: use letters, digits and _"))
+        Err(format!(
+            "\"{name}\" can't name a parameter: use letters, digits and _"
+        ))
     }
 }
 
 fn type_of(name: &str) -> Result<Type, String> {
-    Type::ALL.into_iter().find(|ty| ty.as_str() == name).ok_or_else(|| {
-        let names = || Type::ALL.into_iter().map(Type::as_str);
-        let suggestion = did_you_mean(nearest(name, names()).as_deref());
-        let known: Vec<&str> = names().collect();
-        format!("no type \"{name}\"{suggestion}; the types are {}", known.join(", "))
-    })
+    Type::ALL
+        .into_iter()
+        .find(|ty| ty.as_str() == name)
+        .ok_or_else(|| {
+            let names = || Type::ALL.into_iter().map(Type::as_str);
+            let suggestion = did_you_mean(nearest(name, names()).as_deref());
+            let known: Vec<&str> = names().collect();
+            format!(
+                "no type \"{name}\"{suggestion}; the types are {}",
+                known.join(", ")
+            )
+        })
 }
 
 /// A declaration that contradicts itself is a mistake to be told now, not at the first call.
 fn check_sense(mut param: Param) -> Result<Param, String> {
     let name = &param.name;
     if param.required && !param.default.is_null() {
-        return Err(format!("\"{name}\" is required and has a default: drop one of the two"));
+        return Err(format!(
+            "\"{name}\" is required and has a value: drop one of the two"
+        ));
     }
     if let (Some(min), Some(max)) = (param.min, param.max)
         && min > max
     {
-        return Err(format!("\"{name}\" has a min of {min} above its max of {max}"));
+        return Err(format!(
+            "\"{name}\" has a min of {min} above its max of {max}"
+        ));
     }
     if !param.default.is_null() {
         let default = std::mem::take(&mut param.default);
         param.default = param
             .accept(default)
-            .map_err(|error| format!("the default of {error}"))?;
+            .map_err(|error| format!("the value of {error}"))?;
     }
     Ok(param)
 }
@@ -177,7 +210,10 @@ impl Options<'_> {
             return Ok(None);
         };
         read(value).map(Some).ok_or_else(|| {
-            format!("\"{key}\" of \"{}\" is {value}, it has to be {wanted}", self.param)
+            format!(
+                "\"{key}\" of \"{}\" is {value}, it has to be {wanted}",
+                self.param
+            )
         })
     }
 }

@@ -89,14 +89,14 @@ impl Diagnostic {
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
         let path = self.path.display().to_string();
-        let mut group = Level::ERROR.primary_title(&*self.message).elements(
-            self.line.map(|line| {
+        let mut group = Level::ERROR
+            .primary_title(&*self.message)
+            .elements(self.line.map(|line| {
                 Snippet::source(&*self.source_line)
                     .line_start(line)
                     .path(&*path)
                     .annotation(AnnotationKind::Primary.span(self.span()))
-            }),
-        );
+            }));
         if self.line.is_none() {
             group = group.element(annotate_snippets::Origin::path(&*path));
         }
@@ -106,7 +106,11 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(&**hint));
         }
-        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colours {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         renderer.render(&[group])
     }
 }
@@ -131,7 +135,9 @@ mod tests {
             Position::new(3, 15),
         )
         .hint(Some("did you mean \"PROMPT\"?".into()));
-        diagnostic.trace.push("in build (templates/mine.rhai)".into());
+        diagnostic
+            .trace
+            .push("in build (templates/mine.rhai)".into());
         insta::assert_snapshot!(diagnostic, @r#"
         error: no property "PROMT"
          --> templates/mine.rhai:3:15
@@ -146,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_position_past_the_end_is_still_shown() {
-        let diagnostic = Diagnostic::new("no end".into(), "a.rhai".into(), "fn", Position::new(1, 9));
+        let diagnostic =
+            Diagnostic::new("no end".into(), "a.rhai".into(), "fn", Position::new(1, 9));
         assert!(diagnostic.to_string().contains("a.rhai:1"), "{diagnostic}");
     }
 }

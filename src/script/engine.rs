@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rhai::Engine;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
-use rhai::Engine;
 
 use super::{Limits, bindings};
 
@@ -43,13 +43,20 @@ pub(super) fn bare(limits: &Limits) -> Engine {
     engine
 }
 
-/// An engine that parses scripts.
-pub(super) fn compiling() -> Engine {
-    bare(&Limits::default())
+/// An engine that parses scripts of one purity. It knows the bindings' namespaces, because a
+/// namespace that is not known is a mistake already then.
+pub(super) fn compiling(pure: bool) -> Engine {
+    let mut engine = bare(&Limits::default());
+    bindings::register(&mut engine, pure);
+    engine
 }
 
 /// An engine that runs scripts of one purity over one generation's libraries.
-pub(super) fn running(limits: &Limits, modules: &Arc<super::resolver::Modules>, pure: bool) -> Engine {
+pub(super) fn running(
+    limits: &Limits,
+    modules: &Arc<super::resolver::Modules>,
+    pure: bool,
+) -> Engine {
     let mut engine = bare(limits);
     engine.set_module_resolver(super::resolver::Resolver::new(modules));
     bindings::register(&mut engine, pure);

@@ -26,8 +26,16 @@ pub(super) fn innermost(error: &EvalAltResult) -> Innermost<'_> {
     loop {
         let inner = match found.error {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, _) => {
-                let function = if name.starts_with("anon$") { "a closure" } else { name };
-                let place = if source.is_empty() { &found.source } else { source };
+                let function = if name.starts_with("anon$") {
+                    "a closure"
+                } else {
+                    name
+                };
+                let place = if source.is_empty() {
+                    &found.source
+                } else {
+                    source
+                };
                 found.trace.insert(0, format!("in {function} ({place})"));
                 if !source.is_empty() {
                     found.source.clone_from(source);
@@ -85,12 +93,7 @@ pub(super) fn hint(error: &EvalAltResult, functions: &[String], kind: Kind) -> O
             let like = nearest(name, functions.iter().map(String::as_str))?;
             Some(format!("did you mean {like}?"))
         }
-        EvalAltResult::ErrorModuleNotFound(name, _) => {
-            let lacks = kind.is_pure() && bindings::effect_namespaces().any(|space| space == name);
-            lacks.then(|| {
-                format!("a {kind} is pure: only tools and pipelines may use {name}::")
-            })
-        }
+        EvalAltResult::ErrorModuleNotFound(name, _) => purity_hint(name, kind),
         EvalAltResult::ErrorPropertyNotFound(name, _) => Some(format!(
             "for a key that may be missing write .get(\"{name}\") ?? default"
         )),
@@ -99,19 +102,29 @@ pub(super) fn hint(error: &EvalAltResult, functions: &[String], kind: Kind) -> O
 }
 
 /// What to do about a text that does not parse.
-pub(super) fn parse_hint(error: &ParseErrorType) -> Option<String> {
+pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
     match error {
+        ParseErrorType::ModuleUndefined(name) => purity_hint(name, kind),
+        ParseErrorType::Reserved(word) if word == "default" => {
+            Some("a parameter's default is its value: #{ value: 42 }".to_owned())
+        }
         ParseErrorType::MissingToken(token, _) if token == ";" => {
             Some("the statement before this place needs a ; at its end".to_owned())
         }
         ParseErrorType::MissingToken(token, _) if token == "}" => {
             Some("a map is written #{ ... }, a block { ... }: one of them is not closed".to_owned())
         }
-        ParseErrorType::VariableUndefined(name) => {
-            Some(format!("functions see their parameters and constants only; is \"{name}\" spelt right?"))
-        }
+        ParseErrorType::VariableUndefined(name) => Some(format!(
+            "functions see their parameters and constants only; is \"{name}\" spelt right?"
+        )),
         _ => None,
     }
+}
+
+/// Why a namespace that there is can't be used.
+fn purity_hint(namespace: &str, kind: Kind) -> Option<String> {
+    let lacks = kind.is_pure() && bindings::effect_namespaces().any(|space| space == namespace);
+    lacks.then(|| format!("a {kind} is pure: only tools and pipelines may use {namespace}::"))
 }
 
 /// Rhai spells a call `node (Workflow, &str | ImmutableString | String, map)`.

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rhai::{Module, Position, Scope};
+use serde_json::{Value, json};
 
 use super::arguments::{did_you_mean, nearest};
 use super::resolver::Modules;
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source, Sources, engine, explain};
+use crate::assets::ScriptRef;
 
 /// A script as a generation serves it.
 #[derive(Clone, Debug)]
@@ -18,6 +20,20 @@ pub struct Served {
     pub script: Arc<Script>,
     /// A hash of the script and of every library below it (BLAKE3, hexadecimal).
     pub hash: String,
+}
+
+impl Served {
+    /// What the provenance of an asset says of the script.
+    #[must_use]
+    pub fn reference(&self) -> ScriptRef {
+        let script = &self.script;
+        ScriptRef {
+            name: script.key.name.clone(),
+            kind: script.key.kind.to_string(),
+            hash: self.hash.clone(),
+            origin: script.layer.to_string(),
+        }
+    }
 }
 
 /// All scripts at one moment.
@@ -58,18 +74,37 @@ impl Generation {
 
     /// The script under `kind` and `name`, or why there is none.
     pub fn get(&self, kind: Kind, name: &str) -> Result<&Served, ScriptError> {
-        let key = Key { kind, name: name.to_owned() };
-        if let Some(served) = self.served.get(&key) {
-            return Ok(served);
+        self.find(&[kind], name)
+    }
+
+    /// The script called `name` of the first of `kinds` that has one, or why there is none.
+    pub fn find(&self, kinds: &[Kind], name: &str) -> Result<&Served, ScriptError> {
+        for &kind in kinds {
+            let key = Key {
+                kind,
+                name: name.to_owned(),
+            };
+            if let Some(served) = self.served.get(&key) {
+                return Ok(served);
+            }
+            if let Some(problem) = self.problems.get(&key) {
+                return Err(ScriptError::Broken(Box::new(problem.clone())));
+            }
         }
-        if let Some(problem) = self.problems.get(&key) {
-            return Err(ScriptError::Broken(Box::new(problem.clone())));
-        }
-        let names = self.of_kind(kind).map(|served| served.script.key.name.as_str());
+        let candidates = self
+            .all()
+            .filter(|served| kinds.contains(&served.script.key.kind));
         Err(ScriptError::Unknown {
-            kind: kind.as_str(),
+            kind: if let [kind] = kinds {
+                kind.as_str()
+            } else {
+                "script"
+            },
             name: name.to_owned(),
-            nearest: nearest(name, names),
+            nearest: nearest(
+                name,
+                candidates.map(|served| served.script.key.name.as_str()),
+            ),
         })
     }
 
@@ -80,7 +115,41 @@ impl Generation {
 
     /// The scripts of one kind, sorted by name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Served> {
-        self.all().filter(move |served| served.script.key.kind == kind)
+        self.all()
+            .filter(move |served| served.script.key.kind == kind)
+    }
+
+    /// Every script as listings show it: name, kind, title, layer, path, and what is wrong with
+    /// those that are broken at present.
+    #[must_use]
+    pub fn listing(&self) -> Vec<Value> {
+        let served = self.all().map(|served| {
+            let script = &served.script;
+            let mut entry = json!({
+                "name": script.key.name,
+                "kind": script.key.kind,
+                "title": script.declaration.title,
+                "layer": script.layer,
+                "path": script.path,
+            });
+            if let Some(problem) = self.problems.get(&script.key) {
+                entry["problem"] = problem.one_line().into();
+            }
+            entry
+        });
+        let never_good = self
+            .problems
+            .iter()
+            .filter(|(key, _)| !self.served.contains_key(key));
+        let never_good = never_good.map(|(key, problem)| {
+            json!({
+                "name": key.name,
+                "kind": key.kind,
+                "path": problem.path,
+                "problem": problem.one_line(),
+            })
+        });
+        served.chain(never_good).collect()
     }
 
     /// What is wrong at present, by script.
@@ -233,7 +302,13 @@ impl Builder<'_> {
     fn hash(&self) -> BTreeMap<Key, Served> {
         let hashed = self.scripts.iter().map(|(key, script)| {
             let hash = self.hash_with_libraries(script);
-            (key.clone(), Served { script: script.clone(), hash })
+            (
+                key.clone(),
+                Served {
+                    script: script.clone(),
+                    hash,
+                },
+            )
         });
         hashed.collect()
     }
@@ -264,5 +339,8 @@ impl Builder<'_> {
 }
 
 fn library_key(name: &str) -> Key {
-    Key { kind: Kind::Lib, name: name.to_owned() }
+    Key {
+        kind: Kind::Lib,
+        name: name.to_owned(),
+    }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
+use crate::assets::publish::Publisher;
 use crate::assets::{Assets, ScriptRef};
 use crate::clock::Clock;
 use crate::comfy::{Comfy, JobEvent};
@@ -26,6 +27,8 @@ pub struct Host {
     pub jobs: Jobs,
     /// What was made.
     pub assets: Arc<Assets>,
+    /// The way to web folders.
+    pub publisher: Publisher,
     /// The scripts.
     pub library: Arc<Library>,
     /// The time.
@@ -74,7 +77,9 @@ impl Default for Caller {
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("cancel", &self.cancel).finish_non_exhaustive()
+        f.debug_struct("Caller")
+            .field("cancel", &self.cancel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,17 +133,28 @@ impl Context {
 }
 
 /// The error that ends a cancelled script; a script can't catch it.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn cancelled() -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
 /// A failure as a script catches it: `#{ code, message, hint, ... }`.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
     let failure = failure.into();
-    let mut map = map_to_dynamic(failure.details);
+    let mut map = map_to_dynamic(*failure.details);
     map.insert("code".into(), failure.code.as_str().into());
     map.insert("message".into(), failure.message.into());
-    map.insert("hint".into(), failure.hint.map_or(Dynamic::UNIT, Dynamic::from));
+    map.insert(
+        "hint".into(),
+        failure.hint.map_or(Dynamic::UNIT, Dynamic::from),
+    );
     EvalAltResult::ErrorRuntime(map.into(), Position::NONE).into()
 }
 
@@ -159,8 +175,15 @@ pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
         Some(Value::String(code)) => Code::custom(code),
         _ => Code::TOOL_ERROR,
     };
-    let hint = details.shift_remove("hint").and_then(|hint| Some(hint.as_str()?.to_owned()));
-    Some(Failure { code, message, hint, details })
+    let hint = details
+        .shift_remove("hint")
+        .and_then(|hint| Some(hint.as_str()?.to_owned()));
+    Some(Failure {
+        code,
+        message,
+        hint,
+        details: Box::new(details),
+    })
 }
 
 /// JSON for a script, out of anything that serialises.

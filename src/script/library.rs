@@ -53,7 +53,10 @@ impl Library {
 
     /// Reads everything again and swaps the generation if anything differs. Says whether it did.
     pub fn reload(&self) -> bool {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let previous = self.generation();
         let next = Generation::build(Sources::read(&self.roots), Some(&previous));
         if next.serves_the_same_as(&previous) {
@@ -91,13 +94,20 @@ impl Library {
 }
 
 fn kind_of_file(file: &Path, text: &str) -> Kind {
-    let folder = file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let folder = file
+        .parent()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy());
     let by_folder = folder.and_then(|folder| {
-        Kind::ALL.into_iter().find(|kind| {
-            kind.folder().rsplit('/').next() == Some(&*folder)
-        })
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.folder().rsplit('/').next() == Some(&*folder))
     });
-    by_folder.unwrap_or(if text.contains("fn build(") { Kind::Template } else { Kind::Pipeline })
+    by_folder.unwrap_or(if text.contains("fn build(") {
+        Kind::Template
+    } else {
+        Kind::Pipeline
+    })
 }
 
 #[cfg(test)]
@@ -108,7 +118,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("templates")).unwrap();
         fs::create_dir_all(folder.path().join("scripts/lib")).unwrap();
-        let root = Root { layer: Layer::Project, path: folder.path().into() };
+        let root = Root {
+            layer: Layer::Project,
+            path: folder.path().into(),
+        };
         let library = Library::load(vec![root]);
         (folder, library)
     }
@@ -129,7 +142,11 @@ mod tests {
         let served = generation.get(Kind::Template, "one").unwrap();
         assert_eq!(served.script.declaration.title, "One");
         let problem = generation.problems().values().next().unwrap();
-        assert_eq!((problem.line, problem.column), (Some(2), Some(1)), "{problem}");
+        assert_eq!(
+            (problem.line, problem.column),
+            (Some(2), Some(1)),
+            "{problem}"
+        );
     }
 
     #[test]
@@ -149,7 +166,12 @@ mod tests {
             fn build(p) { let g = workflow(); g.node(\"EmptyImage\", #{ width: sizes::wide() }); g }";
         fs::write(folder.path().join("templates/one.rhai"), script).unwrap();
         library.reload();
-        let before = library.generation().get(Kind::Template, "one").unwrap().hash.clone();
+        let before = library
+            .generation()
+            .get(Kind::Template, "one")
+            .unwrap()
+            .hash
+            .clone();
 
         fs::write(&lib, "fn wide() { 128 }").unwrap();
         library.reload();
@@ -169,15 +191,27 @@ mod tests {
         }
         library.reload();
         let generation = library.generation();
-        let messages: Vec<&str> =
-            generation.problems().values().map(|problem| problem.message.as_str()).collect();
-        assert!(messages.iter().any(|message| message.contains("a -> b -> a")), "{messages:?}");
+        let messages: Vec<&str> = generation
+            .problems()
+            .values()
+            .map(|problem| problem.message.as_str())
+            .collect();
+        assert!(
+            messages
+                .iter()
+                .any(|message| message.contains("a -> b -> a")),
+            "{messages:?}"
+        );
     }
 
     #[test]
     fn a_missing_import_is_a_problem_with_a_suggestion() {
         let (folder, library) = project();
-        fs::write(folder.path().join("scripts/lib/loaders.rhai"), "fn f() { 1 }").unwrap();
+        fs::write(
+            folder.path().join("scripts/lib/loaders.rhai"),
+            "fn f() { 1 }",
+        )
+        .unwrap();
         fs::write(
             folder.path().join("templates/one.rhai"),
             "import \"loader\" as loaders;\nfn build(p) { workflow() }",
@@ -186,6 +220,9 @@ mod tests {
         library.reload();
         let generation = library.generation();
         let problem = generation.problems().values().next().unwrap();
-        assert_eq!(problem.message, "no library \"loader\", did you mean \"loaders\"?");
+        assert_eq!(
+            problem.message,
+            "no library \"loader\", did you mean \"loaders\"?"
+        );
     }
 }

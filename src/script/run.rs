@@ -18,11 +18,9 @@ use super::bindings::{self, WorkflowHandle};
 use super::host::{Context, caught};
 use super::value::{from_dynamic, to_dynamic};
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type,
-    arguments,
-    engine, explain,
+    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type, engine,
+    explain,
 };
-use crate::assets::ScriptRef;
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
 
@@ -58,7 +56,7 @@ impl Runner {
         given: Map<String, Value>,
         caller: Caller,
     ) -> Result<Value, ScriptError> {
-        let arguments = checked(&served.script, given)?;
+        let arguments = served.script.arguments(given)?;
         // A caller that goes away takes its script along.
         let cancel = caller.cancel.child_token();
         let _stop = cancel.clone().drop_guard();
@@ -67,7 +65,7 @@ impl Runner {
             runtime: Handle::current(),
             generation,
             caller: Caller { cancel, ..caller },
-            script: reference(&served),
+            script: served.reference(),
             parameters: arguments,
             limits: self.limits,
             depth: 0,
@@ -83,7 +81,7 @@ pub fn build(
     given: Map<String, Value>,
 ) -> Result<Workflow, ScriptError> {
     let script = &generation.get(Kind::Template, name)?.script;
-    let arguments = checked(script, given)?;
+    let arguments = script.arguments(given)?;
     build_checked(generation, script, arguments, &Limits::default(), None)
 }
 
@@ -102,7 +100,11 @@ pub(super) fn build_checked(
     let made = evaluate(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
         Some(workflow) => Ok(workflow.snapshot()),
-        None => Err(wrong_result(script, "return the workflow that it made", &made)),
+        None => Err(wrong_result(
+            script,
+            "return the workflow that it made",
+            &made,
+        )),
     }
 }
 
@@ -115,7 +117,11 @@ pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptEr
         let workflow = build_checked(generation, script, arguments, &context.limits, Some(cancel))?;
         return Ok(workflow.into_json());
     }
-    let mut engine = engine::running(&context.limits, &generation.modules, script.key.kind.is_pure());
+    let mut engine = engine::running(
+        &context.limits,
+        &generation.modules,
+        script.key.kind.is_pure(),
+    );
     stop_on(&mut engine, cancel.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
     let made = evaluate(&engine, generation, script, arguments)?;
@@ -127,27 +133,6 @@ fn stop_on(engine: &mut Engine, cancel: CancellationToken) {
         let stop = operations % LOOK_EVERY == 0 && cancel.is_cancelled();
         stop.then_some(Dynamic::UNIT)
     });
-}
-
-/// The arguments that a script gets for what its caller gave.
-pub(super) fn checked(
-    script: &Script,
-    given: Map<String, Value>,
-) -> Result<Map<String, Value>, ScriptError> {
-    let declaration = &script.declaration;
-    arguments::check(declaration, given)
-        .map_err(|errors| ScriptError::Arguments(arguments::failure(&errors, declaration)))
-}
-
-/// What provenance says of a script.
-pub(super) fn reference(served: &Served) -> ScriptRef {
-    let script = &served.script;
-    ScriptRef {
-        name: script.key.name.clone(),
-        kind: script.key.kind.to_string(),
-        hash: served.hash.clone(),
-        origin: script.layer.to_string(),
-    }
 }
 
 fn evaluate(
@@ -171,7 +156,10 @@ fn evaluate(
 /// The arguments as the script sees them: a workflow is a workflow there, not a map.
 fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
     let is_workflow = |name: &str| {
-        script.declaration.param(name).is_some_and(|param| param.ty == Type::Workflow)
+        script
+            .declaration
+            .param(name)
+            .is_some_and(|param| param.ty == Type::Workflow)
     };
     let typed = arguments.into_iter().map(|(name, value)| {
         let value = match Workflow::from_json(value.clone()) {
@@ -197,11 +185,12 @@ fn explained(
         EvalAltResult::ErrorRuntime(value, _) => caught(value),
         _ => None,
     };
-    let failure = thrown.unwrap_or_else(|| {
-        Failure::new(code(innermost.error), explain::message(innermost.error))
-    });
+    let failure = thrown
+        .unwrap_or_else(|| Failure::new(code(innermost.error), explain::message(innermost.error)));
 
-    let at = generation.script_at(&innermost.source).map_or(script, |found| found);
+    let at = generation
+        .script_at(&innermost.source)
+        .map_or(script, |found| found);
     let mut functions = bindings::function_names(engine);
     functions.extend(at.function_names().map(str::to_owned));
     let hint = failure
@@ -234,10 +223,20 @@ fn code(error: &EvalAltResult) -> Code {
 }
 
 fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let entry = script.key.kind.entry().map(|entry| entry.name).unwrap_or_default();
+    let entry = script
+        .key
+        .kind
+        .entry()
+        .map(|entry| entry.name)
+        .unwrap_or_default();
     let returned = made.type_name().rsplit("::").next().unwrap_or_default();
     let message = format!("{entry} has to {wanted}, it returned {returned}");
-    let at = Diagnostic::new(message.clone(), script.path.clone(), "", rhai::Position::NONE);
+    let at = Diagnostic::new(
+        message.clone(),
+        script.path.clone(),
+        "",
+        rhai::Position::NONE,
+    );
     ScriptError::Failed {
         failure: Failure::new(Code::SCRIPT_ERROR, message),
         at: Box::new(at),

@@ -142,7 +142,10 @@ impl Sources {
                 if depth < MAX_DEPTH {
                     self.read_folder(layer, kind, base, &path, depth + 1);
                 }
-            } else if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == EXTENSION)
+            {
                 self.read_file(layer, kind, base, path);
             }
         }
@@ -216,26 +219,47 @@ mod tests {
         fs::write(user.path().join("templates/pony/deep.rhai"), "// deep").unwrap();
 
         let sources = Sources::read(&[
-            Root { layer: Layer::User, path: user.path().into() },
-            Root { layer: Layer::Project, path: project.path().into() },
+            Root {
+                layer: Layer::User,
+                path: user.path().into(),
+            },
+            Root {
+                layer: Layer::Project,
+                path: project.path().into(),
+            },
         ]);
 
-        let mine = &sources.found[&Key { kind: Kind::Template, name: "mine".into() }];
-        assert_eq!((mine.layer, mine.text.as_str()), (Layer::Project, "// project"));
-        let deep = &sources.found[&Key { kind: Kind::Template, name: "pony/deep".into() }];
+        let mine = &sources.found[&Key {
+            kind: Kind::Template,
+            name: "mine".into(),
+        }];
+        assert_eq!(
+            (mine.layer, mine.text.as_str()),
+            (Layer::Project, "// project")
+        );
+        let deep = &sources.found[&Key {
+            kind: Kind::Template,
+            name: "pony/deep".into(),
+        }];
         assert_eq!(deep.layer, Layer::User);
     }
 
     #[test]
     fn a_root_that_is_not_there_yet_is_no_error() {
-        let root = Root { layer: Layer::Project, path: "/nowhere/.mmf".into() };
+        let root = Root {
+            layer: Layer::Project,
+            path: "/nowhere/.mmf".into(),
+        };
         assert!(Sources::read(&[root]).unreadable.is_empty());
     }
 
     #[test]
     fn built_in_scripts_are_in_the_binary() {
         let sources = Sources::read(&[]);
-        let key = Key { kind: Kind::Template, name: "sd3_txt2img".into() };
+        let key = Key {
+            kind: Kind::Template,
+            name: "sd3_txt2img".into(),
+        };
         assert_eq!(sources.found[&key].layer, Layer::BuiltIn);
     }
 }

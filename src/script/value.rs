@@ -20,18 +20,13 @@ pub struct NotJson {
 }
 
 /// JSON as a script sees it.
-#[must_use]
 pub fn to_dynamic(value: Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
         Value::Bool(value) => value.into(),
         Value::Number(number) => number_to_dynamic(&number),
         Value::String(text) => text.into(),
-        Value::Array(items) => items
-            .into_iter()
-            .map(to_dynamic)
-            .collect::<Array>()
-            .into(),
+        Value::Array(items) => items.into_iter().map(to_dynamic).collect::<Array>().into(),
         Value::Object(members) => map_to_dynamic(members).into(),
     }
 }
@@ -88,7 +83,12 @@ fn convert(value: &Dynamic, path: &mut String) -> Result<Value, NotJson> {
     } else {
         convert_own(value).ok_or_else(|| NotJson {
             path: path.clone(),
-            ty: value.type_name().rsplit("::").next().unwrap_or_default().to_owned(),
+            ty: value
+                .type_name()
+                .rsplit("::")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }
@@ -97,7 +97,7 @@ fn convert_items(items: &[Dynamic], path: &mut String) -> Result<Value, NotJson>
     let length = path.len();
     let mut converted = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
-        path.push_str(&format!("[{i}]"));
+        path.extend(["[", &i.to_string(), "]"]);
         converted.push(convert(item, path)?);
         path.truncate(length);
     }
@@ -182,6 +182,9 @@ mod tests {
         let callback = Dynamic::from(FnPtr::new("f").unwrap());
         map.insert("steps".into(), vec![Dynamic::ONE, callback].into());
         let error = from_dynamic(&map.into()).unwrap_err();
-        assert_eq!(error.to_string(), ".steps[1] is Fn, which can't leave the script");
+        assert_eq!(
+            error.to_string(),
+            ".steps[1] is Fn, which can't leave the script"
+        );
     }
 }

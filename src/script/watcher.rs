@@ -7,8 +7,8 @@
 //! watches are set anew when a root came or went.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,9 @@ impl Watcher {
         drop(library);
         let body = move || {
             while let Some(folder) = burst(&receiver, None) {
-                let Some(library) = weak.upgrade() else { return };
+                let Some(library) = weak.upgrade() else {
+                    return;
+                };
                 watches.renew(&library);
                 library.reload();
                 if folder && burst(&receiver, Some(SECOND_LOOK)).is_some() {
@@ -80,7 +82,10 @@ fn burst(receiver: &Receiver<Signal>, quiet: Option<Duration>) -> Option<bool> {
             Err(RecvTimeoutError::Disconnected) => None,
         },
     };
-    let Signal::Changed { folder: mut any_folder } = first? else {
+    let Signal::Changed {
+        folder: mut any_folder,
+    } = first?
+    else {
         return None;
     };
     let began = Instant::now();
@@ -111,15 +116,22 @@ struct Target {
 
 impl Watches {
     fn new(library: &Library, sender: mpsc::Sender<Signal>) -> Self {
-        let mut watches = Self { sender, watcher: None, set_for: vec![] };
+        let mut watches = Self {
+            sender,
+            watcher: None,
+            set_for: vec![],
+        };
         watches.renew(library);
         watches
     }
 
     /// Sets the watches anew if what should be watched is not what is being watched.
     fn renew(&mut self, library: &Library) {
-        let targets: Vec<Target> =
-            library.roots().iter().flat_map(|root| targets(&root.path)).collect();
+        let targets: Vec<Target> = library
+            .roots()
+            .iter()
+            .flat_map(|root| targets(&root.path))
+            .collect();
         if self.watcher.is_some() && targets == self.set_for {
             return;
         }
@@ -145,7 +157,11 @@ impl Watches {
             .inspect_err(|error| tracing::warn!("changes of scripts are not taken up: {error}"))
             .ok()?;
         for target in targets {
-            let mode = if target.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            let mode = if target.recursive {
+                RecursiveMode::Recursive
+            } else {
+                RecursiveMode::NonRecursive
+            };
             if let Err(error) = watcher.watch(&target.path, mode) {
                 tracing::debug!("{} is not watched: {error}", target.path.display());
             }
@@ -170,7 +186,11 @@ fn targets(root: &Path) -> Vec<Target> {
 }
 
 fn target(path: &Path, recursive: bool) -> Target {
-    Target { path: path.to_owned(), recursive, identity: identity(path) }
+    Target {
+        path: path.to_owned(),
+        recursive,
+        identity: identity(path),
+    }
 }
 
 #[cfg(unix)]

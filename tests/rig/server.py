@@ -24,7 +24,12 @@ NODE_PACKS = ("mmf_test_nodes.py", "websocket_image_save.py")
 def end_with_the_test(base):
     while os.read(0, 4096):
         pass
-    shutil.rmtree(base, ignore_errors=True)
+    # More than once, because the server is still at work and may add a file meanwhile.
+    for _ in range(100):
+        shutil.rmtree(base, ignore_errors=True)
+        if not os.path.exists(base):
+            break
+        time.sleep(0.02)
     os._exit(0)
 
 

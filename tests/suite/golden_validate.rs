@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
@@ -108,7 +109,7 @@ fn comparable(answer: &Value) -> Value {
                 .as_object_mut()
                 .unwrap()
                 .remove("traceback");
-            strip_sentences(&mut error["extra_info"]["input_config"]);
+            strip_sentences(&mut error["extra_info"]);
             error.sort_all_objects();
         }
         errors.sort_by_key(Value::to_string);
@@ -180,7 +181,7 @@ fn made_up_nodes_are_judged_as_0_30_2_judged_them() {
 }
 
 /// What the recorder saw of one prompt.
-fn seen(verdict: &Verdict, prompt: &Value) -> Value {
+fn seen(verdict: &Verdict<'_>, prompt: &Value) -> Value {
     match &verdict.outcome {
         Outcome::Raised(raised) => {
             json!({ "raised": format!("{}: {}", raised.kind, raised.message) })
@@ -205,7 +206,7 @@ fn seen(verdict: &Verdict, prompt: &Value) -> Value {
 /// `[node, input, value]` of every input that was rewritten.
 fn coerced(before: &Value, after: &Value) -> Value {
     let mut changes = Vec::new();
-    for (id, node) in after.as_object().unwrap() {
+    for (id, node) in after.as_object().into_iter().flatten() {
         let Some(inputs) = node.get("inputs").and_then(Value::as_object) else {
             continue;
         };
@@ -219,7 +220,9 @@ fn coerced(before: &Value, after: &Value) -> Value {
     changes.into()
 }
 
-fn recorded(truth: &Value) -> Value {
+/// An answer of the recording. Whole numbers beyond 64 bits are read as floats, which makes the
+/// server's turning them into floats invisible.
+fn recorded(truth: &Value, prompt: &Value) -> Value {
     if truth.get("raised").is_some() {
         return truth.clone();
     }
@@ -229,6 +232,10 @@ fn recorded(truth: &Value) -> Value {
         .cloned()
         .unwrap_or_default();
     changes.iter_mut().for_each(strip_sentences);
+    changes.retain(|change| {
+        let [id, name] = [0, 1].map(|part| change[part].as_str().unwrap());
+        prompt[id]["inputs"][name] != change[2]
+    });
     changes.sort_by_key(Value::to_string);
     let mut answer = json!({
         "node_errors": truth["node_errors"],
@@ -242,47 +249,41 @@ fn recorded(truth: &Value) -> Value {
     answer
 }
 
-#[test]
-fn real_nodes_are_judged_as_0_33_0_judged_them() {
-    let Some(info) = golden_json("validate-0.33.0-object_info.json.gz") else {
-        return;
-    };
-    let cases = golden("validate-0.33.0-sample.jsonl.gz").unwrap();
-    let facts = NodeFacts::read(info.to_string().as_bytes()).unwrap();
-    let files = uploaded_files(&facts);
-    let exists = |name: &str| files.iter().any(|file| file == name);
-    let core = CoreValidation::with_files(&exists);
-    let validator = Validator::new(&facts).own_validation(&core);
-    let mut wrong = BTreeMap::new();
-    let mut count = 0;
-    for line in BufReader::new(cases).lines() {
-        let case = parse_lenient(line.unwrap().as_bytes()).unwrap();
-        count += 1;
-        let prompt = &case["prompt"];
-        let ours = seen(&validator.validate(prompt, None), prompt);
-        let theirs = recorded(&case["truth"]);
-        let mut others = case["truth_alternatives"].as_array().into_iter().flatten();
-        if ours != theirs && !others.any(|other| recorded(other) == ours) {
-            let id = case["id"].as_str().unwrap().to_owned();
-            wrong.insert(id, format!("  ours   {ours}\n  theirs {theirs}"));
-        }
-    }
-    assert_eq!(count, 1406);
-    let listed: Vec<String> = wrong
-        .iter()
-        .map(|(id, sides)| format!("{id}\n{sides}"))
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {count}:\n{}",
-        wrong.len(),
-        listed.join("\n")
-    );
+/// The larger recording: real nodes, judged by 0.33.0.
+struct Real {
+    info: Value,
+    files: Vec<String>,
+    cases: Vec<Value>,
 }
 
-/// The recording server's input folder, as its loaders listed it.
+impl Real {
+    fn load() -> Option<Self> {
+        let info = golden_json("validate-0.33.0-object_info.json.gz")?;
+        let cases = BufReader::new(golden("validate-0.33.0-sample.jsonl.gz")?);
+        let cases = cases
+            .lines()
+            .map(|line| parse_lenient(line.unwrap().as_bytes()).unwrap());
+        let files = uploaded_files(&facts_of(&info));
+        Some(Self {
+            cases: cases.collect(),
+            files,
+            info,
+        })
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        let name = name.strip_prefix("./").unwrap_or(name);
+        self.files.iter().any(|file| file == name)
+    }
+}
+
+fn facts_of(info: &Value) -> NodeFacts {
+    NodeFacts::read(info.to_string().as_bytes()).unwrap()
+}
+
+/// The recording server's input folder: what its loaders listed, and what no loader lists.
 fn uploaded_files(facts: &NodeFacts) -> Vec<String> {
-    [
+    let listed = [
         ("LoadImage", "image"),
         ("LoadAudio", "audio"),
         ("LoadVideo", "file"),
@@ -290,6 +291,134 @@ fn uploaded_files(facts: &NodeFacts) -> Vec<String> {
     .iter()
     .filter_map(|(class, input)| facts.class(class)?.input(input)?.choices())
     .flatten()
-    .filter_map(|name| name.as_str().map(str::to_owned))
-    .collect()
+    .filter_map(Value::as_str);
+    listed
+        .chain([".", "3d", "motor_cycle.fbx", "toy.glb"])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Cases in which a whole number beyond 64 bits stands in the prompt or in the node information.
+/// It is read as the nearest float, so that its last digits are lost: in messages, and where a
+/// bound is compared with a value that differs from it by less.
+const BEYOND_64_BITS: [&str; 8] = [
+    // Messages with the number's digits:
+    "class-mut:BakeTextureFromVoxel:0",
+    "class-mut:FluxKontextMaxImageNode:0",
+    "class-mut:HappyHorseTextToVideoApi:1",
+    "class-mut:HunyuanVideo15LatentUpscaleWithModel:2",
+    "mut:00194",
+    "mut:00652",
+    "mut:03371",
+    // A minimum of -18446744073709551615, and a value one below it:
+    "class-mut:TrimAudioDuration:0",
+];
+
+#[test]
+fn real_nodes_are_judged_as_0_33_0_judged_them() {
+    let Some(real) = Real::load() else {
+        return;
+    };
+    let exists = |name: &str| real.exists(name);
+    let core = CoreValidation::with_files(&exists);
+    let facts = facts_of(&real.info);
+    let mut wrong = BTreeMap::new();
+    for case in &real.cases {
+        let (id, prompt) = (case["id"].as_str().unwrap(), &case["prompt"]);
+        let validator = Validator::new(&facts).own_validation(&core);
+        let ours = seen(&validator.validate(prompt, None), prompt);
+        let theirs = recorded(&case["truth"], prompt);
+        let others = case["truth_alternatives"].as_array().into_iter().flatten();
+        let mut allowed: Vec<Value> = others.map(|other| recorded(other, prompt)).collect();
+        allowed.push(theirs.clone());
+        let as_recorded = allowed.contains(&ours)
+            || (case["order_sensitive"] == true && {
+                in_some_order(&real.info, prompt, |facts, prompt| {
+                    let validator = Validator::new(facts).own_validation(&core);
+                    allowed.contains(&seen(&validator.validate(prompt, None), prompt))
+                })
+            });
+        if as_recorded == BEYOND_64_BITS.contains(&id) {
+            wrong.insert(id, format!("  ours   {ours}\n  theirs {theirs}"));
+        }
+    }
+    assert_eq!(real.cases.len(), 1406);
+    let listed: Vec<String> = wrong
+        .iter()
+        .map(|(id, sides)| format!("{id}\n{sides}"))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        real.cases.len(),
+        listed.join("\n")
+    );
+}
+
+/// The server goes through inputs and outputs in an order that changes from start to start, and
+/// what it reports before it stumbles depends on that. Tries other orders of declaration.
+fn in_some_order(info: &Value, prompt: &Value, holds: impl Fn(&NodeFacts, &Value) -> bool) -> bool {
+    let classes: Vec<&str> = prompt
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(|node| node["class_type"].as_str())
+        .collect();
+    (1..200).any(|seed| {
+        let mut used = json!({});
+        for class in &classes {
+            used[class] = info[class].clone();
+            for section in ["required", "optional"] {
+                if let Some(Value::Object(inputs)) = used[class]["input"].get_mut(section) {
+                    shuffle(inputs, seed);
+                }
+            }
+        }
+        let mut prompt = prompt.clone();
+        shuffle(prompt.as_object_mut().unwrap(), seed);
+        holds(&facts_of(&used), &prompt)
+    })
+}
+
+fn shuffle(map: &mut serde_json::Map<String, Value>, seed: u64) {
+    let mut entries: Vec<(String, Value)> = std::mem::take(map).into_iter().collect();
+    entries.sort_by_cached_key(|(name, _)| {
+        let mut hasher = DefaultHasher::new();
+        (seed, name).hash(&mut hasher);
+        hasher.finish()
+    });
+    map.extend(entries);
+}
+
+#[test]
+fn a_posted_prompt_has_its_old_classes_replaced_first() {
+    let Some(real) = Real::load() else {
+        return;
+    };
+    let exists = |name: &str| real.exists(name);
+    let core = CoreValidation::with_files(&exists);
+    let facts = facts_of(&real.info);
+    let validator = Validator::new(&facts).own_validation(&core);
+    let mut posted = 0;
+    for case in &real.cases {
+        let (id, prompt) = (&case["id"], &case["prompt"]);
+        let received = validator.receive(prompt, None);
+        if let Some(raised) = case.pointer("/server/replacement_raised") {
+            posted += 1;
+            assert_eq!(seen(&received, prompt)["raised"], *raised, "{id}");
+        } else if let Some(replaced) = case.pointer("/server/prompt_after_replacement") {
+            posted += 1;
+            assert_eq!(received, validator.validate(replaced, None), "{id}");
+            let truth = recorded(&case["server"]["truth"], replaced);
+            let agrees = in_some_order(&real.info, replaced, |facts, prompt| {
+                let validator = Validator::new(facts).own_validation(&core);
+                seen(&validator.validate(prompt, None), prompt) == truth
+            });
+            assert!(agrees, "{id}: {received:?}");
+        } else if prompt.is_object() {
+            assert_eq!(received, validator.validate(prompt, None), "{id}");
+        }
+    }
+    assert_eq!(posted, 23);
 }

@@ -106,6 +106,41 @@ async fn a_killed_server_comes_back_on_its_port() {
     );
 }
 
+#[tokio::test]
+async fn a_server_that_cannot_start_says_why() {
+    let outcome = tokio::spawn(Rig::start_with(&["--no-such-option"])).await;
+    let said = match outcome {
+        Ok(None) => return,
+        Ok(Some(rig)) => panic!("it started:\n{}", rig.log()),
+        Err(died) => died.into_panic(),
+    };
+    let said = said.downcast_ref::<String>().expect("a message");
+    assert!(said.contains("--no-such-option"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_ends_with_its_test_process_even_a_killed_one() {
+    // Also makes sure that the other process finds everything installed.
+    let Some(_installed) = Rig::shared().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let entries = || std::fs::read_dir(folder.path()).expect("readable").count();
+    let mut other = std::process::Command::new(std::env::current_exe().expect("this binary"))
+        .args([
+            "--exact",
+            "suite::real_rig::a_diffusion_graph_makes_a_picture",
+        ])
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("another test process");
+    until("it has a server", || entries() > 0).await;
+    other.kill().expect("still running");
+    other.wait().expect("killed");
+    until("its server is gone", || entries() == 0).await;
+}
+
 /// The graph from the loaders to a saved picture; `from` and `slots` say who gives the model, the
 /// text encoder and the autoencoder.
 fn sampled(loaders: &Value, from: [&str; 3], slots: [u8; 3], text: &str, seed: u64) -> Value {
@@ -183,6 +218,17 @@ async fn running(rig: &Rig) -> Vec<String> {
         .collect()
 }
 
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn get(rig: &Rig, path: &str) -> Value {
     let answer = client()
         .get(format!("{}{path}", rig.url()))
@@ -195,5 +241,6 @@ async fn get(rig: &Rig, path: &str) -> Value {
 fn client() -> Client {
     // Without a provider no client can be built; a second installation is refused, as it should be.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::new()
+    let client = Client::builder().no_proxy().build();
+    client.expect("a client")
 }

@@ -18,7 +18,7 @@ pub(crate) struct Shelf {
 }
 
 /// How long assets live on a [`Shelf`].
-pub(crate) const TTL: Duration = Duration::from_hours(24);
+pub(crate) const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Shelf {
     pub(crate) fn new() -> Self {

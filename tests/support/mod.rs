@@ -1,4 +1,6 @@
 pub(crate) mod assets;
 pub(crate) mod golden;
+pub(crate) mod processes;
 pub(crate) mod rig;
+pub(crate) mod scripted;
 pub(crate) mod sim;

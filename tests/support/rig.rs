@@ -9,8 +9,12 @@
 //! is killed: its standard input is the leash (see `tests/rig/server.py`).
 
 use std::ffi::OsStr;
+#[cfg(not(unix))]
+use std::fs::copy as link;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+#[cfg(unix)]
+use std::os::unix::fs::symlink as link;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -279,7 +283,7 @@ fn link_files(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            std::os::unix::fs::symlink(entry.path(), to.join(entry.file_name()))?;
+            link(entry.path(), to.join(entry.file_name()))?;
         }
     }
     Ok(())

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::comfy::Comfy;
 use super::http::Request;
+use crate::comfy::ComfyError;
 use crate::comfy::output::{Folder, OutputFile};
-use crate::comfy::{ComfyError, Server};
 
 /// A file on its way from the server.
 pub struct Download {
@@ -120,8 +120,8 @@ impl Comfy {
 
     /// Where a browser finds a file of the server, without any headers.
     #[must_use]
-    pub fn view_url(server: &Server, file: &OutputFile) -> String {
-        let mut url = server.route(["view"]);
+    pub fn view_url(&self, file: &OutputFile) -> String {
+        let mut url = self.server().route(["view"]);
         url.query_pairs_mut()
             .append_pair("filename", &file.filename)
             .append_pair("subfolder", &file.subfolder)

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::http::Http;
 use super::job::{Job, Phase};
@@ -27,10 +27,14 @@ const INTERVAL: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 const RECHECK: Duration = Duration::from_millis(250);
 /// A poll may take up this share of the time: queues of thousands of jobs are megabytes.
 const SHARE: u32 = 20;
+/// The same when polls are asked for.
+const URGENT_SHARE: u32 = 4;
 /// No poll is further away than this.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Reads in a row that must find nothing of a job before it counts as lost.
 const MISSES: u32 = 2;
+/// How much later than the history the socket may tell of an end.
+const HEARING: Duration = Duration::from_secs(2);
 /// For how long the history is read again and again after the end of a job, before that is left
 /// to the polls.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -41,6 +45,8 @@ pub(super) struct Follower {
     tracker: Arc<Tracker>,
     poll_now: Notify,
     poller: Mutex<Option<JoinHandle<()>>>,
+    /// Counts the jobs whose end the socket should have told and did not.
+    unheard: watch::Sender<u64>,
 }
 
 /// The entry of the history, if there is one yet.
@@ -56,25 +62,46 @@ impl Follower {
             tracker,
             poll_now: Notify::new(),
             poller: Mutex::new(None),
+            unheard: watch::Sender::new(0),
         })
     }
 
-    /// Polls at once, because someone began to watch a job or messages may have been lost.
-    pub(super) fn poll_now(self: &Arc<Self>) {
+    /// Polls from now on, because someone began to watch this job; at once if its state is not
+    /// known.
+    pub(super) fn attend(self: &Arc<Self>, job: &Job) {
         let mut poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner);
         // Also begins anew when the runtime in which the last one lived is gone.
         if poller.as_ref().is_none_or(JoinHandle::is_finished) {
             *poller = Some(tokio::spawn(Arc::clone(self).poll()));
-        } else {
-            self.poll_now.notify_one();
         }
+        if matches!(job.phase(), Phase::Unknown | Phase::Ended) {
+            self.poll_now();
+        }
+    }
+
+    /// Polls at once if anyone watches a job, because messages may have been lost.
+    pub(super) fn poll_now(&self) {
+        self.poll_now.notify_one();
+    }
+
+    /// Changes when a job ended and the socket did not tell.
+    pub(super) fn unheard(&self) -> watch::Receiver<u64> {
+        self.unheard.subscribe()
     }
 
     /// Asks about all watched jobs until there are none.
     async fn poll(self: Arc<Self>) {
         let mut interval = INTERVAL.0;
+        let mut pause = INTERVAL.0;
+        // Never more often than this, however many begin to watch.
+        let mut earliest = Instant::now();
         let mut away_since: Option<Instant> = None;
         loop {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.poll_now.notified() => interval = INTERVAL.0,
+            }
+            sleep_until(earliest).await;
             let jobs = {
                 let mut poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner);
                 let jobs = self.tracker.watched();
@@ -86,14 +113,16 @@ impl Follower {
             };
             let begin = Instant::now();
             let before: Vec<Phase> = jobs.iter().map(|job| job.phase()).collect();
-            let mut pause = match self.poll_once(&jobs).await {
+            pause = match self.poll_once(&jobs).await {
                 Ok(all_found) => {
                     away_since = None;
                     if all_found { interval } else { RECHECK }
                 }
                 Err(error) => {
                     let away = away_since.get_or_insert(begin).elapsed();
-                    if !error.is_outage() || away > self.http.server().timeouts().outage {
+                    let patience = self.http.server().timeouts().outage;
+                    // What never was ComfyUI will not become it by waiting.
+                    if !self.http.has_answered() || away > patience {
                         for job in &jobs {
                             job.conclude(Err(error.clone()));
                         }
@@ -107,17 +136,15 @@ impl Follower {
             } else {
                 (interval * 3 / 2).min(INTERVAL.1)
             };
-            pause = pause.max(begin.elapsed() * SHARE).min(LONGEST);
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.poll_now.notified() => interval = INTERVAL.0,
-            }
+            let took = begin.elapsed();
+            pause = pause.max(took * SHARE).min(LONGEST);
+            earliest = Instant::now() + (took * URGENT_SHARE).min(LONGEST);
         }
     }
 
     /// Asks once about these jobs. The queue is read before the history, because a job moves from
     /// the one to the other. Whether every job was found somewhere.
-    async fn poll_once(&self, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
+    async fn poll_once(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
         let queue = queue::read(&self.http).await?;
         let mut all_found = true;
         for job in jobs {
@@ -125,8 +152,8 @@ impl Follower {
                 job.seen(Phase::Running);
             } else if let Some(position) = queue.position(&job.prompt_id) {
                 job.seen(Phase::Queued(position));
-            } else if job.is_concluded() || self.conclude(job).await? {
-                // It was in the history.
+            } else if job.is_concluded() || self.found_in_history(job).await? {
+                // It has its end.
             } else if job.missed() >= MISSES {
                 job.conclude(Ok(Arc::new(job.end_when_gone())));
             } else {
@@ -136,12 +163,34 @@ impl Follower {
         Ok(all_found)
     }
 
+    /// Whether the job has ended as the history says. An entry that can't be read is the end of
+    /// that job's watch and of no other's.
+    async fn found_in_history(self: &Arc<Self>, job: &Arc<Job>) -> Result<bool, ComfyError> {
+        match self.conclude(job).await {
+            Err(error @ ComfyError::Malformed { .. }) => {
+                job.conclude(Err(error));
+                Ok(true)
+            }
+            found => found,
+        }
+    }
+
     /// Concludes a job from the history; false if that has no entry yet.
-    async fn conclude(&self, job: &Job) -> Result<bool, ComfyError> {
+    async fn conclude(self: &Arc<Self>, job: &Arc<Job>) -> Result<bool, ComfyError> {
         let Some(entry) = history(&self.http, &job.prompt_id).await? else {
             return Ok(false);
         };
         job.conclude(Ok(Arc::new(Outcome::read(&job.prompt_id, entry))));
+        if job.ended_unheard() {
+            let (follower, job) = (Arc::clone(self), Arc::clone(job));
+            tokio::spawn(async move {
+                // The message may be on its way.
+                sleep(HEARING).await;
+                if job.ended_unheard() {
+                    follower.unheard.send_modify(|count| *count += 1);
+                }
+            });
+        }
         Ok(true)
     }
 

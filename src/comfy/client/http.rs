@@ -2,30 +2,37 @@
 //! every failure is told apart ([`ComfyError`]).
 
 use std::io::BufReader;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::tls;
 use crate::comfy::json::LenientJson;
-use crate::comfy::{ComfyError, Rejection, Server};
+use crate::comfy::{ComfyError, Server};
 
 /// An answer larger than this is no answer of `ComfyUI` (node facts, which may be, are streamed).
 const LARGEST_BODY: usize = 512 << 20;
+
+/// Connections without use are kept for this long, well below the server's own 75 s.
+const KEEP: Duration = Duration::from_secs(30);
 
 /// Requests to one server.
 pub(super) struct Http {
     server: Server,
     client: OnceCell<Client>,
+    /// Opens a connection for every request; see [`Http::send_fresh`].
+    fresh: OnceCell<Client>,
     /// Counts the times that the server was found to be away; whatever is cached about it is
     /// asked anew when this has changed.
     outages: AtomicU64,
+    /// It has answered as `ComfyUI` does.
+    has_answered: AtomicBool,
 }
 
 /// A request that knows how to name itself in errors.
@@ -40,7 +47,9 @@ impl Http {
         Self {
             server,
             client: OnceCell::new(),
+            fresh: OnceCell::new(),
             outages: AtomicU64::new(0),
+            has_answered: AtomicBool::new(false),
         }
     }
 
@@ -51,6 +60,11 @@ impl Http {
     /// How often the server was found to be away so far.
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server has ever been there. What it then fails to do may pass.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Notes that the server was away, or may be another one now.
@@ -73,15 +87,21 @@ impl Http {
         Request { method, url, route }
     }
 
-    /// The client is made on first use, because making it reads certificates.
-    async fn client(&self) -> Result<&Client, ComfyError> {
-        let made = self.client.get_or_try_init(|| async {
+    /// A client is made on first use, because making it reads certificates.
+    async fn client<'a>(
+        &self,
+        cell: &'a OnceCell<Client>,
+        kept: usize,
+    ) -> Result<&'a Client, ComfyError> {
+        let made = cell.get_or_try_init(|| async {
             let timeouts = self.server.timeouts();
             let mut builder = Client::builder()
                 .user_agent(concat!("MassMediaFactory/", env!("CARGO_PKG_VERSION")))
                 .default_headers(self.server.headers().clone())
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.answer)
+                .pool_idle_timeout(KEEP)
+                .pool_max_idle_per_host(kept)
                 // A redirect would carry the secret headers elsewhere, and turn POST into GET.
                 .redirect(Policy::none())
                 .tcp_nodelay(true);
@@ -103,7 +123,7 @@ impl Http {
         })
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         self.server.url().to_owned()
     }
 
@@ -114,7 +134,27 @@ impl Http {
         request: &Request,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, ComfyError> {
-        let client = self.client().await?;
+        let client = self.client(&self.client, 8).await?;
+        self.send_by(client, request, fill).await
+    }
+
+    /// The same on a connection of its own. A connection that has been idle may be dead without
+    /// our knowing, and a request that is lost on it is one that may have arrived.
+    pub(super) async fn send_fresh(
+        &self,
+        request: &Request,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ComfyError> {
+        let client = self.client(&self.fresh, 0).await?;
+        self.send_by(client, request, fill).await
+    }
+
+    async fn send_by(
+        &self,
+        client: &Client,
+        request: &Request,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ComfyError> {
         let builder = client.request(request.method.clone(), request.url.clone());
         let answer = fill(builder).send().await;
         let response = answer.map_err(|error| self.failed(&request.route, &error))?;
@@ -171,26 +211,12 @@ impl Http {
     ) -> Result<T, ComfyError> {
         self.refuse_web_page(request, &response)?;
         let body = self.read(request, response).await?;
-        parse(&body).map_err(|reason| ComfyError::Malformed {
+        let value = parse(&body).map_err(|reason| ComfyError::Malformed {
             route: request.route.clone(),
             reason,
-        })
-    }
-
-    /// Proxies answer with web pages, also with status 200.
-    pub(super) fn refuse_web_page(
-        &self,
-        request: &Request,
-        response: &Response,
-    ) -> Result<(), ComfyError> {
-        let route = request.route.clone();
-        web_page(response).map_or(Ok(()), |found| {
-            Err(ComfyError::NotComfy {
-                url: self.url(),
-                route,
-                found,
-            })
-        })
+        })?;
+        self.has_answered.store(true, Ordering::Relaxed);
+        Ok(value)
     }
 
     /// The whole body.
@@ -236,105 +262,6 @@ impl Http {
         }
         Err(self.unexpected(request, response).await)
     }
-
-    /// The error for a status that no caller has a meaning for.
-    pub(super) async fn unexpected(&self, request: &Request, response: Response) -> ComfyError {
-        let status = response.status();
-        let route = request.route.clone();
-        let page = web_page(&response);
-        if page.is_some()
-            || matches!(
-                status,
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-            )
-        {
-            let found = page.unwrap_or_else(|| format!("it answers {status}"));
-            return ComfyError::NotComfy {
-                url: self.url(),
-                route,
-                found,
-            };
-        }
-        match self.read(request, response).await {
-            Ok(body) => ComfyError::Server {
-                status: status.as_u16(),
-                route,
-                body: excerpt(&body),
-            },
-            Err(error) => error,
-        }
-    }
-
-    /// What the 400 to a submission says.
-    pub(super) async fn rejection(&self, request: &Request, response: Response) -> ComfyError {
-        match self.read_json::<Value>(request, response).await {
-            Ok(mut body) => ComfyError::Rejected(Box::new(Rejection {
-                error: take(&mut body, "/error"),
-                node_errors: take(&mut body, "/node_errors"),
-            })),
-            Err(error) => error,
-        }
-    }
-
-    fn refused(&self, route: &str, response: &Response) -> Result<(), ComfyError> {
-        let (url, route) = (self.url(), route.to_owned());
-        Err(match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                ComfyError::Unauthorized { url }
-            }
-            // 403 to /view is about the file's path.
-            StatusCode::FORBIDDEN if route != "GET /view" => ComfyError::Forbidden { url, route },
-            StatusCode::PAYLOAD_TOO_LARGE => ComfyError::TooLarge { route },
-            status @ (StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT) => {
-                self.note_outage();
-                let status = status.as_u16();
-                ComfyError::Gateway { url, status }
-            }
-            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-                let to = response
-                    .headers()
-                    .get(LOCATION)
-                    .and_then(|to| to.to_str().ok());
-                let to = to.map_or("an unnamed place", |to| {
-                    to.split(['?', '#']).next().unwrap_or(to)
-                });
-                ComfyError::Redirected {
-                    url,
-                    route,
-                    to: to.to_owned(),
-                }
-            }
-            _ => return Ok(()),
-        })
-    }
-
-    fn failed(&self, route: &str, error: &reqwest::Error) -> ComfyError {
-        let (url, route) = (self.url(), route.to_owned());
-        let reason = innermost(error);
-        if error.is_connect() {
-            self.note_outage();
-            if is_tls(error) {
-                return ComfyError::Tls { url, reason };
-            }
-            let reason = if error.is_timeout() {
-                format!(
-                    "no connection within {} s",
-                    self.server.timeouts().connect.as_secs_f64()
-                )
-            } else {
-                reason
-            };
-            return ComfyError::Unreachable { url, reason };
-        }
-        if error.is_timeout() {
-            let after = self.server.timeouts().answer;
-            return ComfyError::NoAnswer { url, route, after };
-        }
-        self.note_outage();
-        ComfyError::Broken { url, route, reason }
-    }
 }
 
 impl Request {
@@ -344,7 +271,7 @@ impl Request {
         self
     }
 
-    /// `GET /queue`, for errors.
+    /// Method and path, such as `GET /queue`, for errors.
     pub(super) fn route(&self) -> &str {
         &self.route
     }
@@ -362,47 +289,10 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 /// Takes a part out of a document; null if it is not there. Indexing would panic on a document of
 /// another shape.
 pub(super) fn take(document: &mut Value, pointer: &str) -> Value {
-    document.pointer_mut(pointer).map(Value::take).unwrap_or_default()
-}
-
-/// What is said to be there instead of an API, if the answer is a web page.
-fn web_page(response: &Response) -> Option<String> {
-    let kind = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    let is_page = kind.starts_with("text/html") || kind.starts_with("application/xhtml");
-    is_page.then(|| format!("a web page with status {}", response.status().as_u16()))
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let mut text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = text.char_indices().nth(300) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// The cause at the bottom: `reqwest`'s own messages repeat the address, which is said already.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        let inside = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inside.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    document
+        .pointer_mut(pointer)
+        .map(Value::take)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

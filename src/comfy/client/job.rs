@@ -95,6 +95,10 @@ pub(super) struct Job {
     state: Mutex<State>,
     titles: HashMap<String, String>,
     nodes_total: usize,
+    /// The server tells us about it, because we submitted it.
+    is_ours: bool,
+    /// The socket told of its end.
+    heard_end: AtomicBool,
     /// How many are interested; see [`Interest`](super::tracker::Interest).
     pub(super) watchers: AtomicUsize,
     /// Wakes whoever reads the history, because the entry must be there now.
@@ -135,6 +139,8 @@ impl Job {
             state: Mutex::default(),
             titles: titles.collect(),
             nodes_total: workflow.map_or(0, Workflow::len),
+            is_ours: workflow.is_some(),
+            heard_end: AtomicBool::new(false),
             watchers: AtomicUsize::new(0),
             written: Notify::new(),
             settling: AtomicBool::new(false),
@@ -163,6 +169,11 @@ impl Job {
         watch::Receiver<Option<Conclusion>>,
     ) {
         (self.events.subscribe(), self.conclusion.subscribe())
+    }
+
+    /// Whether the socket should have told of its end and did not.
+    pub(super) fn ended_unheard(&self) -> bool {
+        self.is_ours && !self.heard_end.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_watched(&self) -> bool {
@@ -262,8 +273,12 @@ impl Job {
                 self.tell(JobEvent::Preview { node, mime, bytes });
             }
             Message::Text { node, text } => self.tell(JobEvent::Text { node, text }),
-            Message::Ended { .. } => self.state().phase = Phase::Ended,
+            Message::Ended { .. } => {
+                self.heard_end.store(true, Ordering::Relaxed);
+                self.state().phase = Phase::Ended;
+            }
             Message::Over { .. } => {
+                self.heard_end.store(true, Ordering::Relaxed);
                 self.state().phase = Phase::Ended;
                 self.written.notify_one();
             }

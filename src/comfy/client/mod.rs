@@ -6,12 +6,13 @@
 //!   socket         the connection; message: what comes over it
 //!   tracker, job   who is interested in what, and what is known about it
 //!   queue, outcome what the server answers
-//!   http, tls      requests, and what is wrong with answers
+//!   http, tls      requests; fault: what is wrong with answers
 //! ```
 
 mod cancel;
 mod comfy;
 mod facts;
+mod fault;
 mod files;
 mod follow;
 mod http;

@@ -7,6 +7,7 @@
 //! which then stays open and silent (all versions up to 0.38). So a broken connection is closed
 //! and its end awaited before the next is opened, and whoever depends on messages must poll too.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use super::tracker::Tracker;
 
 /// Between two attempts to connect; doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// For how long a server that gave no socket is not asked for one again.
+const REFUSAL: Duration = Duration::from_secs(60);
 /// How long a closing server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Sent first on every connection; the flags hold for that connection only.
@@ -59,8 +62,10 @@ struct Shared {
 enum Link {
     Connecting,
     Open,
-    /// The last attempt failed, or the connection broke.
-    Down(String),
+    /// Closed, broken, or the server can't be reached.
+    Down,
+    /// The server is there and gives no socket: a proxy in between does not pass them on.
+    Refused(Instant),
 }
 
 impl Socket {
@@ -96,9 +101,17 @@ impl Socket {
             if task.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.shared.link.send_replace(Link::Connecting);
                 *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
-            } else if matches!(*link.borrow_and_update(), Link::Down(_)) {
-                self.shared.link.send_replace(Link::Connecting);
-                self.shared.connect_now.notify_one();
+            } else {
+                let state = link.borrow_and_update().clone();
+                match state {
+                    // Not every submission should wait for the same refusal.
+                    Link::Refused(when) if when.elapsed() < REFUSAL => return,
+                    Link::Refused(_) | Link::Down => {
+                        self.shared.link.send_replace(Link::Connecting);
+                        self.shared.connect_now.notify_one();
+                    }
+                    Link::Connecting | Link::Open => {}
+                }
             }
         }
         let patience = self.shared.http.server().timeouts().connect * 2;
@@ -116,19 +129,21 @@ impl Shared {
                 Ok(stream) => {
                     self.link.send_replace(Link::Open);
                     pause = BACKOFF.0;
-                    match self.listen(stream).await {
-                        Stopped::Unneeded => self.link.send_replace(Link::Down("idle".to_owned())),
-                        Stopped::Broken(reason) => {
-                            tracing::debug!(reason, "the socket to ComfyUI broke");
-                            self.http.note_outage();
-                            self.follower.poll_now();
-                            self.link.send_replace(Link::Down(reason))
-                        }
-                    };
+                    if let Stopped::Broken(reason) = self.listen(stream).await {
+                        tracing::debug!(reason, "the socket to ComfyUI broke");
+                        self.follower.poll_now();
+                    }
+                    self.link.send_replace(Link::Down);
                 }
-                Err(reason) => {
-                    tracing::debug!(reason, "no socket to ComfyUI");
-                    self.link.send_replace(Link::Down(reason));
+                Err(error) => {
+                    tracing::debug!(%error, "no socket to ComfyUI");
+                    if is_outage(&error) {
+                        self.http.note_outage();
+                        self.link.send_replace(Link::Down);
+                    } else {
+                        pause = REFUSAL;
+                        self.link.send_replace(Link::Refused(Instant::now()));
+                    }
                 }
             }
             let needed = self.tracker.is_busy();
@@ -140,18 +155,15 @@ impl Shared {
         }
     }
 
-    async fn connect(&self) -> Result<Stream, String> {
+    async fn connect(&self) -> Result<Stream, Error> {
         let server = self.http.server();
         let url = server.socket_url(&self.client_id);
-        let mut request: Request = url
-            .as_str()
-            .into_client_request()
-            .map_err(|e| e.to_string())?;
+        let mut request: Request = url.as_str().into_client_request()?;
         request.headers_mut().extend(server.headers().clone());
         let connector = if server.is_secure() {
             // Only HTTP/1.1 can be upgraded to a socket here.
             Connector::Rustls(Arc::new(
-                tls::config(&["http/1.1"]).map_err(|e| e.to_string())?,
+                tls::config(&["http/1.1"]).map_err(io::Error::other)?,
             ))
         } else {
             Connector::Plain
@@ -173,8 +185,8 @@ impl Shared {
             Ok::<_, Error>(stream)
         };
         match timeout(server.timeouts().connect, attempt).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err("it takes too long to connect".to_owned()),
+            Ok(connected) => connected,
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
         }
     }
 
@@ -182,6 +194,7 @@ impl Shared {
         let timeouts = *self.http.server().timeouts();
         let mut ping = interval(timeouts.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unheard = self.follower.unheard();
         let (mut heard, mut needed) = (Instant::now(), Instant::now());
         loop {
             let broken = tokio::select! {
@@ -212,6 +225,7 @@ impl Shared {
                         continue;
                     }
                 }
+                Ok(()) = unheard.changed() => "the server has forgotten it".to_owned(),
                 () = self.stop.cancelled() => {
                     close(&mut stream).await;
                     return Stopped::Unneeded;
@@ -234,6 +248,15 @@ impl Shared {
             self.follower.settle(job);
         }
         true
+    }
+}
+
+/// Whether the server itself can't be reached, as opposed to a proxy that does no sockets.
+fn is_outage(error: &Error) -> bool {
+    match error {
+        Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
+        Error::Http(response) => response.status().is_server_error(),
+        _ => false,
     }
 }
 

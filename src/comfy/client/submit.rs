@@ -101,9 +101,14 @@ impl Comfy {
                 ..submitted
             },
             Err(error) => {
-                self.0.tracker.forget(&prompt_id);
-                if let ComfyError::Rejected(rejection) = &error {
-                    self.0.facts.doubt(rejection);
+                match &error {
+                    // If it does run, whoever looks for it sees how far it is.
+                    ComfyError::MaybeQueued { .. } => {}
+                    ComfyError::Rejected(rejection) => {
+                        self.0.facts.doubt(rejection);
+                        self.0.tracker.forget(&prompt_id);
+                    }
+                    _ => self.0.tracker.forget(&prompt_id),
                 }
                 return Err(error);
             }
@@ -155,7 +160,10 @@ impl Comfy {
     async fn post(&self, prompt_id: &str, body: &Value) -> Result<Submitted, ComfyError> {
         let http = &self.0.http;
         let request = http.post(["prompt"]);
-        let lost = match http.send(&request, |builder| builder.json(body)).await {
+        let lost = match http
+            .send_fresh(&request, |builder| builder.json(body))
+            .await
+        {
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => {
                 return Err(http.rejection(&request, response).await);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{sleep, timeout as within};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::comfy::Comfy;
@@ -71,7 +71,7 @@ impl Comfy {
         let (events, conclusion) = job.subscribe();
         let before = job.story_so_far().into();
         let job = Interest::new(&self.0.tracker, job);
-        self.0.follower.poll_now();
+        self.0.follower.attend(&job);
         self.0.socket.open().await;
         Watch {
             job,
@@ -96,7 +96,7 @@ impl Comfy {
         let job = self.0.tracker.job(prompt_id, None);
         let (_, mut conclusion) = job.subscribe();
         let job = Interest::new(&self.0.tracker, job);
-        self.0.follower.poll_now();
+        self.0.follower.attend(&job);
         let concluded = async {
             // The sender lives as long as the job, which is held here.
             match conclusion.wait_for(Option::is_some).await.as_deref() {
@@ -206,14 +206,5 @@ impl Watch {
             let event = watch.next().await?;
             Some((event, watch))
         })
-    }
-
-    /// Passes all events over until the job is over, for this long at most.
-    pub async fn finish(&mut self, limit: Duration) -> Option<Conclusion> {
-        let mut conclusion = self.conclusion.clone();
-        let concluded = within(limit, conclusion.wait_for(Option::is_some))
-            .await
-            .ok()?;
-        concluded.ok()?.clone()
     }
 }

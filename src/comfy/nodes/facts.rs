@@ -59,7 +59,11 @@ impl NodeFacts {
             reason = "the bundled file is part of the program"
         )]
         static FACTS: LazyLock<Arc<NodeFacts>> = LazyLock::new(|| {
-            Arc::new(NodeFacts::read(GzDecoder::new(BUNDLED)).expect("bundled facts are readable"))
+            let mut json = Vec::new();
+            GzDecoder::new(BUNDLED)
+                .read_to_end(&mut json)
+                .expect("the bundled facts are whole");
+            Arc::new(serde_json::from_slice(&json).expect("the bundled facts are node information"))
         });
         FACTS.clone()
     }

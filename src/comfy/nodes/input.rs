@@ -93,9 +93,10 @@ impl Input {
     #[must_use]
     pub fn is_widget(&self) -> bool {
         let plain = ["INT", "FLOAT", "STRING", "BOOLEAN"];
-        self.is_combo()
+        let has_editor = self.is_combo()
             || matches!(self.dynamic.as_deref(), Some(Dynamic::Combo(_)))
-            || self.io_type.members().any(|name| plain.contains(&name))
+            || self.io_type.members().any(|name| plain.contains(&name));
+        has_editor && !self.flag("forceInput")
     }
 
     /// What there is to choose from; `None` if it is no list or the server does not tell.

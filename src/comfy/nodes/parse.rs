@@ -127,12 +127,14 @@ impl Shared {
             ("required", Section::Required),
             ("optional", Section::Optional),
         ] {
-            if let Some(Value::Object(specs)) = sections.remove(name) {
-                inputs.extend(
-                    specs
-                        .into_iter()
-                        .map(|(name, spec)| self.input(&name, section, spec)),
-                );
+            let Some(Value::Object(specs)) = sections.remove(name) else {
+                continue;
+            };
+            for (name, spec) in specs {
+                // The server, too, takes an input declared twice for the required one.
+                if !inputs.iter().any(|known: &Input| known.name() == name) {
+                    inputs.push(self.input(&name, section, spec));
+                }
             }
         }
         inputs.shrink_to_fit();
@@ -299,6 +301,19 @@ mod tests {
             .collect();
         assert_eq!(types, ["null", "STRING", "5", "INT", "FLOAT"]);
         assert_eq!(class.inputs()[4].default(), Some(&Value::Null));
+    }
+
+    #[test]
+    fn an_input_that_is_declared_twice_is_required() {
+        let facts = read(
+            r#"{"Twice": {"input": {
+                "optional": {"a": ["FLOAT"]}, "required": {"a": ["INT"]}
+            }, "output": []}}"#,
+        );
+        let [input] = facts.class("Twice").unwrap().inputs() else {
+            panic!("{facts:?}");
+        };
+        assert!(input.is_required() && input.io_type().is("INT"));
     }
 
     #[test]

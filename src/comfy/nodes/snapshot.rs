@@ -96,9 +96,13 @@ impl Snapshot {
         let partial = PathBuf::from(partial);
         self.write_to(&partial)
             .and_then(|()| fs::rename(&partial, path))
-            .map_err(|source| SnapshotError::Write {
-                path: path.to_owned(),
-                source,
+            .map_err(|source| {
+                // What was begun is of no use; that it can't be removed either adds nothing.
+                fs::remove_file(&partial).ok();
+                SnapshotError::Write {
+                    path: path.to_owned(),
+                    source,
+                }
             })
     }
 
@@ -161,5 +165,21 @@ mod tests {
             Snapshot::read(&path),
             Err(SnapshotError::Format { .. })
         ));
+    }
+
+    #[test]
+    fn a_snapshot_that_can_not_be_put_in_its_place_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.json.gz");
+        fs::create_dir(&path).unwrap();
+        let snapshot = Snapshot {
+            comfyui_version: "0.33.0".to_owned(),
+            taken_at: Timestamp::UNIX_EPOCH,
+            url: None,
+            facts: NodeFacts::default(),
+        };
+        let refused = snapshot.write(&path);
+        assert!(matches!(refused, Err(SnapshotError::Write { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -66,8 +66,7 @@ impl<'a> Expanded<'a> {
         match declared.input.dynamic() {
             None => self.inputs.push(declared),
             Some(Dynamic::Combo(options)) => {
-                if python::contains(given, &declared.name)? {
-                    let choice = python::item(given, &declared.name)?;
+                if let Some(choice) = python::get(given, &declared.name)? {
                     let chosen = options
                         .iter()
                         .find(|option| python::equal(&option.key, choice));
@@ -78,7 +77,7 @@ impl<'a> Expanded<'a> {
                 }
             }
             Some(Dynamic::Slot(inputs)) => {
-                if python::contains(given, &declared.name)? {
+                if python::get(given, &declared.name)?.is_some() {
                     self.add_below(given, &declared.name, inputs)?;
                     self.inputs.push(declared);
                 }
@@ -97,7 +96,7 @@ impl<'a> Expanded<'a> {
                         input: template,
                         required,
                     };
-                    if template.dynamic().is_some() && python::contains(given, &member.name)? {
+                    if template.dynamic().is_some() && python::get(given, &member.name)?.is_some() {
                         self.add(given, member.clone())?;
                     }
                     self.inputs.push(member);

@@ -11,6 +11,7 @@ use super::expand::Declared;
 use super::own::{INPUT_TYPES, Parameters};
 use super::python::{self, Exception, Num, Scalar};
 use super::rules::Rules;
+use super::survey::Nodes;
 use super::types;
 use super::verdict::ServerError;
 
@@ -19,15 +20,22 @@ const SHOWN_CHOICES: usize = 20;
 
 /// What checking an input came to.
 #[derive(Debug)]
-pub(super) enum Checked<'a> {
+pub(super) enum Checked {
     /// Nothing is wrong, and there is nothing behind it.
     Good,
-    /// A value that the server rewrites.
-    Coerced(Value),
-    /// A link that fits; the node of this id is next.
-    Follow(&'a str),
-    /// Something is wrong; the value may have been rewritten before that.
-    Bad(Box<ServerError>, Option<Value>),
+    /// A link that fits; this node is next.
+    Follow(usize),
+    /// Something is wrong.
+    Bad(Box<ServerError>),
+}
+
+/// What is taken down of a node while its inputs are checked.
+#[derive(Debug, Default)]
+pub(super) struct Notes<'a> {
+    /// The types that linked inputs receive, if the node's own function asks for them.
+    pub(super) received: Vec<(Cow<'a, str>, &'a IoType)>,
+    /// Inputs that the server rewrites, which it does before it finds fault with them.
+    pub(super) coerced: Vec<(Cow<'a, str>, Value)>,
 }
 
 /// What an input is checked against.
@@ -38,8 +46,8 @@ pub(super) struct Check<'c, 'a> {
     pub(super) own: Option<Parameters>,
     /// Whether the node has dynamic inputs.
     pub(super) is_dynamic: bool,
-    /// The class of the node under an id.
-    pub(super) class_of: &'c dyn Fn(&str) -> Option<&'a NodeClass>,
+    /// The prompt's nodes.
+    pub(super) nodes: &'c Nodes<'a>,
 }
 
 impl<'a> Check<'_, 'a> {
@@ -48,19 +56,18 @@ impl<'a> Check<'_, 'a> {
         &self,
         declared: &Declared<'a>,
         given: &'a Value,
-        received: &mut Vec<(String, &'a IoType)>,
-    ) -> Result<Checked<'a>, Exception> {
+        notes: &mut Notes<'a>,
+    ) -> Result<Checked, Exception> {
         let name = &*declared.name;
-        if !python::contains(given, name)? {
+        let Some(value) = python::get(given, name)? else {
             if declared.required {
                 return Ok(bad(missing(name, self.is_dynamic)));
             }
             return Ok(Checked::Good);
-        }
-        let value = python::item(given, name)?;
+        };
         match value {
-            Value::Array(link) => self.link(declared, value, link, received),
-            _ => self.value(declared, value),
+            Value::Array(link) => self.link(declared, value, link, notes),
+            _ => self.value(declared, value, notes),
         }
     }
 
@@ -69,47 +76,51 @@ impl<'a> Check<'_, 'a> {
         declared: &Declared<'a>,
         value: &'a Value,
         link: &'a [Value],
-        received: &mut Vec<(String, &'a IoType)>,
-    ) -> Result<Checked<'a>, Exception> {
+        notes: &mut Notes<'a>,
+    ) -> Result<Checked, Exception> {
         let [node, slot] = link else {
             return Ok(bad(bad_link(declared, value)));
         };
-        let class = match node {
-            Value::String(id) => (self.class_of)(id).ok_or_else(|| Exception::key(node))?,
+        let node = match node {
+            Value::String(id) => self.nodes.find(id).ok_or_else(|| Exception::key(node))?,
             Value::Array(_) | Value::Object(_) => return Err(Exception::unhashable(node)),
             _ => return Err(Exception::key(node)),
         };
-        let output = output_type(class, slot)?;
-        received.push((declared.name.to_string(), output));
-        let checks_types = self.own.is_some_and(|own| own.names(INPUT_TYPES));
-        if !checks_types && !types::fits(output, declared.input.io_type(), self.rules) {
+        let output = output_type(self.nodes.at(node).class, slot)?;
+        if self.own.is_some_and(|own| own.names(INPUT_TYPES)) {
+            notes.received.push((declared.name.clone(), output));
+        } else if !types::fits(output, declared.input.io_type(), self.rules) {
             return Ok(bad(mismatch(declared, output, value)));
         }
-        Ok(node.as_str().map_or(Checked::Good, Checked::Follow))
+        Ok(Checked::Follow(node))
     }
 
-    fn value(&self, declared: &Declared<'_>, given: &Value) -> Result<Checked<'a>, Exception> {
-        let input = declared.input;
+    fn value(
+        &self,
+        declared: &Declared<'a>,
+        given: &Value,
+        notes: &mut Notes<'a>,
+    ) -> Result<Checked, Exception> {
         let unwrapped = given
             .as_object()
             .and_then(|wrapper| wrapper.get("__value__"));
         let value = unwrapped.unwrap_or(given);
-        let scalar = match coerce(input, value) {
+        let converted = coerce(declared.input, value);
+        let rewritten = match &converted {
+            Ok(Scalar::Json(Cow::Borrowed(_))) | Err(_) => unwrapped.cloned(),
+            Ok(made) => Some(made.to_json()).filter(|made| made != given),
+        };
+        notes
+            .coerced
+            .extend(rewritten.map(|value| (declared.name.clone(), value)));
+        let scalar = match converted {
             Ok(scalar) => scalar,
-            Err(raised) => {
-                let error = not_convertible(declared, value, &raised);
-                return Ok(Checked::Bad(Box::new(error), unwrapped.cloned()));
-            }
+            Err(raised) => return Ok(bad(not_convertible(declared, value, &raised))),
         };
-        let coerced = match &scalar {
-            Scalar::Json(Cow::Borrowed(_)) => unwrapped.cloned(),
-            made => Some(made.to_json()).filter(|made| made != given),
-        };
-        let takes_over = self.own.is_some_and(|own| own.takes(&declared.name));
-        if !takes_over && let Some(error) = self.refuses(declared, &scalar)? {
-            return Ok(Checked::Bad(Box::new(error), coerced));
+        if self.own.is_some_and(|own| own.takes(&declared.name)) {
+            return Ok(Checked::Good);
         }
-        Ok(coerced.map_or(Checked::Good, Checked::Coerced))
+        Ok(self.refuses(declared, &scalar)?.map_or(Checked::Good, bad))
     }
 
     fn refuses(
@@ -244,8 +255,8 @@ fn output_type<'a>(class: &'a NodeClass, slot: &Value) -> Result<&'a IoType, Exc
         .ok_or_else(|| Exception::new("IndexError", format!("{sequence} index out of range")))
 }
 
-fn bad<'a>(error: ServerError) -> Checked<'a> {
-    Checked::Bad(Box::new(error), None)
+fn bad(error: ServerError) -> Checked {
+    Checked::Bad(Box::new(error))
 }
 
 fn missing(name: &str, is_dynamic: bool) -> ServerError {
@@ -340,4 +351,100 @@ fn out_of_range(
             "received_value": scalar.to_json(),
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Validator;
+    use crate::comfy::nodes::NodeFacts;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    const NODES: &str = r#"{
+        "Source": { "input": {}, "output": ["IMAGE", "INT"] },
+        "Sink": { "input": { "optional": {
+            "image": ["IMAGE"],
+            "whole": ["INT", { "min": 0, "max": 10 }],
+            "part": ["FLOAT", { "max": 1.0 }],
+            "either": ["INT,FLOAT", { "min": 0 }],
+            "text": ["STRING"],
+            "bounded_text": ["STRING", { "min": 0 }],
+            "flag": ["BOOLEAN"],
+            "old": [["a", "b", 1]],
+            "new": ["COMBO", { "options": ["a", "b"] }],
+            "several": ["COMBO", { "options": ["a", "b"], "multiselect": true }],
+            "unbounded": ["FLOAT", { "max": Infinity }]
+        } }, "output": [], "output_node": true }
+    }"#;
+
+    fn judge(name: &str, value: &Value) -> (Option<(&'static str, String)>, Value) {
+        let facts = NodeFacts::read(NODES.as_bytes()).unwrap();
+        let prompt = json!({
+            "1": { "class_type": "Source", "inputs": {} },
+            "2": { "class_type": "Sink", "inputs": { name: value } },
+        });
+        let verdict = Validator::new(&facts).validate(&prompt, None);
+        let errors = verdict.outcome.node_errors();
+        let error = errors
+            .first()
+            .map(|node| (node.errors[0].kind, node.errors[0].details.clone()));
+        (error, verdict.prompt["2"]["inputs"][name].clone())
+    }
+
+    #[rstest]
+    #[case("whole", json!("7"), json!(7))]
+    #[case("whole", json!(3.9), json!(3))]
+    #[case("whole", json!({ "__value__": true }), json!(1))]
+    #[case("part", json!(1), json!(1.0))]
+    #[case("part", json!("nan"), json!(null))]
+    #[case("text", json!(null), json!("None"))]
+    #[case("text", json!({ "__value__": [1, 2] }), json!("[1, 2]"))]
+    #[case("flag", json!("false"), json!(true))]
+    #[case("old", json!(1.0), json!(1.0))]
+    #[case("several", json!({ "__value__": ["a", "b"] }), json!(["a", "b"]))]
+    #[case("image", json!("a literal on a socket"), json!("a literal on a socket"))]
+    #[case("image", json!(["1", -2]), json!(["1", -2]))]
+    #[case("image", json!(["1", false]), json!(["1", false]))]
+    #[case("unbounded", json!(1e300), json!(1e300))]
+    #[case("undeclared", json!(["9", 0]), json!(["9", 0]))]
+    fn what_the_server_takes(#[case] name: &str, #[case] given: Value, #[case] kept: Value) {
+        assert_eq!(judge(name, &given), (None, kept));
+    }
+
+    #[test]
+    fn a_value_is_rewritten_also_where_the_server_stumbles_over_it_afterwards() {
+        let (error, kept) = judge("bounded_text", &json!(5));
+        assert_eq!(error.unwrap().0, "exception_during_validation");
+        assert_eq!(kept, json!("5"));
+    }
+
+    #[rstest]
+    #[case("whole", json!(11), "value_bigger_than_max", "whole")]
+    #[case("whole", json!("12.0"), "invalid_input_type",
+        "whole, 12.0, invalid literal for int() with base 10: '12.0'")]
+    #[case("part", json!("inf"), "value_bigger_than_max", "part")]
+    #[case("either", json!("5"), "exception_during_validation",
+        "'<' not supported between instances of 'str' and 'int'")]
+    #[case("old", json!("c"), "value_not_in_list", "old: 'c' not in ['a', 'b', 1]")]
+    #[case("new", json!(null), "value_not_in_list", "new: None not in ['a', 'b']")]
+    #[case("several", json!({ "__value__": ["a", "c", 1] }), "value_not_in_list",
+        "several: 'c', 1 not in ['a', 'b']")]
+    #[case("image", json!(["1", 1]), "return_type_mismatch",
+        "image, received_type(INT) mismatch input_type(IMAGE)")]
+    #[case("image", json!(["1", 0, 0]), "bad_linked_input", "image")]
+    #[case("image", json!(["9", 0]), "exception_during_validation", "'9'")]
+    #[case("image", json!([1, 0]), "exception_during_validation", "1")]
+    #[case("image", json!([{}, 0]), "exception_during_validation", "unhashable type: 'dict'")]
+    #[case("image", json!(["1", 2]), "exception_during_validation", "tuple index out of range")]
+    #[case("image", json!(["1", -3]), "exception_during_validation", "tuple index out of range")]
+    #[case("image", json!(["1", 0.0]), "exception_during_validation",
+        "tuple indices must be integers or slices, not float")]
+    fn what_the_server_refuses(
+        #[case] name: &str,
+        #[case] given: Value,
+        #[case] kind: &'static str,
+        #[case] details: &str,
+    ) {
+        assert_eq!(judge(name, &given).0, Some((kind, details.to_owned())));
+    }
 }

@@ -12,8 +12,10 @@ mod prompt;
 mod python;
 mod replace;
 mod rules;
+mod survey;
 mod types;
 mod verdict;
+mod walk;
 
 pub use expand::{Declared, Expanded, expand};
 pub use own::{Answer, Arguments, CoreValidation, INPUT_TYPES, OwnValidation, Parameters};

@@ -1,16 +1,15 @@
 //! The check of one node, input by input, with a stop at every link.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
-use crate::comfy::nodes::{IoType, NodeClass};
+use crate::comfy::nodes::NodeClass;
 
 use super::expand::{self, Declared, Expanded};
-use super::inputs::{Check, Checked};
+use super::inputs::{Check, Checked, Notes};
 use super::own::{Answer, Arguments, INPUT_TYPES, OwnValidation, Parameters};
 use super::python::{self, Exception};
 use super::rules::Rules;
+use super::survey::{Node, Nodes};
 use super::verdict::ServerError;
 
 /// What all checks of one prompt share.
@@ -19,8 +18,8 @@ pub(super) struct Shared<'c, 'a> {
     pub(super) rules: &'c Rules,
     /// The validation functions of node classes.
     pub(super) own: &'c dyn OwnValidation,
-    /// The class of the node under an id.
-    pub(super) class_of: &'c dyn Fn(&str) -> Option<&'a NodeClass>,
+    /// The prompt's nodes.
+    pub(super) nodes: &'c Nodes<'a>,
 }
 
 /// The check of one node, as far as it has got.
@@ -30,74 +29,65 @@ pub(super) struct NodeCheck<'a> {
     expanded: Expanded<'a>,
     own: Option<Parameters>,
     next: usize,
-    received: Vec<(String, &'a IoType)>,
+    /// What was taken down so far.
+    pub(super) notes: Notes<'a>,
     /// What was found so far.
-    pub(super) found: Found<'a>,
+    pub(super) found: Found,
 }
 
 /// What the check of a node found.
 #[derive(Default)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// The node's own errors.
     pub(super) errors: Vec<ServerError>,
     /// A node behind it is invalid, which makes it invalid without an error of its own.
     pub(super) upstream_is_bad: bool,
-    /// Inputs that the server rewrites.
-    pub(super) coerced: Vec<(Cow<'a, str>, Value)>,
 }
 
 /// Where a check has got to.
-pub(super) enum Step<'a> {
-    /// The node of this id comes first.
-    Follow(&'a str),
+pub(super) enum Step {
+    /// This node comes first.
+    Follow(usize),
     /// All inputs are checked.
     Done,
 }
 
 impl<'a> NodeCheck<'a> {
-    /// Begins to check the node with this body.
-    pub(super) fn begin(
-        shared: &Shared<'_, 'a>,
-        class: &'a NodeClass,
-        body: &'a Value,
-    ) -> Result<Self, Exception> {
-        let given = python::item(body, "inputs")?;
-        let expanded = expand::expand(class, given, shared.rules)?;
+    /// Begins to check a node.
+    pub(super) fn begin(shared: &Shared<'_, 'a>, node: &Node<'a>) -> Result<Self, Exception> {
+        let given = python::item(node.body, "inputs")?;
+        let expanded = expand::expand(node.class, given, shared.rules)?;
         Ok(Self {
-            class,
+            class: node.class,
             given,
             expanded,
-            own: shared.own.parameters(class),
+            own: shared.own.parameters(node.class),
             next: 0,
-            received: Vec::new(),
+            notes: Notes::default(),
             found: Found::default(),
         })
     }
 
-    /// The input whose link was followed last.
-    pub(super) fn followed(&self) -> &Declared<'a> {
-        &self.expanded.inputs[self.next - 1]
+    /// The input whose link was followed last, and that link.
+    pub(super) fn followed(&self) -> (&Declared<'a>, Option<&'a Value>) {
+        let followed = &self.expanded.inputs[self.next - 1];
+        (followed, self.given.get(&*followed.name))
     }
 
     /// Goes on to the next link or to the end.
-    pub(super) fn advance(&mut self, shared: &Shared<'_, 'a>) -> Result<Step<'a>, Exception> {
+    pub(super) fn advance(&mut self, shared: &Shared<'_, 'a>) -> Result<Step, Exception> {
         let check = Check {
             rules: shared.rules,
             own: self.own,
             is_dynamic: self.expanded.is_dynamic,
-            class_of: shared.class_of,
+            nodes: shared.nodes,
         };
         while let Some(declared) = self.expanded.inputs.get(self.next) {
             self.next += 1;
-            match check.input(declared, self.given, &mut self.received)? {
+            match check.input(declared, self.given, &mut self.notes)? {
                 Checked::Good => {}
-                Checked::Coerced(value) => self.found.coerced.push((declared.name.clone(), value)),
-                Checked::Follow(id) => return Ok(Step::Follow(id)),
-                Checked::Bad(error, coerced) => {
-                    self.found.errors.push(*error);
-                    let coerced = coerced.map(|value| (declared.name.clone(), value));
-                    self.found.coerced.extend(coerced);
-                }
+                Checked::Follow(node) => return Ok(Step::Follow(node)),
+                Checked::Bad(error) => self.found.errors.push(*error),
             }
         }
         if let Some(own) = self.own {
@@ -116,6 +106,7 @@ impl<'a> NodeCheck<'a> {
         let mut asked_about: Vec<String> =
             values.iter().map(|(name, _)| (*name).to_owned()).collect();
         let received = self
+            .notes
             .received
             .iter()
             .map(|(name, io_type)| (&**name, *io_type))
@@ -162,7 +153,7 @@ impl<'a> NodeCheck<'a> {
             let linked = is_link(value) && !raw;
             if own.takes(name) && (linked || declared.is_some()) {
                 let coerced = self
-                    .found
+                    .notes
                     .coerced
                     .iter()
                     .find(|(coerced, _)| coerced == name);

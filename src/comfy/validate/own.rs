@@ -80,14 +80,14 @@ pub enum Answer {
 /// The functions of `ComfyUI`'s own classes, as of 0.33.0.
 #[derive(Clone, Copy, Default)]
 pub struct CoreValidation<'a> {
-    pub(super) exists: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
+    exists: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
 }
 
 impl<'a> CoreValidation<'a> {
     /// Without a look at files: every file name is taken to exist.
     #[must_use]
-    pub fn offline() -> Self {
-        Self::default()
+    pub const fn offline() -> Self {
+        Self { exists: None }
     }
 
     /// Asks `exists` about uploaded files. Names may end in `" [output]"`, `" [temp]"` or
@@ -232,12 +232,13 @@ fn two_digits(value: f64) -> String {
     let scientific = format!("{value:.1e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let short = |digits: &str| match digits.contains('.') {
-        true => digits
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
-        false => digits.to_owned(),
+    let short = |digits: &str| {
+        let without_zeros = digits.trim_end_matches('0').trim_end_matches('.');
+        if digits.contains('.') {
+            without_zeros.to_owned()
+        } else {
+            digits.to_owned()
+        }
     };
     if !(-4..2).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -250,6 +251,8 @@ fn two_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comfy::nodes::NodeFacts;
+    use crate::comfy::validate::Validator;
     use rstest::rstest;
     use serde_json::json;
 
@@ -269,5 +272,71 @@ mod tests {
             .err()
             .map(|raised| raised.message);
         assert_eq!(raised.as_deref(), message);
+    }
+
+    fn load(inputs: &Value) -> Vec<String> {
+        let facts = NodeFacts::bundled();
+        let prompt = json!({
+            "1": { "class_type": "LoadImage", "inputs": inputs },
+            "2": { "class_type": "PreviewImage", "inputs": { "images": ["1", 0] } },
+        });
+        let exists = |name: &str| name == "a.png";
+        let core = CoreValidation::with_files(&exists);
+        let validator = Validator::new(&facts).own_validation(&core);
+        let outcome = validator.validate(&prompt, None).outcome;
+        let errors = outcome
+            .node_errors()
+            .iter()
+            .flat_map(|node| node.errors.clone());
+        errors
+            .map(|error| format!("{}: {}", error.kind, error.details))
+            .collect()
+    }
+
+    #[test]
+    fn an_uploaded_file_is_looked_for_and_not_in_the_list_of_choices() {
+        assert!(load(&json!({ "image": "a.png" })).is_empty());
+        assert_eq!(
+            load(&json!({ "image": "b.png" })),
+            ["custom_validation_failed: image - Invalid image file: b.png"]
+        );
+    }
+
+    #[test]
+    fn a_function_that_gets_something_else_than_a_name_raises() {
+        let kind = "exception_during_inner_validation";
+        assert_eq!(
+            load(&json!({ "image": 5 })),
+            [format!("{kind}: 'int' object has no attribute 'endswith'")]
+        );
+        assert_eq!(
+            load(&json!({})),
+            [format!(
+                "{kind}: LoadImage.VALIDATE_INPUTS() missing 1 required positional argument: \
+                 'image'"
+            )]
+        );
+    }
+
+    #[test]
+    fn without_a_look_at_files_every_name_passes() {
+        let facts = NodeFacts::bundled();
+        let prompt = json!({
+            "1": { "class_type": "LoadImage", "inputs": { "image": "b.png" } },
+            "2": { "class_type": "PreviewImage", "inputs": { "images": ["1", 0] } },
+        });
+        assert!(
+            Validator::new(&facts)
+                .validate(&prompt, None)
+                .outcome
+                .is_accepted()
+        );
+    }
+
+    #[test]
+    fn every_class_listed_here_is_one_of_the_cores() {
+        let facts = NodeFacts::bundled();
+        let own = |class: &&NodeClass| CoreValidation::offline().parameters(class).is_some();
+        assert_eq!(facts.classes().filter(own).count(), 16);
     }
 }

@@ -1,22 +1,21 @@
-//! The whole prompt: every class known, some output there, and from each output up its links.
-//!
-//! The server recurses along the links and gives up somewhere below a thousand nodes; here a
-//! list of open checks stands for the recursion, so that depth is no matter.
+//! The whole answer to a prompt, output by output.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::comfy::nodes::{NodeClass, NodeFacts};
+use crate::comfy::nodes::NodeFacts;
 
-use super::node::{Found, NodeCheck, Shared, Step};
+use super::node::Shared;
 use super::own::{CoreValidation, OwnValidation};
-use super::python::{self, Exception};
 use super::replace;
 use super::rules::Rules;
+use super::survey::{self, Nodes, Stop};
 use super::verdict::{NodeErrors, Outcome, ServerError, Verdict};
+use super::walk::Walk;
 
 /// Says what a server would say to a prompt.
+#[derive(Clone)]
 pub struct Validator<'a> {
     facts: &'a NodeFacts,
     rules: Rules,
@@ -28,10 +27,11 @@ impl<'a> Validator<'a> {
     /// exist.
     #[must_use]
     pub fn new(facts: &'a NodeFacts) -> Self {
+        const OFFLINE: &CoreValidation<'_> = &CoreValidation::offline();
         Self {
             facts,
             rules: Rules::default(),
-            own: const { &CoreValidation { exists: None } },
+            own: OFFLINE,
         }
     }
 
@@ -51,16 +51,16 @@ impl<'a> Validator<'a> {
 
     /// What `POST /prompt` does with a prompt: old classes are replaced, then it is validated.
     #[must_use]
-    pub fn receive(&self, prompt: &Value, targets: Option<&[String]>) -> Verdict {
+    pub fn receive<'p>(&self, prompt: &'p Value, targets: Option<&[String]>) -> Verdict<'p> {
         if !self.rules.replaces_nodes() {
             return self.validate(prompt, targets);
         }
-        let mut prompt = prompt.clone();
-        match replace::replace_old_classes(self.facts, &mut prompt) {
-            Ok(()) => self.validate(&prompt, targets),
+        match replace::replace_old_classes(self.facts, prompt) {
+            Ok(Cow::Borrowed(prompt)) => self.validate(prompt, targets),
+            Ok(Cow::Owned(prompt)) => self.validate(&prompt, targets).into_owned(),
             Err(raised) => Verdict {
                 outcome: Outcome::Raised(raised),
-                prompt,
+                prompt: Cow::Borrowed(prompt),
             },
         }
     }
@@ -68,444 +68,326 @@ impl<'a> Validator<'a> {
     /// What the server's validator says. With `targets`, only these output nodes count
     /// (`partial_execution_targets`).
     #[must_use]
-    pub fn validate(&self, prompt: &Value, targets: Option<&[String]>) -> Verdict {
+    pub fn validate<'p>(&self, prompt: &'p Value, targets: Option<&[String]>) -> Verdict<'p> {
         let targets = targets.filter(|_| self.rules.selects_outputs());
-        let mut coerced = Vec::new();
-        let outcome = match self.judge(prompt, targets, &mut coerced) {
-            Ok(outcome) => outcome,
-            Err(Stop::Rejected(error)) => Outcome::Rejected {
-                error: *error,
-                node_errors: Vec::new(),
-            },
-            Err(Stop::Raised(raised)) => Outcome::Raised(raised),
-        };
-        let mut prompt = prompt.clone();
-        for (id, name, value) in coerced {
-            prompt[id]["inputs"][&name] = value;
+        match survey::survey(self.facts, &self.rules, prompt, targets) {
+            Ok((nodes, outputs)) => self.judge(prompt, &nodes, &outputs),
+            Err(stop) => {
+                let outcome = match stop {
+                    Stop::Rejected(error) => Outcome::Rejected {
+                        error: *error,
+                        node_errors: Vec::new(),
+                    },
+                    Stop::Raised(raised) => Outcome::Raised(raised),
+                };
+                Verdict {
+                    outcome,
+                    prompt: Cow::Borrowed(prompt),
+                }
+            }
         }
-        Verdict { outcome, prompt }
     }
 
-    fn judge<'p>(
-        &self,
-        prompt: &'p Value,
-        targets: Option<&[String]>,
-        coerced: &mut Vec<(&'p str, String, Value)>,
-    ) -> Result<Outcome, Stop>
-    where
-        'a: 'p,
-    {
-        let Value::Object(nodes) = prompt else {
-            let given = python::type_name(prompt);
-            let message = format!("'{given}' object is not a prompt");
-            return Err(Stop::Raised(Exception::new("TypeError", message)));
-        };
-        let (classes, outputs) = self.survey(nodes, targets)?;
-        if outputs.is_empty() {
-            return Err(Stop::Rejected(Box::new(ServerError::new(
-                "prompt_no_outputs",
-                "Prompt has no outputs",
-                "",
-                json!({}),
-            ))));
-        }
-        let class_of = |id: &str| classes.get(id).copied();
+    fn judge<'p>(&self, prompt: &'p Value, nodes: &Nodes<'_>, outputs: &[usize]) -> Verdict<'p> {
         let shared = Shared {
             rules: &self.rules,
             own: self.own,
-            class_of: &class_of,
-        };
-        let mut walk = Walk {
             nodes,
-            shared,
-            order: Vec::new(),
-            results: HashMap::new(),
-            coerced,
         };
+        let mut walk = Walk::new(&shared);
         let mut good = Vec::new();
-        let mut own_errors = Vec::new();
-        let mut report = Report::default();
-        for output in outputs {
+        let mut details = Vec::new();
+        let mut report = Report::new(nodes);
+        for &output in outputs {
             if walk.validate(output) {
-                good.push(output.to_owned());
+                good.push(nodes.at(output).id.to_owned());
                 continue;
             }
-            for error in walk.errors(output) {
-                own_errors.push(format!("{}: {}", error.message, error.details));
-            }
+            let errors = walk.errors(output).iter();
+            details.extend(errors.map(|error| format!("{}: {}", error.message, error.details)));
             report.add(&walk, output);
         }
-        let node_errors = report.nodes;
-        if !good.is_empty() {
-            return Ok(Outcome::Accepted {
+        let node_errors = report.node_errors;
+        let outcome = if good.is_empty() {
+            let error = ServerError::new(
+                "prompt_outputs_failed_validation",
+                "Prompt outputs failed validation",
+                details.join("\n"),
+                json!({}),
+            );
+            Outcome::Rejected { error, node_errors }
+        } else {
+            Outcome::Accepted {
                 outputs: good,
                 node_errors,
-            });
-        }
-        let error = ServerError::new(
-            "prompt_outputs_failed_validation",
-            "Prompt outputs failed validation",
-            own_errors.join("\n"),
-            json!({}),
-        );
-        Ok(Outcome::Rejected { error, node_errors })
-    }
-
-    /// The class of every node and the outputs to run; stops at the first node without a class.
-    fn survey<'p>(
-        &self,
-        nodes: &'p Map<String, Value>,
-        targets: Option<&[String]>,
-    ) -> Result<(HashMap<&'p str, &'a NodeClass>, Vec<&'p str>), Stop> {
-        let mut classes = HashMap::with_capacity(nodes.len());
-        let mut outputs = Vec::new();
-        for (id, node) in nodes {
-            let class_type = if python::contains(node, "class_type")? {
-                Some(python::item(node, "class_type")?)
-            } else {
-                None
-            };
-            if let Some(unhashable @ (Value::Array(_) | Value::Object(_))) = class_type {
-                return Err(Stop::Raised(Exception::unhashable(unhashable)));
-            }
-            let class = class_type
-                .and_then(Value::as_str)
-                .and_then(|name| self.facts.class(name));
-            let Some(class) = class else {
-                return Err(self.missing_class(id, node, class_type));
-            };
-            classes.insert(&**id, class);
-            if class.is_output_node() && targets.is_none_or(|targets| targets.contains(id)) {
-                outputs.push(&**id);
-            }
-        }
-        Ok((classes, outputs))
-    }
-
-    fn missing_class(&self, id: &str, node: &Value, class_type: Option<&Value>) -> Stop {
-        let details = format!("Node ID '#{id}'");
-        if !self.rules.names_missing_classes() {
-            let message = match class_type {
-                Some(class) => format!(
-                    "Cannot execute because node {} does not exist.",
-                    python::text(class)
-                ),
-                None => {
-                    "Cannot execute because a node is missing the class_type property.".to_owned()
-                }
-            };
-            return Stop::reject(ServerError::new(
-                "invalid_prompt",
-                message,
-                details,
-                json!({}),
-            ));
-        }
-        let title = match title(node) {
-            Ok(title) => title.or(class_type),
-            Err(raised) => return Stop::Raised(raised),
-        };
-        let message = match (class_type, title) {
-            (Some(_), title) => format!(
-                "Node '{}' not found. The custom node may not be installed.",
-                python::text(title.unwrap_or_default())
-            ),
-            (None, title) => {
-                let shown = title
-                    .filter(|title| python::is_true(title))
-                    .map(python::text);
-                format!(
-                    "Node '{}' has no class_type. The workflow may be corrupted or a custom node \
-                     is missing.",
-                    shown.unwrap_or_else(|| format!("ID #{id}"))
-                )
             }
         };
-        Stop::reject(ServerError::new(
-            "missing_node_type",
-            message,
-            details,
-            json!({ "node_id": id, "class_type": class_type, "node_title": title }),
-        ))
-    }
-}
-
-/// `node.get("_meta", {}).get("title")`
-fn title(node: &Value) -> Result<Option<&Value>, Exception> {
-    let get = |value: &'_ Value| {
-        let given = python::type_name(value);
-        Exception::new(
-            "AttributeError",
-            format!("'{given}' object has no attribute 'get'"),
-        )
-    };
-    let Value::Object(body) = node else {
-        return Err(get(node));
-    };
-    match body.get("_meta") {
-        None => Ok(None),
-        Some(Value::Object(meta)) => Ok(meta.get("title")),
-        Some(other) => Err(get(other)),
-    }
-}
-
-/// Why a prompt is not even looked at node by node.
-enum Stop {
-    Rejected(Box<ServerError>),
-    Raised(Exception),
-}
-
-impl Stop {
-    fn reject(error: ServerError) -> Self {
-        Self::Rejected(Box::new(error))
-    }
-}
-
-impl From<Exception> for Stop {
-    fn from(raised: Exception) -> Self {
-        Self::Raised(raised)
-    }
-}
-
-/// The way up the links, with what is known about the nodes so far.
-struct Walk<'w, 'p> {
-    nodes: &'p Map<String, Value>,
-    shared: Shared<'w, 'p>,
-    /// The nodes in the order in which their results came to be.
-    order: Vec<&'p str>,
-    results: HashMap<&'p str, NodeResult>,
-    coerced: &'w mut Vec<(&'p str, String, Value)>,
-}
-
-#[derive(Default)]
-struct NodeResult {
-    is_bad: bool,
-    errors: Vec<ServerError>,
-}
-
-/// A node whose check is under way.
-struct Open<'p> {
-    id: &'p str,
-    check: NodeCheck<'p>,
-}
-
-impl<'p> Walk<'_, 'p> {
-    /// Validates an output and all that is behind it; false if it can't run.
-    fn validate(&mut self, output: &'p str) -> bool {
-        let mut open: Vec<Open<'p>> = Vec::new();
-        let mut entering = Some(output);
-        loop {
-            let step = match entering.take() {
-                Some(id) => self.enter(id, &mut open),
-                None => self.advance(&mut open),
-            };
-            match step {
-                Ok(Some(next)) => entering = Some(next),
-                Ok(None) if open.is_empty() => return !self.is_bad(output),
-                Ok(None) => {}
-                Err((id, raised)) => match open.last_mut() {
-                    Some(parent) => {
-                        parent.check.found.upstream_is_bad = true;
-                        let error = raised_inside(parent, id, &raised, self.nodes);
-                        self.set(id, error);
-                    }
-                    None => {
-                        self.set(id, raised_at_output(&raised));
-                        return false;
-                    }
-                },
-            }
+        let mut prompt = Cow::Borrowed(prompt);
+        for (node, name, value) in walk.coerced {
+            prompt.to_mut()[nodes.at(node).id]["inputs"][&name] = value;
         }
+        Verdict { outcome, prompt }
     }
-
-    /// Begins with a node, or takes over what is known about it.
-    fn enter(
-        &mut self,
-        id: &'p str,
-        open: &mut Vec<Open<'p>>,
-    ) -> Result<Option<&'p str>, (&'p str, Exception)> {
-        if self.results.contains_key(id) {
-            self.tell_parent(id, open);
-            return Ok(None);
-        }
-        if let Some(from) = open.iter().position(|node| node.id == id) {
-            if self.shared.rules.reports_cycles() {
-                self.report_cycle(&open[from..]);
-            }
-            if let Some(parent) = open.last_mut() {
-                parent.check.found.upstream_is_bad = true;
-            }
-            return Ok(None);
-        }
-        let begun = match ((self.shared.class_of)(id), self.nodes.get(id)) {
-            (Some(class), Some(body)) => NodeCheck::begin(&self.shared, class, body),
-            _ => Err(Exception::key(&id.into())),
-        };
-        let check = begun.map_err(|raised| (id, raised))?;
-        open.push(Open { id, check });
-        Ok(None)
-    }
-
-    /// Goes on with the innermost open node.
-    fn advance(
-        &mut self,
-        open: &mut Vec<Open<'p>>,
-    ) -> Result<Option<&'p str>, (&'p str, Exception)> {
-        let Some(node) = open.last_mut() else {
-            return Ok(None);
-        };
-        let step = node.check.advance(&self.shared);
-        if let Ok(Step::Follow(id)) = step {
-            return Ok(Some(id));
-        }
-        let Some(Open { id, check }) = open.pop() else {
-            return Ok(None);
-        };
-        let Found {
-            errors,
-            upstream_is_bad,
-            coerced,
-        } = check.found;
-        let coerced = coerced
-            .into_iter()
-            .map(|(name, value)| (id, name.into_owned(), value));
-        self.coerced.extend(coerced);
-        step.map_err(|raised| (id, raised))?;
-        let result = self.result(id);
-        result.is_bad |= upstream_is_bad || !errors.is_empty();
-        for error in errors {
-            if !result.errors.contains(&error) {
-                result.errors.push(error);
-            }
-        }
-        self.tell_parent(id, open);
-        Ok(None)
-    }
-
-    fn tell_parent(&self, id: &str, open: &mut [Open<'p>]) {
-        if self.is_bad(id)
-            && let Some(parent) = open.last_mut()
-        {
-            parent.check.found.upstream_is_bad = true;
-        }
-    }
-
-    fn report_cycle(&mut self, cycle: &[Open<'p>]) {
-        let named = |node: &Open<'_>| {
-            let class = self
-                .nodes
-                .get(node.id)
-                .and_then(|body| body.get("class_type"));
-            format!("{} ({})", node.id, python::text(class.unwrap_or_default()))
-        };
-        let path: Vec<String> = cycle.iter().chain(cycle.first()).map(named).collect();
-        let path = path.join(" -> ");
-        let members: Vec<&str> = cycle.iter().map(|node| node.id).collect();
-        for &id in &members {
-            self.set(
-                id,
-                ServerError::new(
-                    "dependency_cycle",
-                    "Dependency cycle detected",
-                    path.clone(),
-                    json!({ "node_id": id, "cycle_nodes": members }),
-                ),
-            );
-        }
-    }
-
-    fn result(&mut self, id: &'p str) -> &mut NodeResult {
-        self.results.entry(id).or_insert_with(|| {
-            self.order.push(id);
-            NodeResult::default()
-        })
-    }
-
-    /// Puts one error in place of all that was known about a node.
-    fn set(&mut self, id: &'p str, error: ServerError) {
-        *self.result(id) = NodeResult {
-            is_bad: true,
-            errors: vec![error],
-        };
-    }
-
-    fn is_bad(&self, id: &str) -> bool {
-        self.results.get(id).is_some_and(|result| result.is_bad)
-    }
-
-    fn errors(&self, id: &str) -> &[ServerError] {
-        self.results
-            .get(id)
-            .map(|result| &*result.errors)
-            .unwrap_or_default()
-    }
-}
-
-fn raised_at_output(raised: &Exception) -> ServerError {
-    ServerError::new(
-        "exception_during_validation",
-        "Exception when validating node",
-        &*raised.message,
-        json!({ "exception_type": raised.kind, "traceback": [] }),
-    )
-}
-
-fn raised_inside(
-    parent: &Open<'_>,
-    id: &str,
-    raised: &Exception,
-    nodes: &Map<String, Value>,
-) -> ServerError {
-    let followed = parent.check.followed();
-    let link = nodes
-        .get(parent.id)
-        .and_then(|body| body.get("inputs")?.get(&*followed.name));
-    debug_assert!(
-        link.is_some_and(|link| link[0] == id),
-        "the node behind the followed link"
-    );
-    ServerError::new(
-        "exception_during_inner_validation",
-        "Exception when validating inner node",
-        &*raised.message,
-        json!({
-            "input_name": followed.name,
-            "input_config": followed.input.config(),
-            "exception_message": raised.message,
-            "exception_type": raised.kind,
-            "traceback": [],
-            "linked_node": link,
-        }),
-    )
 }
 
 /// The answer's `node_errors`, gathered output by output.
-#[derive(Default)]
-struct Report {
-    nodes: Vec<NodeErrors>,
-    at: HashMap<String, usize>,
+struct Report<'r, 'p> {
+    nodes: &'r Nodes<'p>,
+    /// Where a node stands among the errors.
+    place: Vec<Option<usize>>,
+    node_errors: Vec<NodeErrors>,
 }
 
-impl Report {
+impl<'r, 'p> Report<'r, 'p> {
+    fn new(nodes: &'r Nodes<'p>) -> Self {
+        Self {
+            nodes,
+            place: vec![None; nodes.len()],
+            node_errors: Vec::new(),
+        }
+    }
+
     /// Takes over what is known when an output has failed. The server lists the output under
     /// every faulty node that it has seen so far, also where it does not depend on it.
-    fn add(&mut self, walk: &Walk<'_, '_>, output: &str) {
-        for id in &walk.order {
-            let errors = walk.errors(id);
-            if errors.is_empty() {
-                continue;
-            }
-            let at = *self.at.entry((*id).to_owned()).or_insert_with(|| {
-                let class_type = walk.nodes.get(*id).and_then(|body| body.get("class_type"));
-                self.nodes.push(NodeErrors {
-                    node_id: (*id).to_owned(),
-                    class_type: class_type.cloned().unwrap_or_default(),
+    fn add(&mut self, walk: &Walk<'_, '_>, output: usize) {
+        let output = self.nodes.at(output).id;
+        for (node, errors) in walk.faulty() {
+            let place = *self.place[node].get_or_insert_with(|| {
+                let node = self.nodes.at(node);
+                self.node_errors.push(NodeErrors {
+                    node_id: node.id.to_owned(),
+                    class_type: node.class.name().to_owned(),
                     errors: errors.to_vec(),
                     dependent_outputs: Vec::new(),
                 });
-                self.nodes.len() - 1
+                self.node_errors.len() - 1
             });
-            self.nodes[at].dependent_outputs.push(output.to_owned());
+            self.node_errors[place]
+                .dependent_outputs
+                .push(output.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use rstest::rstest;
+
+    fn picture(inputs: &Value) -> Value {
+        json!({
+            "1": { "class_type": "EmptyImage", "inputs": inputs },
+            "2": { "class_type": "SaveImage",
+                "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+        })
+    }
+
+    fn sized(width: &Value) -> Value {
+        picture(&json!({ "width": width, "height": 64, "batch_size": 1, "color": 0 }))
+    }
+
+    #[test]
+    fn a_good_prompt_is_accepted_as_it_is() {
+        let facts = NodeFacts::bundled();
+        let prompt = sized(&json!(64));
+        let verdict = Validator::new(&facts).receive(&prompt, None);
+        let outcome = Outcome::Accepted {
+            outputs: vec!["2".to_owned()],
+            node_errors: vec![],
+        };
+        assert_eq!(
+            verdict,
+            Verdict {
+                outcome,
+                prompt: Cow::Borrowed(&prompt)
+            }
+        );
+        assert!(matches!(verdict.prompt, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_the_server_rewrites_is_rewritten() {
+        let facts = NodeFacts::bundled();
+        let prompt = sized(&json!(" 6_4 "));
+        let verdict = Validator::new(&facts).validate(&prompt, None);
+        assert!(verdict.outcome.is_accepted());
+        assert_eq!(*verdict.prompt, sized(&json!(64)));
+    }
+
+    #[test]
+    fn a_fault_is_told_at_its_node_in_the_servers_words() {
+        let facts = NodeFacts::bundled();
+        let prompt = sized(&json!(0));
+        let verdict = Validator::new(&facts).validate(&prompt, None);
+        assert_eq!(verdict.outcome.status(), 400);
+        let [node] = verdict.outcome.node_errors() else {
+            panic!("{verdict:?}")
+        };
+        assert_eq!((&*node.node_id, &*node.class_type), ("1", "EmptyImage"));
+        assert_eq!(node.dependent_outputs, ["2"]);
+        assert_eq!(node.errors[0].message, "Value 0 smaller than min of 1");
+        assert_eq!(node.errors[0].input_name(), Some("width"));
+    }
+
+    #[test]
+    fn only_targeted_outputs_count_where_the_server_knows_targets() {
+        let facts = NodeFacts::bundled();
+        let prompt = sized(&json!(64));
+        let targets = ["9".to_owned()];
+        let status = |version: &str| {
+            let validator = Validator::new(&facts).rules(Rules::of(version));
+            validator.validate(&prompt, Some(&targets)).outcome.status()
+        };
+        assert_eq!((status("0.3.47"), status("0.3.48")), (200, 400));
+    }
+
+    #[rstest]
+    #[case("0.11.0", "invalid_prompt")]
+    #[case("0.12.0", "missing_node_type")]
+    fn an_unknown_class_anywhere_fails_the_prompt(#[case] version: &str, #[case] kind: &str) {
+        let facts = NodeFacts::bundled();
+        let mut prompt = sized(&json!(64));
+        prompt["3"] = json!({ "class_type": "Nope", "inputs": {} });
+        let validator = Validator::new(&facts).rules(Rules::of(version));
+        match validator.validate(&prompt, None).outcome {
+            Outcome::Rejected { error, node_errors } => {
+                assert_eq!(error.kind, kind);
+                assert!(error.message.contains("Nope"), "{}", error.message);
+                assert!(node_errors.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn old_servers_reject_a_cycle_without_saying_so() {
+        let facts = NodeFacts::bundled();
+        let prompt = json!({
+            "1": { "class_type": "ImageInvert", "inputs": { "image": ["2", 0] } },
+            "2": { "class_type": "ImageInvert", "inputs": { "image": ["1", 0] } },
+            "3": { "class_type": "PreviewImage", "inputs": { "images": ["1", 0] } },
+        });
+        let named = |version: &str| {
+            let validator = Validator::new(&facts).rules(Rules::of(version));
+            let outcome = validator.validate(&prompt, None).outcome;
+            assert_eq!(outcome.status(), 400);
+            outcome
+                .node_errors()
+                .iter()
+                .map(|node| node.errors[0].kind)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named("0.20.0"), ["dependency_cycle"; 2]);
+        assert!(named("0.19.0").is_empty());
+    }
+
+    #[test]
+    fn a_chain_of_ten_thousand_nodes_is_walked_to_its_end() {
+        let facts = NodeFacts::bundled();
+        let mut prompt = picture(&json!({}));
+        for i in 10..10_010 {
+            let behind = if i == 10 {
+                "1".to_owned()
+            } else {
+                (i - 1).to_string()
+            };
+            prompt[i.to_string()] =
+                json!({ "class_type": "ImageInvert", "inputs": { "image": [behind, 0] } });
+        }
+        prompt["2"]["inputs"]["images"] = json!(["10009", 0]);
+        let outcome = Validator::new(&facts).validate(&prompt, None).outcome;
+        let [node] = outcome.node_errors() else {
+            panic!("{:?}", outcome.node_errors())
+        };
+        assert_eq!((&*node.node_id, node.errors.len()), ("1", 4));
+    }
+
+    /// Any JSON, links to the nodes of [`odd_prompt`] among it.
+    fn odd_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+            ("[0-5]", -2_i64..4).prop_map(|(id, slot)| json!([id, slot])),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                inner
+                    .clone()
+                    .prop_map(|inner| json!({ "__value__": inner })),
+                inner.prop_map(|inner| json!({ "class_type": inner })),
+            ]
+        })
+    }
+
+    /// Nodes of a few classes of all sorts, with values of all sorts in their inputs.
+    fn odd_prompt() -> impl Strategy<Value = Value> {
+        const CLASSES: [&str; 8] = [
+            "KSampler",
+            "LoadImage",
+            "SaveImage",
+            "BatchImagesNode",
+            "ResizeImageMaskNode",
+            "CustomCombo",
+            "T2IAdapterLoader",
+            "PreviewAny",
+        ];
+        const INPUTS: [&str; 10] = [
+            "image",
+            "images",
+            "seed",
+            "steps",
+            "model",
+            "resize_type",
+            "input",
+            "source",
+            "images.image0",
+            "choice",
+        ];
+        let inputs = vec((select(&INPUTS), odd_value()), 0..6)
+            .prop_map(|inputs| {
+                inputs
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+            })
+            .prop_map(|inputs| Value::Object(inputs.collect()));
+        let node = (select(&CLASSES), inputs)
+            .prop_map(|(class, inputs)| json!({ "class_type": class, "inputs": inputs }));
+        let node = prop_oneof![9 => node, 1 => odd_value()];
+        vec(node, 1..6).prop_map(|nodes| {
+            let numbered = nodes
+                .into_iter()
+                .enumerate()
+                .map(|(i, node)| (i.to_string(), node));
+            Value::Object(numbered.collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_posted_gets_an_answer(prompt in odd_prompt()) {
+            let facts = NodeFacts::bundled();
+            let validator = Validator::new(&facts);
+            let verdict = validator.receive(&prompt, None);
+            prop_assert!([200, 400, 500].contains(&verdict.outcome.status()));
+        }
+
+        #[test]
+        fn what_the_server_goes_on_with_is_accepted_as_it_is(prompt in odd_prompt()) {
+            let facts = NodeFacts::bundled();
+            let validator = Validator::new(&facts);
+            let first = validator.validate(&prompt, None);
+            if first.outcome.is_accepted() && !prompt.to_string().contains("__value__") {
+                let second = validator.validate(&first.prompt, None);
+                prop_assert_eq!(&second.outcome, &first.outcome);
+                prop_assert_eq!(&second.prompt, &first.prompt);
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Servers from 0.14 on do so at `POST /prompt`. The table is that of 0.33.0.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::comfy::nodes::NodeFacts;
@@ -90,20 +92,23 @@ pub fn replacement(class: &str) -> Option<&'static Replacement> {
 
 /// Replaces old classes that the server does not have by new ones that it has. Inputs that the
 /// table does not name are dropped, as the server drops them.
-pub fn replace_old_classes(facts: &NodeFacts, prompt: &mut Value) -> Result<(), Exception> {
+pub fn replace_old_classes<'p>(
+    facts: &NodeFacts,
+    prompt: &'p Value,
+) -> Result<Cow<'p, Value>, Exception> {
     let Value::Object(nodes) = prompt else {
         return Err(no_items(prompt));
     };
-    let mut replaced: Vec<(String, &Replacement)> = Vec::new();
-    for (id, node) in &*nodes {
-        if !python::contains(node, "class_type")? || !python::contains(node, "inputs")? {
+    let mut replaced = Cow::Borrowed(prompt);
+    let mut old_nodes = Vec::new();
+    for (id, node) in nodes {
+        let class = python::get(node, "class_type")?;
+        let (Some(class), Some(inputs)) = (class, python::get(node, "inputs")?) else {
             continue;
-        }
-        let class = python::item(node, "class_type")?;
+        };
         if class.is_array() || class.is_object() {
             return Err(Exception::unhashable(class));
         }
-        let inputs = python::item(node, "inputs")?;
         if !inputs.is_object() {
             return Err(no_items(inputs));
         }
@@ -112,15 +117,16 @@ pub fn replace_old_classes(facts: &NodeFacts, prompt: &mut Value) -> Result<(), 
             && let Some(replacement) = replacement(class)
             && facts.class(replacement.new).is_some()
         {
-            replaced.push((id.clone(), replacement));
+            old_nodes.push((id, inputs, replacement));
         }
     }
-    for (id, replacement) in replaced {
-        if let Some(Value::Object(node)) = nodes.get_mut(&id) {
-            replacement.apply(node)?;
-        }
+    for (id, inputs, replacement) in old_nodes {
+        let inputs = replacement.inputs(inputs)?;
+        let node = &mut replaced.to_mut()[id];
+        node["class_type"] = json!(replacement.new);
+        node["inputs"] = inputs;
     }
-    Ok(())
+    Ok(replaced)
 }
 
 fn no_items(value: &Value) -> Exception {
@@ -132,19 +138,17 @@ fn no_items(value: &Value) -> Exception {
 }
 
 impl Replacement {
-    fn apply(&self, node: &mut Map<String, Value>) -> Result<(), Exception> {
-        let old = node.get("inputs").cloned().unwrap_or_default();
+    /// The new node's inputs, made of the old one's.
+    fn inputs(&self, old: &Value) -> Result<Value, Exception> {
         let mut inputs = Map::new();
         for (name, from) in self.inputs {
             let value = match from {
-                From::Input(old_name) => python::item(&old, old_name)?.clone(),
+                From::Input(old_name) => python::item(old, old_name)?.clone(),
                 From::Text(text) => json!(text),
             };
             inputs.insert((*name).to_owned(), value);
         }
-        node.insert("class_type".to_owned(), json!(self.new));
-        node.insert("inputs".to_owned(), inputs.into());
-        Ok(())
+        Ok(inputs.into())
     }
 }
 
@@ -155,14 +159,13 @@ mod tests {
     #[test]
     fn an_old_class_that_is_gone_is_replaced_with_its_inputs() {
         let facts = NodeFacts::bundled();
-        let mut prompt = json!({ "1": {
+        let prompt = json!({ "1": {
             "class_type": "T2IAdapterLoader",
             "inputs": { "t2i_adapter_name": "a.pth" },
             "_meta": { "title": "t" },
         } });
-        replace_old_classes(&facts, &mut prompt).unwrap();
         assert_eq!(
-            prompt,
+            *replace_old_classes(&facts, &prompt).unwrap(),
             json!({ "1": {
                 "class_type": "ControlNetLoader",
                 "inputs": { "control_net_name": "a.pth" },
@@ -175,17 +178,15 @@ mod tests {
     fn a_class_that_the_server_has_stays() {
         let facts = NodeFacts::bundled();
         assert!(facts.class("ImageBatch").is_some());
-        let before = json!({ "1": { "class_type": "ImageBatch", "inputs": {} } });
-        let mut prompt = before.clone();
-        replace_old_classes(&facts, &mut prompt).unwrap();
-        assert_eq!(prompt, before);
+        let prompt = json!({ "1": { "class_type": "ImageBatch", "inputs": {} } });
+        assert_eq!(*replace_old_classes(&facts, &prompt).unwrap(), prompt);
     }
 
     #[test]
     fn an_old_class_without_its_old_input_raises() {
         let facts = NodeFacts::bundled();
-        let mut prompt = json!({ "1": { "class_type": "T2IAdapterLoader", "inputs": {} } });
-        let raised = replace_old_classes(&facts, &mut prompt).unwrap_err();
+        let prompt = json!({ "1": { "class_type": "T2IAdapterLoader", "inputs": {} } });
+        let raised = replace_old_classes(&facts, &prompt).unwrap_err();
         assert_eq!(raised, Exception::new("KeyError", "'t2i_adapter_name'"));
     }
 }

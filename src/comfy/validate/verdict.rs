@@ -1,5 +1,7 @@
 //! What the server answers to a prompt.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -7,11 +9,22 @@ use super::python::Exception;
 
 /// The answer to one prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Verdict<'p> {
     /// What became of it.
     pub outcome: Outcome,
     /// The prompt as the server goes on with it: coerced, unwrapped, old classes replaced.
-    pub prompt: Value,
+    pub prompt: Cow<'p, Value>,
+}
+
+impl Verdict<'_> {
+    /// The same, independent of the prompt that was given.
+    #[must_use]
+    pub fn into_owned(self) -> Verdict<'static> {
+        Verdict {
+            outcome: self.outcome,
+            prompt: Cow::Owned(self.prompt.into_owned()),
+        }
+    }
 }
 
 /// What becomes of a prompt.
@@ -41,7 +54,7 @@ pub struct NodeErrors {
     /// The node.
     pub node_id: String,
     /// Its class.
-    pub class_type: Value,
+    pub class_type: String,
     /// The errors; the server's order changes from start to start, this one is the declared.
     pub errors: Vec<ServerError>,
     /// Outputs that will not run. The server also counts outputs that failed later for reasons

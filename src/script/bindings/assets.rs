@@ -1,17 +1,28 @@
 //! `assets::`: what was made, with its provenance.
 
-use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use std::path::PathBuf;
+
 use rhai::exported_module;
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use serde_json::{Value, json};
 
-use crate::script::engine::SharedModule;
+use crate::assets::publish::{PublishRequest, Target};
 use crate::assets::{Asset, Kind, Query};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
+use crate::script::engine::SharedModule;
 use crate::script::host::{Context, answer, thrown};
 
 /// What a query may say.
-const QUERY: [&str; 7] = ["session", "kind", "script", "text", "limit", "before", "include_expired"];
+const QUERY: [&str; 7] = [
+    "session",
+    "kind",
+    "script",
+    "text",
+    "limit",
+    "before",
+    "include_expired",
+];
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
@@ -20,7 +31,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
 mod functions {
     use crate::script::value::from_map;
 
@@ -62,6 +72,25 @@ mod functions {
         answer(context.host.assets.workflow(&asset).map_err(thrown)?)
     }
 
+    /// Copies an asset into the web project's folder: `#{ url, path, filename, bytes, ... }`. The
+    /// options may say `target_filename` or `manifest_key`, and `folder`.
+    #[rhai_fn(return_raw)]
+    pub fn publish(
+        call: NativeCallContext,
+        asset_id: &str,
+        options: rhai::Map,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let options = from_map(&options).map_err(|error| error.to_string())?;
+        let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
+        let host = &context.host;
+        answer(
+            host.publisher
+                .publish(&host.assets, &request)
+                .map_err(thrown)?,
+        )
+    }
+
     /// The session under which this process records what it makes.
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).host.jobs.session().into()
@@ -80,10 +109,29 @@ fn summary(asset: &Asset) -> Value {
     })
 }
 
+fn publish_request(asset_id: &str, options: &Value) -> Result<PublishRequest, Failure> {
+    let word = |name: &str| options[name].as_str().map(str::to_owned);
+    let target = match (word("target_filename"), word("manifest_key")) {
+        (Some(_), Some(_)) => {
+            let message =
+                "an asset is published under a target_filename or a manifest_key, not both";
+            return Err(Failure::new(Code::INVALID_PARAMS, message));
+        }
+        (Some(name), None) => Target::Filename(name),
+        (None, Some(key)) => Target::ManifestKey(key),
+        (None, None) => Target::Original,
+    };
+    Ok(PublishRequest {
+        target,
+        folder: word("folder").map(PathBuf::from),
+        ..PublishRequest::new(asset_id)
+    })
+}
+
 fn query(asked: &Value) -> Result<Query, Failure> {
-    let unknown = asked.as_object().and_then(|asked| {
-        asked.keys().find(|key| !QUERY.contains(&key.as_str()))
-    });
+    let unknown = asked
+        .as_object()
+        .and_then(|asked| asked.keys().find(|key| !QUERY.contains(&key.as_str())));
     if let Some(unknown) = unknown {
         let suggestion = did_you_mean(nearest(unknown, QUERY.into_iter()).as_deref());
         let message = format!("a query of assets has no \"{unknown}\"{suggestion}");
@@ -103,7 +151,9 @@ fn query(asked: &Value) -> Result<Query, Failure> {
         script: word("script"),
         text: word("text"),
         include_expired: asked["include_expired"].as_bool().unwrap_or(false),
-        limit: asked["limit"].as_u64().map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        limit: asked["limit"]
+            .as_u64()
+            .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         before: word("before"),
     })
 }

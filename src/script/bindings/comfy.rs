@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{FLOAT, exported_module};
+use semver::Version;
 use serde_json::{Map, Value, json};
 
 use super::WorkflowHandle;
-use crate::script::engine::SharedModule;
-use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted};
+use crate::comfy::nodes::NodeFacts;
+use crate::comfy::validate::{Rules, Validator};
+use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
 use crate::failure::Failure;
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
+use crate::script::engine::SharedModule;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 
 pub(super) fn module() -> SharedModule {
@@ -20,7 +23,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -46,10 +48,24 @@ mod functions {
         let context = Context::of(&call);
         let submitted = super::submit(&context, &workflow)?;
         let mut ended = super::wait(&context, &submitted.prompt_id, 3600.0)?;
-        if let Some(errors) = submitted.node_errors.as_object().filter(|errors| !errors.is_empty()) {
+        if let Some(errors) = submitted
+            .node_errors
+            .as_object()
+            .filter(|errors| !errors.is_empty())
+        {
             ended["node_errors"] = errors.clone().into();
         }
         answer(ended)
+    }
+
+    /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
+    /// node_errors }`.
+    #[rhai_fn(return_raw)]
+    pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let facts = context.wait(context.host.comfy.node_facts())?;
+        let version = context.wait(context.host.comfy.version())?;
+        answer(super::judge(&facts, version, workflow.snapshot()))
     }
 
     /// Where a job stands, without waiting.
@@ -110,23 +126,65 @@ mod functions {
     }
 }
 
+fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
+    let mut validator = Validator::new(facts);
+    if let Some(version) = version {
+        validator = validator.rules(Rules::of(&version.to_string()));
+    }
+    let prompt = workflow.into_json();
+    let verdict = validator.receive(&prompt, None);
+    let answer = verdict.outcome.to_json();
+    let of_nodes = verdict.outcome.node_errors().iter().flat_map(|node| {
+        let place = format!("node {} ({})", node.node_id, node.class_type);
+        node.errors
+            .iter()
+            .map(move |error| format!("{place}: {}: {}", error.message, error.details))
+    });
+    let mut errors: Vec<String> = of_nodes.collect();
+    if errors.is_empty()
+        && let Some(message) = answer["error"]["message"].as_str()
+    {
+        errors.push(message.to_owned());
+    }
+    json!({
+        "valid": verdict.outcome.is_accepted() && errors.is_empty(),
+        "errors": errors,
+        "node_errors": answer["node_errors"],
+    })
+}
+
 fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box<EvalAltResult>> {
     // A pipeline answers for what it submits; a tool merely passes on what it was given.
     let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
     let origin = Origin {
         script: pipeline.then(|| context.script.clone()),
-        parameters: if pipeline { context.parameters.clone() } else { Map::new() },
+        parameters: if pipeline {
+            context.parameters.clone()
+        } else {
+            Map::new()
+        },
         ..Origin::default()
     };
-    let order = Order { origin, submit: Submit::default() };
+    let order = Order {
+        origin,
+        submit: Submit::default(),
+    };
     context.wait(context.host.jobs.submit(&workflow.snapshot(), order))
 }
 
 fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("can't wait for {seconds} seconds"))?;
-    let report = |event| context.report(Progress::Job { prompt_id: prompt_id.to_owned(), event });
-    let waiting = context.host.jobs.wait(prompt_id, Some(limit), &context.caller.cancel, report);
+    let report = |event| {
+        context.report(Progress::Job {
+            prompt_id: prompt_id.to_owned(),
+            event,
+        });
+    };
+    let waiting = context
+        .host
+        .jobs
+        .wait(prompt_id, Some(limit), &context.caller.cancel, report);
     // Not through `Context::wait`: a cancelled wait has still to cancel its job on the server.
     match context.runtime.block_on(waiting) {
         Ok(finished) => describe_finished(&finished),

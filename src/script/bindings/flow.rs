@@ -15,7 +15,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
 mod functions {
     use crate::failure::Failure;
     use crate::script::value::to_dynamic;
@@ -23,7 +22,10 @@ mod functions {
     /// Tells the caller what the script is doing.
     pub fn progress(call: NativeCallContext, message: &str) {
         let message = message.to_owned();
-        Context::of(&call).report(Progress::Stage { message, fraction: None });
+        Context::of(&call).report(Progress::Stage {
+            message,
+            fraction: None,
+        });
     }
 
     /// Tells the caller what the script is doing and how far it is, 0 to 1.

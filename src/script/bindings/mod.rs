@@ -47,12 +47,17 @@ pub(super) fn register(engine: &mut Engine, pure: bool) {
 
 /// The namespaces that pure scripts lack.
 pub(super) fn effect_namespaces() -> impl Iterator<Item = &'static str> {
-    EFFECTS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty())
+    EFFECTS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.is_empty())
 }
 
 /// The names of all functions that a script of this purity can call, as it would write them.
 pub(super) fn function_names(engine: &Engine) -> Vec<String> {
     let signatures = engine.gen_fn_signatures(true);
-    let names = signatures.iter().filter_map(|signature| signature.split('(').next());
+    let names = signatures
+        .iter()
+        .filter_map(|signature| signature.split('(').next());
     names.map(|name| name.trim().to_owned()).collect()
 }

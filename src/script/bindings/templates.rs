@@ -1,14 +1,14 @@
 //! `templates::`: what templates there are, and the workflows that they build.
 
-use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::exported_module;
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 
 use super::WorkflowHandle;
-use crate::script::engine::SharedModule;
 use crate::jobs::Origin;
+use crate::script::engine::SharedModule;
 use crate::script::host::{Context, answer, thrown};
-use crate::script::run::{build_checked, checked, reference};
+use crate::script::run::build_checked;
 use crate::script::{Generation, Kind, Served};
 
 pub(super) fn module() -> SharedModule {
@@ -18,7 +18,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands contexts over by value")]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -26,7 +25,11 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let all: Vec<Value> = context.generation.of_kind(Kind::Template).map(super::summary).collect();
+        let all: Vec<Value> = context
+            .generation
+            .of_kind(Kind::Template)
+            .map(super::summary)
+            .collect();
         answer(all)
     }
 
@@ -39,11 +42,16 @@ mod functions {
 
     /// The workflow that a template builds from parameters.
     #[rhai_fn(return_raw)]
-    pub fn build(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<WorkflowHandle> {
+    pub fn build(
+        call: NativeCallContext,
+        name: &str,
+        parameters: rhai::Map,
+    ) -> Fallible<WorkflowHandle> {
         let context = Context::of(&call);
         let served = super::find(&context.generation, name)?;
-        let given = crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
-        let arguments = checked(&served.script, given).map_err(thrown)?;
+        let given =
+            crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
+        let arguments = served.script.arguments(given).map_err(thrown)?;
         let cancel = Some(&context.caller.cancel);
         let workflow = build_checked(
             &context.generation,
@@ -54,7 +62,7 @@ mod functions {
         )
         .map_err(thrown)?;
         let origin = Origin {
-            script: Some(reference(served)),
+            script: Some(served.reference()),
             parameters: arguments,
             ..Origin::default()
         };
@@ -73,7 +81,11 @@ fn find<'a>(generation: &'a Generation, name: &str) -> Result<&'a Served, Box<Ev
 fn summary(served: &Served) -> Value {
     let script = &served.script;
     let declaration = &script.declaration;
-    let names: Vec<&str> = declaration.params.iter().map(|param| param.name.as_str()).collect();
+    let names: Vec<&str> = declaration
+        .params
+        .iter()
+        .map(|param| param.name.as_str())
+        .collect();
     let mut summary = Map::new();
     summary.insert("name".into(), script.key.name.as_str().into());
     summary.insert("description".into(), declaration.title.as_str().into());

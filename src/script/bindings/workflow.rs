@@ -16,8 +16,8 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
 use rhai::{INT, exported_module};
 use serde_json::{Value, json};
 
-use crate::script::engine::SharedModule;
 use crate::comfy::Workflow;
+use crate::script::engine::SharedModule;
 
 /// A workflow under construction, shared by all that hold it.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,10 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(clippy::needless_pass_by_value, reason = "Rhai hands strings over by value")]
+#[expect(
+    clippy::unwrap_used,
+    reason = "written by the macro, for `&mut` arguments"
+)]
 mod functions {
     use rhai::{Array, Map};
 
@@ -98,17 +101,30 @@ mod functions {
 
     /// Adds a node of a class with its inputs and returns it.
     #[rhai_fn(return_raw, global)]
-    pub fn node(workflow: &mut WorkflowHandle, class_type: &str, inputs: Map) -> Fallible<NodeHandle> {
+    pub fn node(
+        workflow: &mut WorkflowHandle,
+        class_type: &str,
+        inputs: Map,
+    ) -> Fallible<NodeHandle> {
         let inputs = from_map(&inputs).map_err(|error| error.to_string())?;
         let id = workflow.lock().add(class_type, inputs).into();
-        Ok(NodeHandle { workflow: workflow.clone(), id })
+        Ok(NodeHandle {
+            workflow: workflow.clone(),
+            id,
+        })
     }
 
     /// Adds a node that needs no inputs.
     #[rhai_fn(name = "node", global)]
     pub fn node_without_inputs(workflow: &mut WorkflowHandle, class_type: &str) -> NodeHandle {
-        let id = workflow.lock().add(class_type, serde_json::Map::new()).into();
-        NodeHandle { workflow: workflow.clone(), id }
+        let id = workflow
+            .lock()
+            .add(class_type, serde_json::Map::new())
+            .into();
+        NodeHandle {
+            workflow: workflow.clone(),
+            id,
+        }
     }
 
     /// The nodes as maps: `#{ id, class_type, title, inputs }`.
@@ -132,13 +148,20 @@ mod functions {
     #[rhai_fn(global, pure)]
     pub fn find(workflow: &mut WorkflowHandle, class_type: &str) -> Array {
         let workflow = workflow.lock();
-        let found = workflow.nodes().filter(|node| node.class_type() == Some(class_type));
+        let found = workflow
+            .nodes()
+            .filter(|node| node.class_type() == Some(class_type));
         found.map(|node| text(node.id).into()).collect()
     }
 
     /// Sets one input of the node with an id.
     #[rhai_fn(name = "set", return_raw, global)]
-    pub fn set_by_id(workflow: &mut WorkflowHandle, id: &str, input: &str, value: Dynamic) -> Fallible<()> {
+    pub fn set_by_id(
+        workflow: &mut WorkflowHandle,
+        id: &str,
+        input: &str,
+        value: Dynamic,
+    ) -> Fallible<()> {
         let value = from_dynamic(&value).map_err(|error| error.to_string())?;
         if workflow.lock().set_input(id, input, value) {
             Ok(())
@@ -165,7 +188,10 @@ mod functions {
         if slot < 0 {
             return Err(format!("a node's outputs count from 0, not {slot}").into());
         }
-        Ok(Link { id: node.id.clone(), slot })
+        Ok(Link {
+            id: node.id.clone(),
+            slot,
+        })
     }
 
     /// The node's id.

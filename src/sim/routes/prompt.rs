@@ -71,7 +71,7 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     }
     let said = verdict.outcome.to_json();
     let (Outcome::Accepted { outputs, .. }, Json::Object(prompt)) =
-        (verdict.outcome, verdict.prompt)
+        (verdict.outcome, verdict.prompt.into_owned())
     else {
         let answer = if said.is_null() {
             reply::trouble()
@@ -98,7 +98,11 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
 }
 
 /// What the validator says, which looks at uploaded files too.
-fn judge(world: &World, prompt: &Json, targets: Option<&Json>) -> Result<Verdict, Refusal> {
+fn judge<'a>(
+    world: &World,
+    prompt: &'a Json,
+    targets: Option<&Json>,
+) -> Result<Verdict<'a>, Refusal> {
     let targets: Option<Vec<String>> = match targets {
         None | Some(Json::Null) => None,
         Some(Json::Array(targets)) => Some(

@@ -1,0 +1,145 @@
+//! The arguments as they are written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::config::Overrides;
+use crate::sim::Fault;
+
+/// Scripts for `ComfyUI`: MCP server, command line and simulator in one.
+#[derive(Debug, Parser)]
+#[command(name = "mmf", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What can be said to every command.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Global {
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "Address of ComfyUI [default: http://127.0.0.1:8188] [env: COMFYUI_URL]"
+    )]
+    pub(super) url: Option<String>,
+    /// Work on a simulator within this process instead of a server
+    #[arg(long, global = true)]
+    pub(super) sim: bool,
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Folder of assets and of your own scripts [env: MMF_DATA_DIR]"
+    )]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Tell more on stderr; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+impl Global {
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            url: self.url.clone(),
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// See it work, without ComfyUI and without a graphics card
+    Demo(DemoArgs),
+    /// Run a template, pipeline or tool by name, or any script file
+    Run(RunArgs),
+    /// Call an MCP tool and print its answer as JSON
+    Call(CallArgs),
+    /// Serve MCP over stdin and stdout
+    Serve,
+    /// Serve a simulated ComfyUI
+    Sim(SimArgs),
+    /// Facts about a server's node classes
+    #[command(subcommand)]
+    Nodes(NodesCommand),
+    /// The scripts at hand
+    #[command(subcommand)]
+    Script(ScriptCommand),
+    /// Look whether everything is in place, and what to do if not
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// Where to put everything [default: mmf-demo in the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// The picture to ask for
+    #[arg(long, default_value = "a lighthouse at dusk, oil painting")]
+    pub(super) prompt: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]"
+)]
+pub(super) struct RunArgs {
+    /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
+    /// `mmf run NAME --help` lists them
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CallArgs {
+    /// The tool; `mmf script list` shows what there is
+    pub(super) tool: String,
+    /// Its arguments as JSON; @FILE reads them from a file, @- from stdin
+    #[arg(value_name = "JSON|@FILE")]
+    pub(super) arguments: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SimArgs {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:8188", value_name = "ADDRESS")]
+    pub(super) listen: SocketAddr,
+    /// Folder of input, output and temp [default: one of its own, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Something that goes wrong, such as oom@KSampler*1, slow=50ms, fail@5:message, drop=3
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(super) faults: Vec<Fault>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodesCommand {
+    /// Record the facts of the server at hand in a file, for use without it
+    Snapshot {
+        /// The file to write [default: nodes-VERSION.json.gz]
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScriptCommand {
+    /// List all scripts, where each comes from and what is wrong with it
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}

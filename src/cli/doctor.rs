@@ -1,0 +1,199 @@
+//! `mmf doctor`: is everything in place, and what to do about it if not.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::{DoctorArgs, Global};
+use super::{Ended, Stopped, report, start};
+use crate::app::App;
+use crate::comfy::Features;
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            what,
+            ok: true,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    fn bad(what: &'static str, failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
+        Self {
+            what,
+            ok: false,
+            found: failure.message,
+            advice: failure.hint,
+        }
+    }
+}
+
+pub(super) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Ended, Stopped> {
+    let config = Config::load(&global.overrides())?;
+    let mut findings = vec![settings(&config), writable("data folder", &config.data_dir)];
+    match start::app(global, false).await {
+        Ok(app) => {
+            findings.push(Finding::good(
+                "asset store",
+                config.assets_dir().display().to_string(),
+            ));
+            findings.push(scripts(&app));
+            server(&app, &mut findings).await;
+            findings.push(publishing(&app));
+        }
+        Err(failure) => findings.push(Finding::bad("asset store", failure)),
+    }
+    let healthy = findings.iter().all(|finding| finding.ok);
+    if args.json {
+        report::json(&json!({ "healthy": healthy, "findings": findings }));
+    } else {
+        show(&findings);
+    }
+    if healthy {
+        return Ok(Ended::Well);
+    }
+    let failure = Failure::new(Code::TOOL_ERROR, "not everything is in place");
+    Err(Stopped::Reported(Box::new(failure)))
+}
+
+fn show(findings: &[Finding]) {
+    for finding in findings {
+        let mark = if finding.ok { "ok " } else { "BAD" };
+        report::line(format_args!(
+            "{mark}  {:14}  {}",
+            finding.what, finding.found
+        ));
+        if let Some(advice) = &finding.advice {
+            report::line(format_args!("     {:14}  -> {advice}", ""));
+        }
+    }
+}
+
+fn settings(config: &Config) -> Finding {
+    let files: Vec<String> = config
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let found = if files.is_empty() {
+        "no files, defaults and environment".to_owned()
+    } else {
+        files.join(", ")
+    };
+    Finding::good("settings", found)
+}
+
+fn writable(what: &'static str, folder: &Path) -> Finding {
+    let probe = folder.join(".mmf-probe");
+    let tried = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
+    match tried {
+        Ok(()) => Finding::good(what, folder.display().to_string()),
+        Err(error) => {
+            let message = format!("{} can't be written: {error}", folder.display());
+            let failure = Failure::new(Code::TOOL_ERROR, message);
+            Finding::bad(what, failure.hint("set MMF_DATA_DIR to a folder of yours"))
+        }
+    }
+}
+
+fn scripts(app: &App) -> Finding {
+    let generation = app.library().generation();
+    let count = generation.all().count();
+    match generation.problems().values().next() {
+        None => Finding::good("scripts", format!("{count} scripts, none broken")),
+        Some(problem) => {
+            let broken = generation.problems().len();
+            let message = format!(
+                "{broken} broken of {}, first: {}",
+                count + broken,
+                problem.one_line()
+            );
+            let failure = Failure::new(Code::SCRIPT_ERROR, message);
+            Finding::bad(
+                "scripts",
+                failure.hint("`mmf script list` shows each with its line"),
+            )
+        }
+    }
+}
+
+async fn server(app: &App, findings: &mut Vec<Finding>) {
+    let comfy = &app.host().comfy;
+    let stats = match comfy.system_stats().await {
+        Ok(stats) => stats,
+        Err(error) => return findings.push(Finding::bad("ComfyUI", error)),
+    };
+    let version = comfy.version().await.ok().flatten();
+    let version = version.map_or_else(
+        || "of unknown version".to_owned(),
+        |version| version.to_string(),
+    );
+    findings.push(Finding::good(
+        "ComfyUI",
+        format!("{version} at {}", comfy.server()),
+    ));
+    for device in &stats.devices {
+        let gib = |bytes: u64| bytes >> 30;
+        let memory = format!(
+            "{} GiB free of {}",
+            gib(device.vram_free),
+            gib(device.vram_total)
+        );
+        findings.push(Finding::good(
+            "device",
+            format!("{}: {memory}", device.name),
+        ));
+    }
+    findings.push(match comfy.features().await {
+        Ok(features) => Finding::good("features", features_in_words(&features)),
+        Err(error) => Finding::bad("features", error),
+    });
+    findings.push(match comfy.node_facts().await {
+        Ok(facts) => Finding::good("node classes", facts.len().to_string()),
+        Err(error) => Finding::bad("node classes", error),
+    });
+}
+
+fn features_in_words(features: &Features) -> String {
+    let all = json!(features);
+    let has = all
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, has)| **has == true);
+    let names: Vec<String> = has.map(|(name, _)| name.replace('_', " ")).collect();
+    if names.is_empty() {
+        "none of the newer ones".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn publishing(app: &App) -> Finding {
+    let info = app.host().publisher.info();
+    let found = info.publish_dir.map_or_else(
+        || {
+            "no folder found; make public/gen or set [publish] dir if you want to publish"
+                .to_owned()
+        },
+        |folder| folder.display().to_string(),
+    );
+    Finding::good("publishing", found)
+}

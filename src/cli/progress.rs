@@ -1,0 +1,147 @@
+//! Progress bars on stderr, one per job.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::comfy::{self, JobEvent};
+use crate::script::Progress;
+
+/// Steps of a bar per node, so that a sampler's steps move it.
+const PER_NODE: u64 = 1000;
+
+/// How often a bar without news shows that it is alive.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The bars of one command. Where stderr is no terminal they are not drawn.
+#[derive(Clone)]
+pub(super) struct Display(Arc<Inner>);
+
+struct Inner {
+    bars: MultiProgress,
+    jobs: Mutex<HashMap<String, ProgressBar>>,
+    stage: ProgressBar,
+}
+
+impl Display {
+    pub(super) fn start() -> Self {
+        let bars = MultiProgress::new();
+        let stage = bars.add(ProgressBar::no_length().with_style(style("{spinner} {msg}")));
+        Self(Arc::new(Inner {
+            bars,
+            jobs: Mutex::default(),
+            stage,
+        }))
+    }
+
+    /// What a script's caller calls with each sign of life.
+    pub(super) fn sink(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
+        let display = self.clone();
+        Arc::new(move |progress| display.show(&progress))
+    }
+
+    /// Takes the bars away.
+    pub(super) fn finish(&self) {
+        self.0.stage.finish_and_clear();
+        for (_, bar) in self
+            .0
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, progress: &Progress) {
+        match progress {
+            Progress::Stage { message, fraction } => {
+                let message = match fraction {
+                    Some(fraction) => format!("{message} ({:.0} %)", fraction * 100.0),
+                    None => message.clone(),
+                };
+                self.0.stage.set_message(message);
+                self.0.stage.tick();
+            }
+            Progress::Job { prompt_id, event } => self.show_job(prompt_id, event),
+        }
+    }
+
+    fn show_job(&self, prompt_id: &str, event: &JobEvent) {
+        let bar = self.bar(prompt_id);
+        match event {
+            JobEvent::Queued { position } => bar.set_message(format!("queued behind {position}")),
+            JobEvent::Started => bar.set_message("started"),
+            JobEvent::Progress(at) => show_progress(&bar, at),
+            JobEvent::Text { text, .. } => bar.set_message(text.clone()),
+            JobEvent::Finished(_) => bar.finish_and_clear(),
+            _ => {}
+        }
+    }
+
+    fn bar(&self, prompt_id: &str) -> ProgressBar {
+        let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = jobs.entry(prompt_id.to_owned()).or_insert_with(|| {
+            let bar = ProgressBar::new(PER_NODE)
+                .with_style(style("{bar:30} {percent:>3} %  {msg}  {eta}"));
+            let bar = self.0.bars.add(bar);
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.clone()
+    }
+}
+
+fn show_progress(bar: &ProgressBar, at: &comfy::Progress) {
+    let within = if at.max > 0.0 {
+        (at.value / at.max).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a fraction of PER_NODE"
+    )]
+    let part = (within * PER_NODE as f64) as u64;
+    let nodes = |count: usize| {
+        u64::try_from(count)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PER_NODE)
+    };
+    if at.nodes_total > 0 {
+        bar.set_length(nodes(at.nodes_total));
+        bar.set_position(nodes(at.nodes_done) + part);
+    }
+    let title = at
+        .title
+        .as_deref()
+        .or(at.node.as_deref())
+        .unwrap_or("running");
+    if at.max > 1.0 {
+        bar.set_message(format!("{title} {}/{}", at.value, at.max));
+    } else {
+        bar.set_message(title.to_owned());
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are ours and checked by a test.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_styles_are_well_formed() {
+        for template in ["{spinner} {msg}", "{bar:30} {percent:>3} %  {msg}  {eta}"] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a person is shown: results on stdout, failures on stderr. The only place that prints.
+#![expect(
+    clippy::print_stderr,
+    reason = "printing is what the command line is for"
+)]
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Exit code of a command line that makes no sense, as for any other invalid input.
+const USAGE: u8 = 3;
+
+/// Shows what clap has to say: help on stdout, mistakes on stderr.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    if error.use_stderr() || printed.is_err() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Shows a failure and gives its exit code.
+pub(super) fn failed(failure: &Failure) -> ExitCode {
+    let red = if colours() {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    match failure.details.get("frame").and_then(Value::as_str) {
+        Some(frame) => eprintln!("{frame}"),
+        None => eprintln!("{}error{}: {failure}", red.0, red.1),
+    }
+    if let Some(errors) = failure
+        .details
+        .get("node_errors")
+        .and_then(Value::as_object)
+    {
+        for (node, errors) in errors {
+            for error in errors["errors"].as_array().into_iter().flatten() {
+                eprintln!(
+                    "  node {node} ({}): {}: {}",
+                    text(&errors["class_type"]),
+                    text(&error["message"]),
+                    text(&error["details"])
+                );
+            }
+        }
+    }
+    if let Some(hint) = &failure.hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+/// A line of the result. A reader that has gone away (`| head`) is no failure.
+pub(super) fn line(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A result as JSON: indented for a person, one line for a program.
+pub(super) fn json(value: &Value) {
+    if io::stdout().is_terminal() {
+        line(format_args!("{value:#}"));
+    } else {
+        line(value);
+    }
+}
+
+/// Something that is said beside the result.
+pub(super) fn note(text: impl Display) {
+    eprintln!("{text}");
+}
+
+/// Whether stderr shows colours.
+pub(super) fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,49 @@
+//! What every command begins with.
+
+use std::io::IsTerminal;
+
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use super::args::Global;
+use crate::app::{App, AppOptions};
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::sim::SimOptions;
+
+/// More workers than this only cost memory: the work is waiting, and scripts have threads of
+/// their own.
+const MAX_WORKERS: usize = 4;
+
+/// Sends the log to stderr. `MMF_LOG` overrules the command line.
+pub(super) fn logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn,script=info",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("MMF_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, MAX_WORKERS))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::INTERNAL_ERROR, format!("no threads: {error}")))
+}
+
+/// The app as the command line asks for it.
+pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
+    let config = Config::load(&global.overrides())?;
+    let simulate = global.sim.then(SimOptions::default);
+    App::start(&config, AppOptions { simulate, watch }).await
+}

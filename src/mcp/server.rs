@@ -1,0 +1,186 @@
+//! The server itself: one handler for both lifecycles of the protocol.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
+    Tool,
+};
+use rmcp::service::{NotificationContext, RequestContext};
+use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::catalog::Catalog;
+use super::progress::Reporter;
+use crate::app::App;
+use crate::failure::{Code, Failure};
+use crate::script::{Caller, ScriptError};
+
+/// What an agent is told about the whole of it, once.
+const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
+    get_template, create_workflow_from_template, execute_workflow, wait_for_completion; every \
+    output is an asset with an asset_id.";
+
+/// Serves MCP over stdin and stdout until the client closes them.
+pub async fn serve_stdio(app: Arc<App>) -> Result<(), Failure> {
+    let server = McpServer::start(app);
+    let service = server
+        .serve(rmcp::transport::stdio())
+        .await
+        .map_err(|error| Failure::new(Code::CONNECTION_ERROR, format!("no MCP client: {error}")))?;
+    service
+        .waiting()
+        .await
+        .map_err(|error| Failure::new(Code::INTERNAL_ERROR, error.to_string()))?;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct McpServer {
+    app: Arc<App>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Counts the changes of the catalog.
+    version: watch::Receiver<u64>,
+}
+
+impl McpServer {
+    fn start(app: Arc<App>) -> Self {
+        let catalog = Catalog::of(&app.library().generation());
+        let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+        let (sender, version) = watch::channel(0);
+        tokio::spawn(follow(app.clone(), catalog.clone(), sender));
+        Self {
+            app,
+            catalog,
+            version,
+        }
+    }
+
+    /// Tells a client of the earlier lifecycle about each change until it is gone.
+    fn tell_changes(&self, peer: Peer<RoleServer>) {
+        let mut version = self.version.clone();
+        tokio::spawn(async move {
+            while version.changed().await.is_ok() {
+                if peer.notify_tool_list_changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn call(
+        &self,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, ScriptError> {
+        let tool = self.app.tool(&request.name)?;
+        let reporter = context
+            .meta
+            .get_progress_token()
+            .map(|token| Reporter::start(context.peer.clone(), token));
+        let mut caller = Caller {
+            cancel: context.ct.clone(),
+            ..Caller::default()
+        };
+        if let Some(reporter) = &reporter {
+            caller.progress = reporter.sink();
+        }
+        let result = self
+            .app
+            .run(tool, request.arguments.unwrap_or_default(), caller)
+            .await;
+        if let Some(reporter) = reporter {
+            reporter.finish().await;
+        }
+        result
+    }
+}
+
+/// Keeps the catalog in step with the scripts, and counts up when it really changed.
+async fn follow(app: Arc<App>, catalog: Arc<ArcSwap<Catalog>>, version: watch::Sender<u64>) {
+    let mut generations = app.library().subscribe();
+    while generations.changed().await.is_ok() {
+        let next = Catalog::of(&app.library().generation());
+        if next != **catalog.load() {
+            catalog.store(Arc::new(next));
+            version.send_modify(|version| *version += 1);
+        }
+    }
+}
+
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        let mut info = ServerConfig::new(capabilities);
+        info.server_info = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        info.instructions = Some(INSTRUCTIONS.to_owned());
+        info
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.tell_changes(context.peer);
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, context: rmcp::service::SubscriptionContext) -> Result<(), ErrorData> {
+        let mut version = self.version.clone();
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                changed = version.changed() => {
+                    if changed.is_err() || context.sink().notify_tool_list_changed().await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(
+            self.catalog.load().tools.clone(),
+        ))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.catalog.load().get(name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let result = match self.call(request, &context).await {
+            Ok(Value::Object(object)) => CallToolResult::structured(Value::Object(object)),
+            Ok(value) => {
+                CallToolResult::success(vec![rmcp::model::ContentBlock::text(value.to_string())])
+            }
+            Err(error @ ScriptError::Unknown { .. }) => {
+                return Err(ErrorData::new(
+                    ErrorCode::INVALID_PARAMS,
+                    error.to_string(),
+                    None,
+                ));
+            }
+            Err(error) => CallToolResult::structured_error(Failure::from(error).to_json()),
+        };
+        Ok(result.into())
+    }
+}

@@ -1,0 +1,421 @@
+//! What the store promises when processes die, run side by side, or find their files damaged.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use massmediafactory::assets::{AssetOptions, Assets, NewAsset, Query};
+use massmediafactory::clock::Clock;
+use massmediafactory::failure::Failure;
+use massmediafactory::ids::Ids;
+use massmediafactory::store::{Key, Row, Schema, Store};
+use serde_json::{Value, json};
+
+use crate::support::assets::{Shelf, output};
+use crate::support::processes::{Process, given, report};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("mmf").tempdir().unwrap()
+}
+
+fn open_assets(dir: &Path) -> Assets {
+    Assets::open(
+        dir,
+        AssetOptions::default(),
+        Clock::default(),
+        Ids::default(),
+    )
+    .unwrap()
+}
+
+fn all(assets: &Assets) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut query = Query {
+        limit: 1000,
+        ..Query::default()
+    };
+    loop {
+        let page = assets.list(&query).unwrap();
+        ids.extend(page.assets.into_iter().map(|asset| asset.asset_id));
+        query.before = page.next;
+        if query.before.is_none() {
+            return ids;
+        }
+    }
+}
+
+/// Records are `{"colour": ...}`.
+fn by_colour(record: &Value) -> Row {
+    Row {
+        keys: vec![Key::new("colour", record["colour"].as_str().unwrap_or(""))],
+        text: String::new(),
+    }
+}
+
+fn open_store(dir: &Path, version: u32) -> Store {
+    let schema = Schema {
+        version,
+        row: by_colour,
+        counted: &["colour"],
+    };
+    Store::open(dir, schema, &Clock::default(), &Ids::default()).unwrap()
+}
+
+fn put(store: &Store, id: &str, colour: &str) {
+    let record = json!({ "colour": colour });
+    store.write(|writer| writer.put(id, &record)).unwrap();
+}
+
+fn ids(store: &Store, colour: Option<&str>) -> Vec<String> {
+    let key = colour.map(|colour| Key::new("colour", colour));
+    let rows = store.newest(key.as_ref(), None, usize::MAX).unwrap();
+    assert_eq!(store.count(key.as_ref()).unwrap(), rows.len() as u64);
+    rows.into_iter().map(|(id, _)| id).collect()
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    File::options()
+        .append(true)
+        .open(path)
+        .unwrap()
+        .write_all(bytes)
+        .unwrap();
+}
+
+#[test]
+#[ignore = "a process that other tests start and kill"]
+fn keeps_assets_until_it_is_killed() {
+    let Some((dir, name)) = given() else {
+        return;
+    };
+    let assets = open_assets(&dir);
+    let workflow = Arc::new(json!({"1": {"class_type": "SaveImage", "inputs": {"by": name}}}));
+    for n in 0_u32.. {
+        let new = NewAsset {
+            workflow: Some(Arc::clone(&workflow)),
+            ..output(&format!("{name}-{n}"), "a.txt")
+        };
+        let asset = assets.keep(new, format!("{name} {n}").as_bytes()).unwrap();
+        if n % 5 == 4 {
+            assets
+                .remove(std::slice::from_ref(&asset.asset_id))
+                .unwrap();
+        } else {
+            report(&asset.asset_id);
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_had_reported() {
+    const ROUNDS: usize = 12;
+    let dir = folder();
+    let mut reported = HashSet::new();
+    for round in 0..ROUNDS {
+        let name = format!("round-{round}");
+        let start = || {
+            Process::start(
+                "suite::store::keeps_assets_until_it_is_killed",
+                dir.path(),
+                &name,
+            )
+        };
+        let mut process = start();
+        // Killed wherever it happens to be, a different stretch into its work each time.
+        for _ in 0..=round * 3 {
+            reported.insert(process.next().unwrap());
+        }
+        reported.extend(process.kill());
+
+        let assets = open_assets(dir.path());
+        let listed: HashSet<String> = all(&assets).into_iter().collect();
+        let lost: Vec<_> = reported.difference(&listed).collect();
+        assert!(lost.is_empty(), "round {round} lost {lost:?}");
+        for id in &listed {
+            let asset = assets.get(id).unwrap();
+            let bytes = assets.read_bytes(id).unwrap();
+            assert_eq!(blake3::hash(&bytes).to_hex().to_string(), asset.blake3);
+            assets.workflow(&asset).unwrap();
+        }
+    }
+    // What was being written when the axe fell may be there or not; the records and the index
+    // agree on it either way, once somebody has written again.
+    let assets = open_assets(dir.path());
+    assets.keep(output("last", "a.txt"), b"last").unwrap();
+    let listed = all(&assets).len() as u64;
+    assert_eq!(assets.rebuild().unwrap().records, listed);
+}
+
+#[test]
+#[ignore = "a process that another test starts"]
+fn collects_the_same_run_as_others_do() {
+    let Some((dir, _)) = given() else {
+        return;
+    };
+    let assets = open_assets(&dir);
+    for n in 0..20 {
+        let asset = assets
+            .keep(output("run", &format!("{n}.txt")), &[n])
+            .unwrap();
+        report(&asset.asset_id);
+    }
+}
+
+#[test]
+fn processes_that_collect_the_same_run_at_once_keep_each_output_once() {
+    let dir = folder();
+    let assets = open_assets(dir.path());
+    let start = |n: i32| {
+        Process::start(
+            "suite::store::collects_the_same_run_as_others_do",
+            dir.path(),
+            &n.to_string(),
+        )
+    };
+    let mut processes = [1, 2, 3].map(start);
+
+    let told = processes.each_mut().map(Process::rest);
+
+    assert_eq!(told[0].len(), 20);
+    assert!(told.iter().all(|ids| *ids == told[0]));
+    let mut listed = all(&assets);
+    listed.reverse();
+    assert_eq!(listed, told[0]);
+}
+
+#[test]
+fn what_one_process_keeps_another_sees_at_once() {
+    let shelf = Shelf::new();
+    let other = shelf.another();
+    for n in 0..5 {
+        let asset = shelf
+            .assets
+            .keep(output("run", &format!("{n}.txt")), &[n])
+            .unwrap();
+        assert_eq!(all(&other)[0], asset.asset_id);
+        other.pin(&asset.asset_id).unwrap();
+        assert!(shelf.assets.get(&asset.asset_id).unwrap().pinned);
+        other.remove(&[asset.asset_id]).unwrap();
+        assert!(all(&shelf.assets).is_empty());
+    }
+}
+
+#[test]
+fn threads_that_write_at_once_do_not_get_in_each_others_way() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    thread::scope(|scope| {
+        for who in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    put(store, &format!("{who}-{n}"), "red");
+                    assert!(store.row(&format!("{who}-{n}")).unwrap().is_some());
+                }
+            });
+        }
+    });
+    assert_eq!(ids(&store, Some("red")).len(), 40);
+}
+
+#[test]
+fn a_broken_index_is_built_anew() {
+    let dir = folder();
+    for damage in [b"".as_slice(), b"garbage", &vec![0xff; 1 << 20]] {
+        let store = open_store(dir.path(), 1);
+        put(&store, "one", "red");
+        put(&store, "two", "blue");
+        drop(store);
+        let index = dir.path().join("index/0");
+        let files: Vec<PathBuf> = fs::read_dir(&index)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        let files: Vec<_> = files.into_iter().filter(|path| path.is_file()).collect();
+        assert!(!files.is_empty());
+        for file in files {
+            fs::write(file, damage).unwrap();
+        }
+
+        let store = open_store(dir.path(), 1);
+
+        assert_eq!(ids(&store, None), ["two", "one"]);
+        assert_eq!(ids(&store, Some("red")), ["one"]);
+    }
+}
+
+#[test]
+fn an_index_that_is_gone_is_built_anew() {
+    let dir = folder();
+    put(&open_store(dir.path(), 1), "one", "red");
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(ids(&open_store(dir.path(), 1), Some("red")), ["one"]);
+}
+
+#[test]
+fn a_journal_line_cut_short_harms_no_other() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    let other = open_store(dir.path(), 1);
+    put(&store, "one", "red");
+    append(&dir.path().join("journal.jsonl"), br#"{"put":{"id":"tw"#);
+    assert_eq!(ids(&store, None), ["one"]);
+
+    put(&other, "three", "red");
+
+    assert_eq!(ids(&store, None), ["three", "one"]);
+    drop((store, other));
+    assert_eq!(ids(&open_store(dir.path(), 1), None), ["three", "one"]);
+}
+
+#[test]
+fn a_record_written_by_a_process_that_died_before_saying_so_is_found_by_the_next_writer() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    put(&store, "one", "red");
+    // What a process leaves behind that is killed between the record and the journal line.
+    fs::create_dir_all(dir.path().join("records/wo")).unwrap();
+    fs::write(
+        dir.path().join("records/wo/two.json"),
+        r#"{"colour":"red"}"#,
+    )
+    .unwrap();
+    fs::remove_file(dir.path().join("records/ne/one.json")).unwrap();
+    fs::write(dir.path().join("write.lock"), "two\none\nnever\nthr").unwrap();
+
+    put(&store, "four", "blue");
+
+    assert_eq!(ids(&store, None), ["two", "four"]);
+    assert_eq!(fs::read(dir.path().join("write.lock")).unwrap(), b"");
+}
+
+#[test]
+fn a_journal_that_is_gone_is_made_from_the_records_even_while_the_store_is_open() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    put(&store, "one", "red");
+    fs::remove_file(dir.path().join("journal.jsonl")).unwrap();
+
+    put(&store, "two", "red");
+
+    assert_eq!(ids(&store, None), ["two", "one"]);
+    assert_eq!(ids(&open_store(dir.path(), 1), None), ["two", "one"]);
+}
+
+#[test]
+fn a_new_schema_indexes_everything_anew_and_an_older_program_keeps_its_hands_off() {
+    let dir = folder();
+    put(&open_store(dir.path(), 1), "one", "red");
+    fs::write(
+        dir.path().join("records/ne/one.json"),
+        r#"{"colour":"blue"}"#,
+    )
+    .unwrap();
+
+    assert_eq!(ids(&open_store(dir.path(), 2), Some("blue")), ["one"]);
+
+    let schema = Schema {
+        version: 1,
+        row: by_colour,
+        counted: &["colour"],
+    };
+    let refused = Store::open(dir.path(), schema, &Clock::default(), &Ids::default()).unwrap_err();
+    assert!(Failure::from(refused).hint.unwrap().contains("update"));
+}
+
+#[test]
+fn a_damaged_record_is_told_of_and_left_where_it_is() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    put(&store, "one", "red");
+    put(&store, "two", "red");
+    let path = dir.path().join("records/ne/one.json");
+    fs::write(&path, "{").unwrap();
+
+    let rebuilt = store.rebuild().unwrap();
+
+    assert_eq!((rebuilt.records, rebuilt.damaged), (1, vec![path.clone()]));
+    assert!(path.exists());
+    assert_eq!(ids(&store, None), ["two"]);
+}
+
+#[test]
+fn compaction_forgets_what_is_gone_under_the_eyes_of_other_processes() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    let (close, idle) = (open_store(dir.path(), 1), open_store(dir.path(), 1));
+    let journal = dir.path().join("journal.jsonl");
+    for n in 0..100 {
+        put(&store, "one", &format!("shade-{n}"));
+    }
+    put(&store, "two", "red");
+    assert_eq!(ids(&close, None), ["two", "one"]);
+    let before = fs::metadata(&journal).unwrap().len();
+
+    assert!(store.compact(1000).unwrap());
+    assert!(fs::metadata(&journal).unwrap().len() < before / 10);
+    assert!(
+        !store.compact(1).unwrap(),
+        "there is nothing left to forget"
+    );
+
+    // One had read the old journal to its end, one had read nothing of it, one comes later.
+    put(&close, "three", "red");
+    for store in [&store, &close, &idle, &open_store(dir.path(), 1)] {
+        assert_eq!(ids(store, None), ["two", "three", "one"]);
+        assert_eq!(ids(store, Some("shade-99")), ["one"]);
+        assert_eq!(ids(store, Some("shade-98")), [""; 0]);
+    }
+}
+
+#[test]
+fn a_compaction_that_died_halfway_is_as_if_it_had_never_begun() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    let other = open_store(dir.path(), 1);
+    put(&store, "one", "red");
+    append(&dir.path().join("journal.jsonl"), b"\"moved\"\n");
+    assert_eq!(ids(&store, None), ["one"]);
+
+    put(&other, "two", "red");
+    put(&store, "three", "red");
+
+    for store in [&store, &other, &open_store(dir.path(), 1)] {
+        assert_eq!(ids(store, None), ["two", "three", "one"]);
+    }
+}
+
+#[test]
+fn a_new_index_takes_in_a_long_journal_with_all_its_turns() {
+    const RECORDS: usize = 4000;
+    let dir = folder();
+    drop(open_store(dir.path(), 1));
+    let line = |change: &Value| format!("{change}\n");
+    let put = |n: usize, colour: &str| {
+        let row =
+            json!({"keys": [["colour", colour], ["rare", n.to_string()]], "text": "x".repeat(300)});
+        line(&json!({"put": {"id": format!("r-{n:05}"), "row": row}}))
+    };
+    let mut journal: String = (0..RECORDS).map(|n| put(n, "red")).collect();
+    journal.extend((0..RECORDS).step_by(4).map(|n| put(n, "blue")));
+    let dropped = (0..RECORDS).step_by(8);
+    journal.extend(dropped.map(|n| line(&json!({"drop": {"id": format!("r-{n:05}")}}))));
+    assert!(journal.len() > 1 << 20, "too short to be loaded at once");
+    append(&dir.path().join("journal.jsonl"), journal.as_bytes());
+
+    for _ in 0..2 {
+        let store = open_store(dir.path(), 1);
+        assert_eq!(ids(&store, None).len(), RECORDS * 7 / 8);
+        assert_eq!(ids(&store, Some("red")).len(), RECORDS * 6 / 8);
+        assert_eq!(ids(&store, Some("blue")).len(), RECORDS / 8);
+        assert_eq!(store.count(Some(&Key::new("rare", "1"))).unwrap(), 1);
+        assert_eq!(store.count(Some(&Key::new("rare", "8"))).unwrap(), 0);
+        assert_eq!(
+            ids(&store, Some("blue")).last().map(String::as_str),
+            Some("r-00004")
+        );
+    }
+}
