@@ -19,8 +19,8 @@ const MOST_FRAMES: usize = 48;
 pub(super) struct Clip {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Milliseconds from one picture to the next.
-    pub(super) interval: f64,
+    /// Pictures a second.
+    pub(super) rate: f64,
     /// JPEG files.
     pub(super) pictures: Vec<Vec<u8>>,
 }
@@ -36,7 +36,7 @@ pub(in super::super) fn encode(
     let clip = Clip {
         width,
         height,
-        interval: 1000.0 * f64::from(u32::try_from(every).unwrap_or(1)) / fps.max(0.1),
+        rate: fps.max(0.1) / f64::from(u32::try_from(every).unwrap_or(1)),
         pictures: frames
             .iter()
             .step_by(every)

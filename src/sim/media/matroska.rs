@@ -1,4 +1,4 @@
-//! Matroska and WebM files with one track of JPEG pictures.
+//! Matroska and `WebM` files with one track of JPEG pictures.
 
 use super::clip::Clip;
 
@@ -13,7 +13,8 @@ pub(super) fn encode(clip: &Clip, doc_type: &str) -> Vec<u8> {
         number(&[0x42, 0x87], 4),
         number(&[0x42, 0x85], 2),
     ];
-    let length = f64::from(u32::try_from(clip.pictures.len()).unwrap_or(u32::MAX)) * clip.interval;
+    let length =
+        f64::from(u32::try_from(clip.pictures.len()).unwrap_or(u32::MAX)) * 1000.0 / clip.rate;
     let information = [
         number(&[0x2A, 0xD7, 0xB1], 1_000_000),
         element(&[0x44, 0x89], &length.to_be_bytes()),
@@ -33,7 +34,7 @@ pub(super) fn encode(clip: &Clip, doc_type: &str) -> Vec<u8> {
     ];
     let tracks = element(&[0xAE], &track.concat());
     let clusters = (0u32..).zip(&clip.pictures).map(|(place, picture)| {
-        let time = milliseconds(f64::from(place) * clip.interval);
+        let time = milliseconds(f64::from(place) * 1000.0 / clip.rate);
         // Track 1, at the cluster's own time, a key frame.
         let block = element(&[0xA3], &[&[0x81, 0, 0, 0x80][..], picture].concat());
         element(

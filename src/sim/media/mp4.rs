@@ -2,12 +2,12 @@
 
 use super::clip::Clip;
 
-/// Ticks a second in which lengths are told.
-const TIMESCALE: u32 = 12_800;
+/// Ticks from one picture to the next; so many times the rate are in a second.
+const TICKS: u32 = 1000;
 
 /// A file with the header behind the pictures.
 pub(super) fn encode(clip: &Clip) -> Vec<u8> {
-    let ticks = ticks(f64::from(TIMESCALE) * clip.interval / 1000.0);
+    let timescale = whole(clip.rate * f64::from(TICKS));
     let count = u32::try_from(clip.pictures.len()).unwrap_or(u32::MAX);
     let kind = atom(
         *b"ftyp",
@@ -17,8 +17,14 @@ pub(super) fn encode(clip: &Clip) -> Vec<u8> {
     let start = u32::try_from(kind.len() + 8).unwrap_or(u32::MAX);
     let size = |picture: &Vec<u8>| u32::try_from(picture.len()).unwrap_or(u32::MAX);
     let sizes: Vec<u32> = clip.pictures.iter().map(size).collect();
-    let table = sample_table(clip.width, clip.height, ticks, &sizes, start);
-    let movie = movie(clip.width, clip.height, ticks.saturating_mul(count), &table);
+    let table = sample_table(clip.width, clip.height, &sizes, start);
+    let movie = movie(
+        clip.width,
+        clip.height,
+        timescale,
+        TICKS.saturating_mul(count),
+        &table,
+    );
     [kind, atom(*b"mdat", &clip.pictures.concat()), movie].concat()
 }
 
@@ -27,7 +33,7 @@ pub(super) fn encode(clip: &Clip) -> Vec<u8> {
     clippy::cast_sign_loss,
     reason = "clamped to the range"
 )]
-fn ticks(ticks: f64) -> u32 {
+fn whole(ticks: f64) -> u32 {
     ticks.round().clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
@@ -43,9 +49,9 @@ fn words(words: &[u32]) -> Vec<u8> {
 /// No rotation, no scaling.
 const MATRIX: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
-fn movie(width: u32, height: u32, length: u32, table: &[u8]) -> Vec<u8> {
+fn movie(width: u32, height: u32, timescale: u32, length: u32, table: &[u8]) -> Vec<u8> {
     let header = [
-        words(&[0, 0, 0, TIMESCALE, length, 0x1_0000, 0x0100_0000, 0, 0]),
+        words(&[0, 0, 0, timescale, length, 0x1_0000, 0x0100_0000, 0, 0]),
         words(&MATRIX),
         words(&[0, 0, 0, 0, 0, 0, 2]),
     ];
@@ -54,7 +60,7 @@ fn movie(width: u32, height: u32, length: u32, table: &[u8]) -> Vec<u8> {
         words(&MATRIX),
         words(&[width << 16, height << 16]),
     ];
-    let media_header = [words(&[0, 0, 0, TIMESCALE, length]), vec![0x55, 0xC4, 0, 0]];
+    let media_header = [words(&[0, 0, 0, timescale, length]), vec![0x55, 0xC4, 0, 0]];
     let handler = [
         words(&[0, 0]),
         b"vide".to_vec(),
@@ -83,7 +89,7 @@ fn movie(width: u32, height: u32, length: u32, table: &[u8]) -> Vec<u8> {
     atom(*b"moov", &content.concat())
 }
 
-fn sample_table(width: u32, height: u32, ticks: u32, sizes: &[u32], start: u32) -> Vec<u8> {
+fn sample_table(width: u32, height: u32, sizes: &[u32], start: u32) -> Vec<u8> {
     let count = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
     let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX).to_be_bytes();
     let mut name = [0; 32];
@@ -101,7 +107,7 @@ fn sample_table(width: u32, height: u32, ticks: u32, sizes: &[u32], start: u32) 
     let description = [words(&[0, 1]), atom(*b"jpeg", &entry.concat())];
     [
         atom(*b"stsd", &description.concat()),
-        atom(*b"stts", &words(&[0, 1, count, ticks])),
+        atom(*b"stts", &words(&[0, 1, count, TICKS])),
         atom(*b"stsc", &words(&[0, 1, 1, count, 1])),
         atom(*b"stsz", &[words(&[0, 0, count]), words(sizes)].concat()),
         atom(*b"stco", &words(&[0, 1, start])),

@@ -11,10 +11,12 @@ use super::super::media::{apng, audio, clip, glb, png, webp};
 use super::super::node::{Call, Outcome, Raised, SimNode};
 use super::super::value::{Audio, Frame, Value, Video};
 use super::Behaviours;
+use super::generic::outputs;
 use super::image::file_hash;
 use super::save::passed_on;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
+    super::sure(behaviours, &["EmptyAudio"], empty_audio);
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
     plain(&["CreateVideo"], create_video);
     plain(&["GetVideoComponents"], components);
@@ -23,7 +25,6 @@ pub(super) fn register(behaviours: &mut Behaviours) {
     plain(&["SaveAnimatedWEBP"], save_animated_webp);
     plain(&["SaveAnimatedPNG"], save_animated_png);
     plain(&["VHS_VideoCombine"], combine_video);
-    plain(&["EmptyAudio"], empty_audio);
     plain(&["SaveAudio"], |call| save_audio(call, "flac"));
     plain(&["SaveAudioMP3"], |call| save_audio(call, "mp3"));
     plain(&["SaveAudioOpus"], |call| save_audio(call, "opus"));
@@ -38,7 +39,7 @@ pub(super) fn register(behaviours: &mut Behaviours) {
         "LoadVideo".to_owned(),
         Arc::new(Load {
             input: "file",
-            load: load_video,
+            load: |path, digest| Ok(load_video(path, digest)),
         }),
     );
     behaviours.insert(
@@ -198,14 +199,14 @@ fn combine_video(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     Ok(passed_on(call, "images").show("gifs", json!([entry])))
 }
 
-fn empty_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn empty_audio(call: &mut Call<'_>) -> Outcome {
     let audio = Audio {
         seconds: call.number("duration", 60.0),
         sample_rate: call.size("sample_rate", 44_100).clamp(8_000, 192_000),
         digest: call.signature,
         silent: true,
     };
-    Ok(Outcome::values(vec![Value::Audio(Arc::new(audio))]))
+    Outcome::values(vec![Value::Audio(Arc::new(audio))])
 }
 
 fn encoded(sound: &Audio, format: &str) -> (&'static str, Vec<u8>) {
@@ -244,14 +245,7 @@ fn save_glb(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         (0, 0),
     )?;
     let entry = slot.write(0, "glb", &glb::triangle())?;
-    let outputs = call
-        .shape
-        .inputs
-        .iter()
-        .filter_map(|input| call.inputs.get(&input.name))
-        .cloned();
-    let outputs = outputs.take(call.shape.outputs.len()).collect();
-    Ok(Outcome::values(outputs).show("3d", json!([entry])))
+    Ok(Outcome::values(outputs(call)).show("3d", json!([entry])))
 }
 
 /// `result` holds the path, the camera and the background.
@@ -263,7 +257,7 @@ fn preview_3d(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         }
         path => json!(path),
     };
-    Ok(Outcome::default().show("result", json!([path, null, null])))
+    Ok(Outcome::values(outputs(call)).show("result", json!([path, null, null])))
 }
 
 /// Reads an uploaded clip or sound. It is passed on as a file; what stands for its content are
@@ -285,15 +279,15 @@ impl SimNode for Load {
 }
 
 /// Real decoders are out of reach here: a clip counts as two seconds of one shade.
-fn load_video(path: &Path, digest: [u8; 32]) -> std::io::Result<Value> {
+fn load_video(path: &Path, digest: [u8; 32]) -> Value {
     let shade = Rgba([digest[0], digest[1], digest[2], 255]);
     let frame = Frame::from_pixels(RgbaImage::from_pixel(512, 288, shade));
-    Ok(Value::Video(Arc::new(Video {
+    Value::Video(Arc::new(Video {
         frames: Arc::new(vec![frame; 48]),
         fps: 24.0,
         audio: None,
         file: Some(PathBuf::from(path)),
-    })))
+    }))
 }
 
 /// A WAV file's length is read from its size, any other counts as five seconds.
