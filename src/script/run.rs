@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::bindings::{self, WorkflowHandle};
+use super::bindings;
+use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
 use super::value::{from_dynamic, to_dynamic};
 use super::{
