@@ -11,6 +11,7 @@ use super::super::media::{apng, audio, clip, glb, png, webp};
 use super::super::node::{Call, Outcome, Raised, SimNode};
 use super::super::value::{Audio, Frame, Value, Video};
 use super::Behaviours;
+use super::generic::outputs;
 use super::image::file_hash;
 use super::save::passed_on;
 
@@ -244,14 +245,7 @@ fn save_glb(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         (0, 0),
     )?;
     let entry = slot.write(0, "glb", &glb::triangle())?;
-    let outputs = call
-        .shape
-        .inputs
-        .iter()
-        .filter_map(|input| call.inputs.get(&input.name))
-        .cloned();
-    let outputs = outputs.take(call.shape.outputs.len()).collect();
-    Ok(Outcome::values(outputs).show("3d", json!([entry])))
+    Ok(Outcome::values(outputs(call)).show("3d", json!([entry])))
 }
 
 /// `result` holds the path, the camera and the background.
@@ -263,7 +257,7 @@ fn preview_3d(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         }
         path => json!(path),
     };
-    Ok(Outcome::default().show("result", json!([path, null, null])))
+    Ok(Outcome::values(outputs(call)).show("result", json!([path, null, null])))
 }
 
 /// Reads an uploaded clip or sound. It is passed on as a file; what stands for its content are
