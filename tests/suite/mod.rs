@@ -3,6 +3,7 @@ mod assets_publish;
 mod client_faults;
 mod golden_execute;
 mod golden_validate;
+mod mcp_flow;
 mod real_client;
 mod real_rig;
 mod sim_run;
