@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::process::ExitStatus;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use super::mmf::{Home, Mmf, PATIENCE};
@@ -18,6 +18,7 @@ pub(crate) struct McpClient {
     process: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
     /// Messages that were read while another was wanted, in order.
     unread: VecDeque<Value>,
     requests: u64,
@@ -43,10 +44,12 @@ impl McpClient {
         let mut process = serve.spawn();
         let stdin = process.stdin.take().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap()).lines();
+        let stderr = BufReader::new(process.stderr.take().unwrap()).lines();
         Self {
             process,
             stdin,
             stdout,
+            stderr,
             unread: VecDeque::new(),
             requests: 0,
         }
@@ -100,6 +103,19 @@ impl McpClient {
     /// The next notification of this name.
     pub(crate) async fn notification(&mut self, method: &str) -> Value {
         self.until(|message| message["method"] == method).await["params"].take()
+    }
+
+    /// The next line of the server's log that contains `words`.
+    pub(crate) async fn logged(&mut self, words: &str) -> String {
+        let found = async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return line;
+                }
+            }
+            panic!("the server ended without a word of {words}")
+        };
+        timeout(PATIENCE, found).await.expect("it is logged")
     }
 
     /// Everything that came and was not taken yet.
@@ -174,16 +190,19 @@ impl McpClient {
             mut process,
             stdin,
             mut stdout,
+            mut stderr,
             ..
         } = self;
         drop(stdin);
-        let mut stderr = process.stderr.take().unwrap();
         let ended = async {
             while let Some(line) = stdout.next_line().await.unwrap() {
                 message(&line);
             }
             let mut log = String::new();
-            stderr.read_to_string(&mut log).await.unwrap();
+            while let Some(line) = stderr.next_line().await.unwrap() {
+                log += &line;
+                log.push('\n');
+            }
             (process.wait().await.unwrap(), log)
         };
         timeout(PATIENCE, ended)

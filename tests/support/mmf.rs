@@ -101,6 +101,11 @@ impl Mmf {
         self
     }
 
+    /// The command, for those who start it their own way.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it, with all three streams as pipes.
     pub(crate) fn spawn(mut self) -> Child {
         self.command
