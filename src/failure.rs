@@ -106,8 +106,9 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
-    /// Facts by name, such as `node_errors` or `field`; merged into the rendered object.
-    pub details: Map<String, Value>,
+    /// Facts by name, such as `node_errors` or `field`; merged into the rendered object. Boxed,
+    /// because failures travel in results whose other side is small.
+    pub details: Box<Map<String, Value>>,
 }
 
 impl Failure {
@@ -118,7 +119,7 @@ impl Failure {
             code,
             message: message.into(),
             hint: None,
-            details: Map::new(),
+            details: Box::default(),
         }
     }
 
@@ -143,7 +144,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             object["hint"] = json!(hint);
         }
-        for (name, value) in &self.details {
+        for (name, value) in &*self.details {
             object[name] = value.clone();
         }
         object

@@ -82,6 +82,7 @@ impl Assets {
         let schema = Schema {
             version: asset::SCHEMA,
             row: asset::index_row,
+            counted: &[key::SESSION, key::KIND, key::SCRIPT],
         };
         let store = Store::open(dir, schema, &clock, &ids)?;
         Ok(Self {

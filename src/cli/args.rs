@@ -21,14 +21,22 @@ pub(super) struct Args {
 /// What can be said to every command.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Global {
-    /// Address of ComfyUI [default: http://127.0.0.1:8188] [env: COMFYUI_URL]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "Address of ComfyUI [default: http://127.0.0.1:8188] [env: COMFYUI_URL]"
+    )]
     pub(super) url: Option<String>,
     /// Work on a simulator within this process instead of a server
     #[arg(long, global = true)]
     pub(super) sim: bool,
-    /// Folder of assets and of your own scripts [env: MMF_DATA_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Folder of assets and of your own scripts [env: MMF_DATA_DIR]"
+    )]
     pub(super) data_dir: Option<PathBuf>,
     /// Tell more on stderr; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]

@@ -32,7 +32,8 @@ impl Finding {
         }
     }
 
-    fn bad(what: &'static str, failure: Failure) -> Self {
+    fn bad(what: &'static str, failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
         Self {
             what,
             ok: false,
@@ -137,7 +138,7 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
     let comfy = &app.host().comfy;
     let stats = match comfy.system_stats().await {
         Ok(stats) => stats,
-        Err(error) => return findings.push(Finding::bad("ComfyUI", error.into())),
+        Err(error) => return findings.push(Finding::bad("ComfyUI", error)),
     };
     let version = comfy.version().await.ok().flatten();
     let version = version.map_or_else(
@@ -161,16 +162,16 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
         ));
     }
     findings.push(match comfy.features().await {
-        Ok(features) => Finding::good("features", features_in_words(features)),
-        Err(error) => Finding::bad("features", error.into()),
+        Ok(features) => Finding::good("features", features_in_words(&features)),
+        Err(error) => Finding::bad("features", error),
     });
     findings.push(match comfy.node_facts().await {
         Ok(facts) => Finding::good("node classes", facts.len().to_string()),
-        Err(error) => Finding::bad("node classes", error.into()),
+        Err(error) => Finding::bad("node classes", error),
     });
 }
 
-fn features_in_words(features: Features) -> String {
+fn features_in_words(features: &Features) -> String {
     let all = json!(features);
     let has = all
         .as_object()

@@ -1,6 +1,5 @@
 //! What a person is shown: results on stdout, failures on stderr. The only place that prints.
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "printing is what the command line is for"
 )]

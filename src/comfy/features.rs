@@ -1,5 +1,7 @@
 //! What a `ComfyUI` can do, by its version. The numbers are the first releases that have a thing.
 
+use std::fmt;
+
 use semver::Version;
 use serde::Serialize;
 
@@ -62,6 +64,37 @@ impl Features {
     }
 }
 
+impl fmt::Display for Features {
+    /// The version and the names of what it can do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{version}")?,
+            None => f.write_str("unknown version")?,
+        }
+        let abilities = [
+            (self.own_prompt_ids, "own prompt ids"),
+            (self.targeted_interrupt, "targeted interrupt"),
+            (self.jobs_api, "jobs"),
+            (self.jobs_cancel, "cancel by job"),
+            (self.preview_metadata, "named previews"),
+            (self.preview_method, "previews per job"),
+            (self.partial_targets, "partial targets"),
+            (self.node_replacements, "node replacements"),
+            (self.model_sizes, "model sizes"),
+        ];
+        let able: Vec<&str> = abilities
+            .iter()
+            .filter(|(able, _)| *able)
+            .map(|(_, name)| *name)
+            .collect();
+        if able.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", able.join(", "))
+        }
+    }
+}
+
 /// Reads a version as servers and forks write it: `0.3.75`, `v0.3.75`, `0.26`, `0.3.75-3-gabc`.
 #[must_use]
 pub fn parse_version(text: &str) -> Option<Version> {
@@ -91,6 +124,15 @@ mod tests {
         assert!(of("0.26.0-rc1").jobs_cancel);
         assert!(!of("0.25.9").jobs_cancel);
         assert!(!of("unknown").jobs_api);
+    }
+
+    #[test]
+    fn features_are_shown_with_what_they_allow() {
+        let features = Features::of(parse_version("0.3.50").as_ref());
+        assert_eq!(
+            features.to_string(),
+            "0.3.50 (named previews, partial targets, model sizes)"
+        );
     }
 
     #[test]

@@ -109,10 +109,10 @@ impl Workflow {
             n += 1;
         }
         let id = n.to_string();
-        self.0.insert(
-            id.clone(),
-            json!({ "class_type": class_type, "inputs": inputs }),
-        );
+        let mut node = Map::new();
+        node.insert("class_type".to_owned(), class_type.into());
+        node.insert("inputs".to_owned(), inputs.into());
+        self.0.insert(id.clone(), node.into());
         id
     }
 

@@ -48,7 +48,7 @@ fn text_above<'a>(workflow: &'a Workflow, id: &'a str) -> Option<&'a str> {
     None
 }
 
-fn own_text<'a>(node: Node<'a>) -> Option<&'a str> {
+fn own_text(node: Node<'_>) -> Option<&str> {
     let inputs = node.inputs()?;
     TEXT_INPUTS
         .iter()

@@ -1,17 +1,19 @@
 //! The server itself: one handler for both lifecycles of the protocol.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
-    Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam, ErrorCode,
+    Implementation, ListToolsResult, PaginatedRequestParams, RequestId, ServerCapabilities,
+    ServerConfig, SubscriptionFilter, Tool,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
 use super::progress::Reporter;
@@ -44,6 +46,9 @@ struct McpServer {
     catalog: Arc<ArcSwap<Catalog>>,
     /// Counts the changes of the catalog.
     version: watch::Receiver<u64>,
+    /// The calls under way. A token of `rmcp`'s own is cancelled at the end of the connection, too,
+    /// and a client that closes must not take the jobs on the server along.
+    calls: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
 }
 
 impl McpServer {
@@ -56,7 +61,12 @@ impl McpServer {
             app,
             catalog,
             version,
+            calls: Arc::default(),
         }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a client of the earlier lifecycle about each change until it is gone.
@@ -82,9 +92,11 @@ impl McpServer {
             .get_progress_token()
             .map(|token| Reporter::start(context.peer.clone(), token));
         let mut caller = Caller {
-            cancel: context.ct.clone(),
+            cancel: CancellationToken::new(),
             ..Caller::default()
         };
+        self.calls()
+            .insert(context.id.clone(), caller.cancel.clone());
         if let Some(reporter) = &reporter {
             caller.progress = reporter.sink();
         }
@@ -92,6 +104,7 @@ impl McpServer {
             .app
             .run(tool, request.arguments.unwrap_or_default(), caller)
             .await;
+        self.calls().remove(&context.id);
         if let Some(reporter) = reporter {
             reporter.finish().await;
         }
@@ -125,6 +138,19 @@ impl ServerHandler for McpServer {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         self.tell_changes(context.peer);
+    }
+
+    async fn on_cancelled(
+        &self,
+        notification: CancelledNotificationParam,
+        _context: NotificationContext<RoleServer>,
+    ) {
+        let call = notification
+            .request_id
+            .and_then(|id| self.calls().remove(&id));
+        if let Some(call) = call {
+            call.cancel();
+        }
     }
 
     fn accepted_subscription_filter(

@@ -12,7 +12,7 @@
 //! From this one declaration come the MCP input schema ([`Declaration::schema`]), the check of the
 //! arguments ([`super::arguments`]), the defaults, the command line's help and the docs.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// Everything that a script says about itself, in the order in which it says it.
@@ -41,18 +41,19 @@ pub struct Param {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// Whether it must be given.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
     /// What it is when not given; null without one.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub default: Value,
     /// The least allowed value of a number, or the least length of a string or list.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bound")]
     pub min: Option<f64>,
     /// The greatest allowed value of a number, or the greatest length of a string or list.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bound")]
     pub max: Option<f64>,
     /// A number is `min` (or 0) plus a multiple of this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "bound")]
     pub step: Option<f64>,
     /// The only allowed values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -273,6 +274,11 @@ impl Param {
         }
         allowed
     }
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+fn bound<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(number).serialize(serializer)
 }
 
 /// A bound as it was written: whole numbers without a fraction.

@@ -42,10 +42,6 @@ pub(super) fn evaluate(ast: &AST) -> Result<Declaration, Box<EvalAltResult>> {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands values over by value"
-)]
 mod functions {
     use rhai::Map;
 
@@ -54,14 +50,14 @@ mod functions {
     /// One line for people.
     pub fn title(context: NativeCallContext, text: &str) {
         super::edit(&context, |declaration| {
-            text.clone_into(&mut declaration.title)
+            text.clone_into(&mut declaration.title);
         });
     }
 
     /// What the script does and gives.
     pub fn about(context: NativeCallContext, text: &str) {
         super::edit(&context, |declaration| {
-            text.clone_into(&mut declaration.about)
+            text.clone_into(&mut declaration.about);
         });
     }
 

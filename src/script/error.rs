@@ -62,12 +62,11 @@ impl From<ScriptError> for Failure {
             ScriptError::Broken(diagnostic) => Self::new(Code::SCRIPT_ERROR, message)
                 .detail("frame", diagnostic.render(false))
                 .hint("mend the script; the change is taken up at once"),
-            ScriptError::Arguments(failure) => failure,
             // What a script throws on purpose speaks for itself; a mistake needs its place.
             ScriptError::Failed { failure, at } if failure.code == Code::SCRIPT_ERROR => {
                 failure.detail("frame", at.render(false))
             }
-            ScriptError::Failed { failure, .. } => failure,
+            ScriptError::Arguments(failure) | ScriptError::Failed { failure, .. } => failure,
             ScriptError::Cancelled => Self::new(Code::CANCELLED, message),
             ScriptError::Panicked(_) => {
                 Self::new(Code::INTERNAL_ERROR, message).hint("please report this")

@@ -59,7 +59,8 @@ pub enum Progress {
 /// Who called a script: where its progress goes, and how the caller stops it.
 #[derive(Clone)]
 pub struct Caller {
-    /// Cancelled when the caller no longer wants the result.
+    /// Cancelled when the caller wants the work to end, the jobs on the server that it waits for
+    /// included. A caller that merely goes away stops its script and leaves the jobs alone.
     pub cancel: CancellationToken,
     /// Takes the signs of life.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
@@ -90,6 +91,8 @@ pub(super) struct Context {
     pub(super) runtime: Handle,
     pub(super) generation: Arc<Generation>,
     pub(super) caller: Caller,
+    /// Cancelled when the script has to end: because the caller cancels or is gone.
+    pub(super) stop: CancellationToken,
     /// The script that runs and the arguments that it was given.
     pub(super) script: ScriptRef,
     pub(super) parameters: Map<String, Value>,
@@ -120,8 +123,26 @@ impl Context {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = self.caller.cancel.cancelled() => Err(cancelled()),
+                () = self.stop.cancelled() => Err(cancelled()),
                 result = work => result.map_err(thrown),
+            }
+        })
+    }
+
+    /// Waits for a job. If the caller cancels, `work` has the time to cancel the job, too; if the
+    /// caller is gone, the waiting ends and the job goes on.
+    pub(super) fn wait_for_job<T>(&self, work: impl Future<Output = T>) -> Fallible<T> {
+        let gone = async {
+            self.stop.cancelled().await;
+            if self.caller.cancel.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                result = work => Ok(result),
+                () = gone => Err(cancelled()),
             }
         })
     }
@@ -133,14 +154,22 @@ impl Context {
 }
 
 /// The error that ends a cancelled script; a script can't catch it.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn cancelled() -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
 /// A failure as a script catches it: `#{ code, message, hint, ... }`.
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "Rhai's functions return boxed errors"
+)]
 pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
     let failure = failure.into();
-    let mut map = map_to_dynamic(failure.details);
+    let mut map = map_to_dynamic(*failure.details);
     map.insert("code".into(), failure.code.as_str().into());
     map.insert("message".into(), failure.message.into());
     map.insert(
@@ -174,7 +203,7 @@ pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
         code,
         message,
         hint,
-        details,
+        details: Box::new(details),
     })
 }
 

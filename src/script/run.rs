@@ -58,13 +58,14 @@ impl Runner {
     ) -> Result<Value, ScriptError> {
         let arguments = served.script.arguments(given)?;
         // A caller that goes away takes its script along.
-        let cancel = caller.cancel.child_token();
-        let _stop = cancel.clone().drop_guard();
+        let stop = caller.cancel.child_token();
+        let _gone = stop.clone().drop_guard();
         let context = Context {
             host: self.host.clone(),
             runtime: Handle::current(),
             generation,
-            caller: Caller { cancel, ..caller },
+            caller,
+            stop,
             script: served.reference(),
             parameters: arguments,
             limits: self.limits,
@@ -91,11 +92,11 @@ pub(super) fn build_checked(
     script: &Script,
     arguments: Map<String, Value>,
     limits: &Limits,
-    cancel: Option<&CancellationToken>,
+    stop: Option<&CancellationToken>,
 ) -> Result<Workflow, ScriptError> {
     let mut engine = engine::running(limits, &generation.modules, true);
-    if let Some(cancel) = cancel {
-        stop_on(&mut engine, cancel.clone());
+    if let Some(stop) = stop {
+        stop_on(&mut engine, stop.clone());
     }
     let made = evaluate(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
@@ -112,9 +113,9 @@ pub(super) fn build_checked(
 pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptError> {
     let generation = &context.generation;
     let arguments = context.parameters.clone();
-    let cancel = &context.caller.cancel;
+    let stop = &context.stop;
     if script.key.kind == Kind::Template {
-        let workflow = build_checked(generation, script, arguments, &context.limits, Some(cancel))?;
+        let workflow = build_checked(generation, script, arguments, &context.limits, Some(stop))?;
         return Ok(workflow.into_json());
     }
     let mut engine = engine::running(
@@ -122,16 +123,16 @@ pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptEr
         &generation.modules,
         script.key.kind.is_pure(),
     );
-    stop_on(&mut engine, cancel.clone());
+    stop_on(&mut engine, stop.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
     let made = evaluate(&engine, generation, script, arguments)?;
     from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
 }
 
-fn stop_on(engine: &mut Engine, cancel: CancellationToken) {
+fn stop_on(engine: &mut Engine, stop: CancellationToken) {
     engine.on_progress(move |operations| {
-        let stop = operations % LOOK_EVERY == 0 && cancel.is_cancelled();
-        stop.then_some(Dynamic::UNIT)
+        let stopped = operations % LOOK_EVERY == 0 && stop.is_cancelled();
+        stopped.then_some(Dynamic::UNIT)
     });
 }
 

@@ -20,7 +20,6 @@ pub struct NotJson {
 }
 
 /// JSON as a script sees it.
-#[must_use]
 pub fn to_dynamic(value: Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
@@ -98,7 +97,7 @@ fn convert_items(items: &[Dynamic], path: &mut String) -> Result<Value, NotJson>
     let length = path.len();
     let mut converted = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
-        path.push_str(&format!("[{i}]"));
+        path.extend(["[", &i.to_string(), "]"]);
         converted.push(convert(item, path)?);
         path.truncate(length);
     }

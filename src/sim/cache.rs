@@ -215,18 +215,15 @@ fn sign_one(
     names.sort_by_key(|(name, _)| *name);
     for (name, value) in names {
         part(&mut hasher, name.as_bytes());
-        match link(value) {
-            Some((from, slot)) => {
-                let from = known.get(from).copied();
-                keeps &= from.is_some_and(|from| from.keeps);
-                part(&mut hasher, &from.map_or([0; 32], |from| from.hash));
-                part(&mut hasher, &slot.to_le_bytes());
-            }
-            None => {
-                let mut value = value.clone();
-                value.sort_all_objects();
-                part(&mut hasher, value.to_string().as_bytes());
-            }
+        if let Some((from, slot)) = link(value) {
+            let from = known.get(from).copied();
+            keeps &= from.is_some_and(|from| from.keeps);
+            part(&mut hasher, &from.map_or([0; 32], |from| from.hash));
+            part(&mut hasher, &slot.to_le_bytes());
+        } else {
+            let mut value = value.clone();
+            value.sort_all_objects();
+            part(&mut hasher, value.to_string().as_bytes());
         }
     }
     Signature {

@@ -18,8 +18,9 @@ pub(super) type Gathered = BTreeMap<String, Vec<Value>>;
 #[derive(Debug)]
 pub(super) struct Called {
     pub(super) outcome: Outcome,
-    /// The call did not happen: this block goes on to everything downstream.
-    pub(super) blocked: Option<Option<String>>,
+    /// The call did not happen, because something upstream blocks it; what is downstream is
+    /// blocked too, in silence, as whoever wanted to know has been told.
+    pub(super) blocked: bool,
 }
 
 /// The inputs of each call.
@@ -57,14 +58,13 @@ pub(super) fn call(
         if let Some(fault) = bench.fault(class) {
             return Err(fault);
         }
-        if let Some(block) = block(&inputs) {
-            if let Some(message) = &block {
+        if let Some(Block(message)) = block(&inputs) {
+            if let Some(message) = message {
                 bench.report_block(message);
             }
-            // What has been reported once blocks in silence from here on.
             called.push(Called {
                 outcome: Outcome::default(),
-                blocked: Some(None),
+                blocked: true,
             });
             continue;
         }
@@ -78,17 +78,20 @@ pub(super) fn call(
         let outcome = node.run(&mut call)?;
         called.push(Called {
             outcome,
-            blocked: None,
+            blocked: false,
         });
     }
     Ok(called)
 }
 
-fn block(inputs: &Inputs) -> Option<Option<String>> {
+/// Something that blocks the node, perhaps with a message.
+struct Block<'a>(Option<&'a String>);
+
+fn block(inputs: &Inputs) -> Option<Block<'_>> {
     inputs.values().find_map(|value| match value {
-        Value::Blocked(message) => Some(message.clone()),
+        Value::Blocked(message) => Some(Block(message.as_ref())),
         Value::List(members) => members.iter().find_map(|member| match member {
-            Value::Blocked(message) => Some(message.clone()),
+            Value::Blocked(message) => Some(Block(message.as_ref())),
             _ => None,
         }),
         _ => None,
@@ -101,9 +104,10 @@ pub(super) fn merge_outputs(shape: &ClassShape, called: Vec<Called>) -> Vec<Vec<
     for one in called {
         let mut outputs = one.outcome.outputs.into_iter();
         for (slot, is_list) in slots.iter_mut().zip(&shape.output_is_list) {
-            let value = match &one.blocked {
-                Some(message) => Value::Blocked(message.clone()),
-                None => outputs.next().unwrap_or(Value::Json(Json::Null)),
+            let value = if one.blocked {
+                Value::Blocked(None)
+            } else {
+                outputs.next().unwrap_or(Value::Json(Json::Null))
             };
             match value {
                 Value::List(members) if *is_list => slot.extend(members),

@@ -250,17 +250,13 @@ impl<'a> Run<'a> {
 
     /// The lazy inputs that the node wants: all of them, unless its type knows better.
     fn needed(&self, class: &str, inputs: &calls::Gathered) -> Vec<String> {
-        match self.world.catalog.node(class) {
-            Some(node) => calls::slices(inputs, false)
-                .iter()
-                .flat_map(|slice| node.needs(slice))
-                .collect(),
-            None => {
-                let shape = self.world.catalog.shape(class);
-                let lazy = shape.inputs.iter().filter(|input| input.lazy);
-                lazy.map(|input| input.name.clone()).collect()
-            }
+        if let Some(node) = self.world.catalog.node(class) {
+            let slices = calls::slices(inputs, false);
+            return slices.iter().flat_map(|slice| node.needs(slice)).collect();
         }
+        let shape = self.world.catalog.shape(class);
+        let lazy = shape.inputs.iter().filter(|input| input.lazy);
+        lazy.map(|input| input.name.clone()).collect()
     }
 
     /// Merges a node's calls, shows what there is to show, and keeps the result.

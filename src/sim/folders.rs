@@ -62,12 +62,11 @@ pub struct SaveSlot {
 impl Folders {
     /// Opens a data folder, or makes one that is removed with its last user.
     pub(super) fn open(data: Option<&Path>) -> io::Result<Self> {
-        let (root, guard) = match data {
-            Some(path) => (path.to_path_buf(), None),
-            None => {
-                let dir = tempfile::Builder::new().prefix("mmf-sim-").tempdir()?;
-                (dir.path().to_path_buf(), Some(Arc::new(dir)))
-            }
+        let (root, guard) = if let Some(path) = data {
+            (path.to_path_buf(), None)
+        } else {
+            let dir = tempfile::Builder::new().prefix("mmf-sim-").tempdir()?;
+            (dir.path().to_path_buf(), Some(Arc::new(dir)))
         };
         fs::create_dir_all(&root)?;
         let folders = Self {
@@ -207,7 +206,7 @@ pub fn within(base: &Path, relative: &str) -> Option<PathBuf> {
                 path.pop();
             }
             Component::RootDir | Component::Prefix(_) => {
-                path = PathBuf::from(component.as_os_str())
+                path = PathBuf::from(component.as_os_str());
             }
         }
     }

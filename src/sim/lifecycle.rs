@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -173,6 +174,7 @@ struct Life {
     world: Arc<World>,
     end: CancellationToken,
     server: JoinHandle<()>,
+    worker: Option<thread::JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -221,7 +223,7 @@ impl Keeper {
             self.folders.clone(),
             self.pleas.clone(),
         ));
-        World::start_worker(world.clone()).map_err(SimError::Worker)?;
+        let worker = World::start_worker(world.clone()).map_err(SimError::Worker)?;
         let end = CancellationToken::new();
         let refusing = self.options.faults.refusing();
         let door = Door::new(listener, self.addr, refusing, end.clone());
@@ -231,7 +233,12 @@ impl Keeper {
                 tracing::error!(%error, "the simulator's server failed");
             }
         });
-        Ok(Life { world, end, server })
+        Ok(Life {
+            world,
+            end,
+            server,
+            worker: Some(worker),
+        })
     }
 
     async fn restart(&self, life: Life) -> Result<Life, SimError> {
@@ -246,11 +253,33 @@ impl Keeper {
 }
 
 impl Life {
-    async fn end(self) {
+    async fn end(mut self) {
+        self.close();
+        // The port is free once the task is gone; that it was aborted is no news.
+        let _ = (&mut self.server).await;
+        if let Some(worker) = self.worker.take() {
+            let joined = tokio::task::spawn_blocking(move || worker.join());
+            if !matches!(joined.await, Ok(Ok(()))) {
+                tracing::error!("the simulator's worker panicked");
+            }
+        }
+    }
+
+    fn close(&self) {
         self.world.close();
         self.end.cancel();
         self.server.abort();
-        // The port is free once the task is gone.
-        let _ = self.server.await;
+    }
+}
+
+impl Drop for Life {
+    /// Waits for the worker, which stops at its next step, so that no folder outlives the program.
+    fn drop(&mut self) {
+        self.close();
+        if let Some(worker) = self.worker.take()
+            && worker.join().is_err()
+        {
+            tracing::error!("the simulator's worker panicked");
+        }
     }
 }

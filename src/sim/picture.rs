@@ -255,9 +255,9 @@ impl Scene {
         let ridges: Vec<Vec<f32>> = self
             .ranges
             .iter()
-            .enumerate()
-            .map(|(place, range)| {
-                let drift = time * 0.4 * (1.0 + place as f32);
+            .zip(0..)
+            .map(|(range, place)| {
+                let drift = time * 0.4 * small(place + 1);
                 (0..width)
                     .map(|x| range.ridge(small(x) / small(width), drift))
                     .collect()

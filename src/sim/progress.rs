@@ -22,12 +22,12 @@ impl Progress {
 
     /// A node begins: 0.0 of 1.0, floats, as the server counts a node that doesn't report steps.
     pub(super) fn start(&mut self, id: &str, graph: &Graph) {
-        self.set(id, graph, json!(0.0), json!(1.0), "running");
+        self.set(id, graph, &json!(0.0), &json!(1.0), "running");
     }
 
     /// A node reports a step.
     pub(super) fn update(&mut self, id: &str, graph: &Graph, value: u64, max: u64) {
-        self.set(id, graph, json!(value), json!(max), "running");
+        self.set(id, graph, &json!(value), &json!(max), "running");
     }
 
     /// A node is done; one that never started (its result was cached) counts as 1 of 1.
@@ -36,10 +36,10 @@ impl Progress {
             .nodes
             .get(id)
             .map_or(json!(1), |node| node["max"].clone());
-        self.set(id, graph, max.clone(), max, "finished");
+        self.set(id, graph, &max, &max, "finished");
     }
 
-    fn set(&mut self, id: &str, graph: &Graph, value: Json, max: Json, state: &str) {
+    fn set(&mut self, id: &str, graph: &Graph, value: &Json, max: &Json, state: &str) {
         let node = json!({
             "value": value,
             "max": max,

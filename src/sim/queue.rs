@@ -118,15 +118,15 @@ impl Queue {
             if state.closed {
                 return Next::Close;
             }
+            if std::mem::take(&mut state.free) {
+                return Next::Free;
+            }
             if let Some(item) = heap_pop(&mut state.pending) {
                 let task = state.tasks;
                 state.tasks += 1;
                 state.running.insert(task, item.clone());
                 self.announce(&state);
                 return Next::Execute(task, item);
-            }
-            if std::mem::take(&mut state.free) {
-                return Next::Free;
             }
             state = self
                 .changed
@@ -146,13 +146,10 @@ impl Queue {
         {
             state.history.remove(&oldest);
         }
-        let place = match state.history.get(&item.id) {
-            Some((place, _)) => *place,
-            None => {
-                state.history_added += 1;
-                state.history_added
-            }
-        };
+        state.history_added += 1;
+        // An id that is used again keeps the place of its first use.
+        let known = state.history.get(&item.id).map(|(place, _)| *place);
+        let place = known.unwrap_or(state.history_added);
         state.history_order.insert(place, item.id.clone());
         state
             .history

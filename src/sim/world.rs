@@ -2,7 +2,7 @@
 //! and the thread that executes prompts.
 
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -100,9 +100,9 @@ impl World {
     }
 
     /// Starts the thread that executes prompts.
-    pub(super) fn start_worker(world: Arc<Self>) -> std::io::Result<()> {
+    pub(super) fn start_worker(world: Arc<Self>) -> std::io::Result<JoinHandle<()>> {
         let worker = thread::Builder::new().name("sim-worker".to_owned());
-        worker.spawn(move || world.work()).map(drop)
+        worker.spawn(move || world.work())
     }
 
     fn work(&self) {

@@ -5,7 +5,7 @@
 //! change: the journal position lies in the same tree as what was made of it, so after a crash the
 //! index merely stands a little further back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -56,10 +56,12 @@ type Result<T> = std::result::Result<T, Broken>;
 pub(super) struct Index {
     db: sled::Db,
     tree: sled::Tree,
+    /// Names of the keys of which it's known without looking how many rows have them.
+    counted: &'static [&'static str],
 }
 
 impl Index {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path, counted: &'static [&'static str]) -> Result<Self> {
         // sled panics on some kinds of damage; to us that's the same as an error.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let db = sled::Config::new()
@@ -68,7 +70,7 @@ impl Index {
                 .flush_every_ms(Some(FLUSH_EVERY_MS))
                 .open()?;
             let tree = db.open_tree(TREE)?;
-            Ok::<_, sled::Error>(Self { db, tree })
+            Ok::<_, sled::Error>(Self { db, tree, counted })
         }));
         Ok(opened.map_err(|_| Broken("it panicked while opening".to_owned()))??)
     }
@@ -84,20 +86,65 @@ impl Index {
 
     /// Makes all changes and moves the position, together or not at all.
     pub(super) fn apply(&self, changes: Vec<Change>, position: &Position) -> Result<()> {
-        let mut batch = Staged {
-            index: self,
-            batch: sled::Batch::default(),
-            rows: HashMap::new(),
-            counts: HashMap::new(),
-        };
-        for change in changes {
-            match change {
-                Change::Put { id, row } => batch.replace(id, Some(row))?,
-                Change::Drop { id } => batch.replace(id, None)?,
-                Change::Moved => {}
+        let mut staged = Staged::new(self);
+        staged.take(changes)?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in staged.entries {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
-        batch.commit(position)
+        for (key, count) in staged.counts {
+            batch.insert(key, &count.to_be_bytes());
+        }
+        batch.insert(&[space::META], stand_at(position)?);
+        Ok(self.tree.apply_batch(batch)?)
+    }
+
+    /// Takes a long journal into an empty index, many times faster than [`Index::apply`] does.
+    /// Until the last step the index says that it knows nothing, so a crash merely wastes the work.
+    pub(super) fn load(
+        &self,
+        mut next: impl FnMut() -> std::io::Result<Option<(Vec<Change>, Position)>>,
+    ) -> std::io::Result<Result<Option<Position>>> {
+        // An attempt that failed halfway has left rows that were never counted.
+        if let Err(broken) = self.clear() {
+            return Ok(Err(broken));
+        }
+        let mut counts = HashMap::new();
+        let mut reached = None;
+        while let Some((changes, position)) = next()? {
+            match self.load_some(changes, counts) {
+                Ok(counted) => counts = counted,
+                Err(broken) => return Ok(Err(broken)),
+            }
+            reached = Some(position);
+        }
+        let finish = || {
+            for (key, count) in counts {
+                self.tree.insert(key, &count.to_be_bytes())?;
+            }
+            if let Some(position) = &reached {
+                self.tree.insert([space::META], stand_at(position)?)?;
+            }
+            self.flush()
+        };
+        Ok(finish().map(|()| reached))
+    }
+
+    fn load_some(&self, changes: Vec<Change>, counts: Counts) -> Result<Counts> {
+        let mut staged = Staged::new(self);
+        staged.counts = counts;
+        staged.take(changes)?;
+        // In order, so that each page is touched once; a batch would go through them at random.
+        for (key, value) in staged.entries {
+            match value {
+                Some(value) => self.tree.insert(key, value)?,
+                None => self.tree.remove(key)?,
+            };
+        }
+        Ok(staged.counts)
     }
 
     /// Forgets everything.
@@ -114,10 +161,27 @@ impl Index {
 
     /// How many rows have the key; all rows for `None`.
     pub(super) fn count(&self, key: Option<&Key>) -> Result<u64> {
-        Ok(self
-            .tree
-            .get(count_key(key))?
-            .map_or(0, |bytes| read_count(&bytes)))
+        match key {
+            Some(key) if !self.is_counted(key) => {
+                let entries = self
+                    .tree
+                    .scan_prefix(row::key_prefix(space::KEY, key))
+                    .keys();
+                let count = entries
+                    .map(|entry| entry.map(|_| 1_u64))
+                    .sum::<sled::Result<u64>>();
+                Ok(count?)
+            }
+            key => self.stored_count(&count_key(key)),
+        }
+    }
+
+    fn is_counted(&self, key: &Key) -> bool {
+        self.counted.contains(&key.0.as_str())
+    }
+
+    fn stored_count(&self, key: &[u8]) -> Result<u64> {
+        Ok(self.tree.get(key)?.map_or(0, |bytes| read_count(&bytes)))
     }
 
     /// Ids and rows from the newest to the oldest, those with the key if one is given, below the
@@ -184,15 +248,37 @@ impl Index {
     }
 }
 
-/// Changes on their way into one batch, seen over what the tree holds.
+type Counts = HashMap<Vec<u8>, u64>;
+
+/// Changes on their way into the tree, seen over what it holds.
 struct Staged<'a> {
     index: &'a Index,
-    batch: sled::Batch,
+    entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     rows: HashMap<String, Option<Row>>,
-    counts: HashMap<Vec<u8>, u64>,
+    counts: Counts,
 }
 
-impl Staged<'_> {
+impl<'a> Staged<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            entries: BTreeMap::new(),
+            rows: HashMap::new(),
+            counts: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, changes: Vec<Change>) -> Result<()> {
+        for change in changes {
+            match change {
+                Change::Put { id, row } => self.replace(id, Some(row))?,
+                Change::Drop { id } => self.replace(id, None)?,
+                Change::Moved => {}
+            }
+        }
+        Ok(())
+    }
+
     fn replace(&mut self, id: String, row: Option<Row>) -> Result<()> {
         let old = match self.rows.get(&id) {
             Some(staged) => staged.clone(),
@@ -202,58 +288,42 @@ impl Staged<'_> {
             return Ok(());
         }
         let all = i64::from(row.is_some()) - i64::from(old.is_some());
-        self.count(count_key(None), all)?;
+        self.count(None, all)?;
         for key in old.iter().flat_map(|row| &row.keys) {
-            self.batch.remove(entry_key(key, &id));
-            self.count(count_key(Some(key)), -1)?;
+            self.entries.insert(entry_key(key, &id), None);
+            self.count(Some(key), -1)?;
         }
         for key in row.iter().flat_map(|row| &row.keys) {
-            self.batch.insert(entry_key(key, &id), &[]);
-            self.count(count_key(Some(key)), 1)?;
+            self.entries.insert(entry_key(key, &id), Some(Vec::new()));
+            self.count(Some(key), 1)?;
         }
-        match &row {
-            Some(row) => {
-                let json = serde_json::to_vec(row).map_err(|error| Broken(error.to_string()))?;
-                self.batch.insert(row::row_key(&id), json);
-            }
-            None => self.batch.remove(row::row_key(&id)),
-        }
+        let json = row.as_ref().map(serde_json::to_vec).transpose();
+        let json = json.map_err(|error| Broken(error.to_string()))?;
+        self.entries.insert(row::row_key(&id), json);
         self.rows.insert(id, row);
         Ok(())
     }
 
-    fn count(&mut self, key: Vec<u8>, by: i64) -> Result<()> {
-        if by == 0 {
+    fn count(&mut self, key: Option<&Key>, by: i64) -> Result<()> {
+        if by == 0 || key.is_some_and(|key| !self.index.is_counted(key)) {
             return Ok(());
         }
-        let now = match self.counts.get(&key) {
+        let bytes = count_key(key);
+        let now = match self.counts.get(&bytes) {
             Some(&staged) => staged,
-            None => self
-                .index
-                .tree
-                .get(&key)?
-                .map_or(0, |bytes| read_count(&bytes)),
+            None => self.index.stored_count(&bytes)?,
         };
-        self.counts.insert(key, now.saturating_add_signed(by));
+        self.counts.insert(bytes, now.saturating_add_signed(by));
         Ok(())
     }
+}
 
-    fn commit(mut self, position: &Position) -> Result<()> {
-        for (key, count) in self.counts {
-            if count == 0 {
-                self.batch.remove(key);
-            } else {
-                self.batch.insert(key, &count.to_be_bytes());
-            }
-        }
-        let stand = Stand {
-            layout: LAYOUT,
-            position: position.clone(),
-        };
-        let stand = serde_json::to_vec(&stand).map_err(|error| Broken(error.to_string()))?;
-        self.batch.insert(&[space::META], stand);
-        Ok(self.index.tree.apply_batch(self.batch)?)
-    }
+fn stand_at(position: &Position) -> Result<Vec<u8>> {
+    let stand = Stand {
+        layout: LAYOUT,
+        position: position.clone(),
+    };
+    serde_json::to_vec(&stand).map_err(|error| Broken(error.to_string()))
 }
 
 fn entry_key(key: &Key, id: &str) -> Vec<u8> {

@@ -15,9 +15,6 @@ use super::files::TempFile;
 use super::index::Position;
 use super::{Row, StoreError};
 
-/// How much is read and applied at a time.
-const CHUNK_BYTES: u64 = 1 << 20;
-
 /// One line after the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -173,8 +170,8 @@ impl Journal {
         self.file.metadata().map(|facts| facts.len())
     }
 
-    /// The whole lines from `offset` on, as many as fit into a chunk.
-    pub(super) fn read(&self, offset: u64) -> std::io::Result<Chunk> {
+    /// The whole lines from `offset` on, until there are `limit` bytes.
+    pub(super) fn read(&self, offset: u64, limit: u64) -> std::io::Result<Chunk> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(offset))?;
         let mut reader = BufReader::new(file);
@@ -184,7 +181,7 @@ impl Journal {
             moved: false,
         };
         let mut bytes = Vec::new();
-        while chunk.end - offset < CHUNK_BYTES {
+        while chunk.end - offset < limit {
             bytes.clear();
             let read = reader.read_until(b'\n', &mut bytes)?;
             if bytes.last() != Some(&b'\n') {

@@ -21,6 +21,9 @@ pub struct Schema {
     pub version: u32,
     /// Says by what a record is found.
     pub row: fn(&Value) -> Row,
+    /// Names of the keys that many records share, such that [`Store::count`] should know at once
+    /// how many.
+    pub counted: &'static [&'static str],
 }
 
 /// Records in a folder. Ids sort by the time of their making, so the order of ids is the order of
@@ -58,7 +61,7 @@ impl Store {
                 journal_or_new(dir, &path, schema, ids)?
             }
         };
-        let slot = Slot::take(&dir.join("index"))?;
+        let slot = Slot::take(&dir.join("index"), schema.counted)?;
         let tail = Tail::new(path, schema.version, slot, journal)?;
         Ok(Self {
             dir: dir.to_owned(),
@@ -100,7 +103,8 @@ impl Store {
         })
     }
 
-    /// How many records have `key`; how many there are for `None`. Takes no longer for many.
+    /// How many records have `key`; how many there are for `None`. With names in
+    /// [`Schema::counted`] that takes no longer for many.
     pub fn count(&self, key: Option<&Key>) -> Result<u64, StoreError> {
         self.tail.read(As::Reader, |index| index.count(key))
     }

@@ -13,13 +13,17 @@ const MAX_SLOTS: u32 = 256;
 #[derive(Debug)]
 pub(super) struct Slot {
     folder: PathBuf,
+    counted: &'static [&'static str],
     /// Held as long as the file is open.
     _lock: File,
 }
 
 impl Slot {
     /// Takes the first free slot below `folder`.
-    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+    pub(super) fn take(
+        folder: &Path,
+        counted: &'static [&'static str],
+    ) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
         for n in 0..MAX_SLOTS {
             let path = folder.join(format!("{n}.lock"));
@@ -33,6 +37,7 @@ impl Slot {
                 Ok(()) => {
                     return Ok(Self {
                         folder: folder.join(n.to_string()),
+                        counted,
                         _lock: lock,
                     });
                 }
@@ -50,7 +55,7 @@ impl Slot {
 
     /// Opens the slot's index, as an empty one if what is there doesn't work.
     pub(super) fn open_index(&self) -> Result<Index, StoreError> {
-        match Index::open(&self.folder) {
+        match Index::open(&self.folder, self.counted) {
             Ok(index) => Ok(index),
             Err(broken) => self.replace_index(&broken),
         }
@@ -69,7 +74,7 @@ impl Slot {
                 fs::remove_dir_all(&aside).map_err(StoreError::io("remove", &aside))?;
             }
         }
-        Index::open(&self.folder).map_err(|broken| StoreError::Index {
+        Index::open(&self.folder, self.counted).map_err(|broken| StoreError::Index {
             path: self.folder.clone(),
             reason: broken.0,
         })

@@ -9,6 +9,13 @@ use super::index::{Broken, Index, Position};
 use super::journal::{Change, Found, Journal};
 use super::slot::Slot;
 
+/// How much is read and applied at a time.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The same when a new index takes in a long journal: larger, because what is sorted together is
+/// written together.
+const LOAD_BYTES: u64 = 16 << 20;
+
 /// The journal's reader.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -182,7 +189,13 @@ impl Tail {
             if state.journal.len().map_err(failed)? == state.position.offset {
                 return Ok(());
             }
-            let chunk = state.journal.read(state.position.offset).map_err(failed)?;
+            if state.is_worth_loading() {
+                state.load().map_err(failed)??;
+            }
+            let chunk = state
+                .journal
+                .read(state.position.offset, CHUNK_BYTES)
+                .map_err(failed)?;
             let grown = chunk.end > state.position.offset;
             if grown {
                 state.position.offset = chunk.end;
@@ -223,6 +236,30 @@ impl Tail {
 }
 
 impl State {
+    /// Whether the index knows nothing yet of a long journal.
+    fn is_worth_loading(&self) -> bool {
+        let beginning = self.journal.beginning();
+        let len = self.journal.len().unwrap_or(0);
+        self.position == beginning && len.saturating_sub(beginning.offset) > CHUNK_BYTES
+    }
+
+    fn load(&mut self) -> std::io::Result<Result<(), Broken>> {
+        let (journal, mut at) = (Arc::clone(&self.journal), self.position.clone());
+        let loaded = self.index.load(|| {
+            let chunk = journal.read(at.offset, LOAD_BYTES)?;
+            if chunk.end == at.offset {
+                return Ok(None);
+            }
+            at.offset = chunk.end;
+            Ok(Some((chunk.changes, at.clone())))
+        })?;
+        Ok(loaded.map(|reached| {
+            if let Some(reached) = reached {
+                self.position = reached;
+            }
+        }))
+    }
+
     /// Finds out where to go on in a journal just opened.
     fn settle_on_journal(&mut self, read_to_its_end: bool) -> Result<(), Broken> {
         match self.journal.resume(&self.position, read_to_its_end) {

@@ -232,6 +232,9 @@ async fn without_any_socket_jobs_are_submitted_and_waited_for_all_the_same() {
     scripted.world().no_socket = true;
     let comfy = scripted.comfy();
     let prompt_id = submit(&comfy).await;
+    let asked = scripted.count("GET /ws");
+    submit(&comfy).await;
+    assert_eq!(scripted.count("GET /ws"), asked, "a refusal is remembered");
     scripted.end(&prompt_id);
     assert!(wait(&comfy, &prompt_id).await.unwrap().is_success());
 }

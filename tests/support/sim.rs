@@ -1,5 +1,6 @@
 //! A simulator with a client that listens: what the tests of the simulator share.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,14 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A client's id in the form that the editor uses.
 pub(crate) const CLIENT: &str = "0123456789abcdef0123456789abcdef";
 
-/// An HTTP client that keeps no connections, as every test restarts servers.
-pub(crate) fn http() -> reqwest::Client {
-    // The first to install a provider wins; all of them install the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .pool_max_idle_per_host(0)
-        .build()
-        .unwrap()
+/// An HTTP client that keeps no connections, because servers restart here. Made once: reading the
+/// system's certificates takes longer than most tests.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // The first to install a provider wins; all of them install the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap()
+    });
+    &CLIENT
 }
 
 /// A simulator whose steps take no time.

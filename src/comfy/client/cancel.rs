@@ -1,7 +1,5 @@
 //! Stopping one job and no other.
 
-use std::sync::atomic::Ordering;
-
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,9 +41,7 @@ impl Comfy {
         }
         if waits {
             // The job leaves without a trace in the history, which must not look like a loss.
-            if let Some(job) = self.0.tracker.known(prompt_id) {
-                job.dequeued.store(true, Ordering::Relaxed);
-            }
+            self.0.tracker.note_dequeued(prompt_id);
         }
         let how = match self.cancel_by_jobs_api(prompt_id).await? {
             Some(true) if waits => Cancelled::Dequeued,

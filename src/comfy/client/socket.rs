@@ -30,6 +30,8 @@ use super::tracker::Tracker;
 
 /// Between two attempts to connect; doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// For how long a server that gave no socket is not asked for one again.
+const REFUSAL: Duration = Duration::from_secs(60);
 /// How long a closing server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Sent first on every connection; the flags hold for that connection only.
@@ -60,8 +62,10 @@ struct Shared {
 enum Link {
     Connecting,
     Open,
-    /// The last attempt failed, or the connection broke.
-    Down(String),
+    /// Closed, broken, or the server can't be reached.
+    Down,
+    /// The server is there and gives no socket: a proxy in between does not pass them on.
+    Refused(Instant),
 }
 
 impl Socket {
@@ -97,9 +101,17 @@ impl Socket {
             if task.as_ref().is_none_or(JoinHandle::is_finished) {
                 self.shared.link.send_replace(Link::Connecting);
                 *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
-            } else if matches!(*link.borrow_and_update(), Link::Down(_)) {
-                self.shared.link.send_replace(Link::Connecting);
-                self.shared.connect_now.notify_one();
+            } else {
+                let state = link.borrow_and_update().clone();
+                match state {
+                    // Not every submission should wait for the same refusal.
+                    Link::Refused(when) if when.elapsed() < REFUSAL => return,
+                    Link::Refused(_) | Link::Down => {
+                        self.shared.link.send_replace(Link::Connecting);
+                        self.shared.connect_now.notify_one();
+                    }
+                    Link::Connecting | Link::Open => {}
+                }
             }
         }
         let patience = self.shared.http.server().timeouts().connect * 2;
@@ -117,21 +129,21 @@ impl Shared {
                 Ok(stream) => {
                     self.link.send_replace(Link::Open);
                     pause = BACKOFF.0;
-                    match self.listen(stream).await {
-                        Stopped::Unneeded => self.link.send_replace(Link::Down("idle".to_owned())),
-                        Stopped::Broken(reason) => {
-                            tracing::debug!(reason, "the socket to ComfyUI broke");
-                            self.follower.poll_now();
-                            self.link.send_replace(Link::Down(reason))
-                        }
-                    };
+                    if let Stopped::Broken(reason) = self.listen(stream).await {
+                        tracing::debug!(reason, "the socket to ComfyUI broke");
+                        self.follower.poll_now();
+                    }
+                    self.link.send_replace(Link::Down);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no socket to ComfyUI");
                     if is_outage(&error) {
                         self.http.note_outage();
+                        self.link.send_replace(Link::Down);
+                    } else {
+                        pause = REFUSAL;
+                        self.link.send_replace(Link::Refused(Instant::now()));
                     }
-                    self.link.send_replace(Link::Down(error.to_string()));
                 }
             }
             let needed = self.tracker.is_busy();
@@ -242,7 +254,7 @@ impl Shared {
 /// Whether the server itself can't be reached, as opposed to a proxy that does no sockets.
 fn is_outage(error: &Error) -> bool {
     match error {
-        Error::Io(_) => true,
+        Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
         Error::Http(response) => response.status().is_server_error(),
         _ => false,
     }

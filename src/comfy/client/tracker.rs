@@ -1,6 +1,6 @@
 //! The jobs that somebody is interested in, and the sorting of socket messages among them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,8 @@ use crate::comfy::Workflow;
 /// Jobs that were submitted and never asked about again are kept up to this many, for their
 /// progress; older ones are forgotten.
 const UNWATCHED: usize = 4096;
+/// So many jobs that were taken out of the queue are remembered.
+const DEQUEUED: usize = 1024;
 
 /// All jobs of one client.
 #[derive(Default)]
@@ -25,6 +27,8 @@ struct Jobs {
     /// The job that runs, by the latest message that names one. Messages without a job's name
     /// are about this one.
     running: Option<String>,
+    /// Jobs that we took out of the queue, which leaves no trace on the server; the latest last.
+    dequeued: VecDeque<String>,
 }
 
 impl Tracker {
@@ -40,6 +44,8 @@ impl Tracker {
         }
         jobs.forget_old();
         let job = Arc::new(Job::new(prompt_id, workflow));
+        let dequeued = jobs.dequeued.iter().any(|id| id == prompt_id);
+        job.dequeued.store(dequeued, Ordering::Relaxed);
         jobs.by_id.insert(prompt_id.to_owned(), Arc::clone(&job));
         jobs.order.push(prompt_id.to_owned());
         job
@@ -48,6 +54,23 @@ impl Tracker {
     /// The job, if it is known.
     pub(super) fn known(&self, prompt_id: &str) -> Option<Arc<Job>> {
         self.jobs().by_id.get(prompt_id).cloned()
+    }
+
+    /// Notes that we take a job out of the queue.
+    pub(super) fn note_dequeued(&self, prompt_id: &str) {
+        let mut jobs = self.jobs();
+        if let Some(job) = jobs.by_id.get(prompt_id) {
+            job.dequeued.store(true, Ordering::Relaxed);
+        }
+        jobs.dequeued.push_back(prompt_id.to_owned());
+        if jobs.dequeued.len() > DEQUEUED {
+            jobs.dequeued.pop_front();
+        }
+    }
+
+    /// Whether we took the job out of the queue.
+    pub(super) fn was_dequeued(&self, prompt_id: &str) -> bool {
+        self.jobs().dequeued.iter().any(|id| id == prompt_id)
     }
 
     pub(super) fn forget(&self, prompt_id: &str) {

@@ -155,6 +155,8 @@ impl Comfy {
                 End::Lost => JobState::Unknown,
             };
             status.outcome = Some(Box::new(outcome));
+        } else if self.0.tracker.was_dequeued(prompt_id) {
+            status.state = JobState::Interrupted;
         }
         Ok(status)
     }

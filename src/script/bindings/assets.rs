@@ -31,10 +31,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     use crate::script::value::from_map;
 

@@ -23,10 +23,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -183,14 +179,13 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
         context.report(Progress::Job {
             prompt_id: prompt_id.to_owned(),
             event,
-        })
+        });
     };
     let waiting = context
         .host
         .jobs
         .wait(prompt_id, Some(limit), &context.caller.cancel, report);
-    // Not through `Context::wait`: a cancelled wait has still to cancel its job on the server.
-    match context.runtime.block_on(waiting) {
+    match context.wait_for_job(waiting)? {
         Ok(finished) => describe_finished(&finished),
         Err(JobError::Cancelled) => Err(cancelled()),
         Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => Ok(json!({

@@ -15,10 +15,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     use crate::failure::Failure;
     use crate::script::value::to_dynamic;

@@ -18,10 +18,6 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands contexts over by value"
-)]
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -56,13 +52,13 @@ mod functions {
         let given =
             crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
         let arguments = served.script.arguments(given).map_err(thrown)?;
-        let cancel = Some(&context.caller.cancel);
+        let stop = Some(&context.stop);
         let workflow = build_checked(
             &context.generation,
             &served.script,
             arguments.clone(),
             &context.limits,
-            cancel,
+            stop,
         )
         .map_err(thrown)?;
         let origin = Origin {

@@ -75,8 +75,8 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 #[expect(
-    clippy::needless_pass_by_value,
-    reason = "Rhai hands strings over by value"
+    clippy::unwrap_used,
+    reason = "written by the macro, for `&mut` arguments"
 )]
 mod functions {
     use rhai::{Array, Map};

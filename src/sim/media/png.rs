@@ -46,11 +46,37 @@ pub(in super::super) fn metadata(
 }
 
 fn text_chunk(keyword: &str, text: &str) -> Vec<u8> {
-    let body = [b"tEXt", keyword.as_bytes(), &[0], text.as_bytes()].concat();
+    chunk(
+        *b"tEXt",
+        &[keyword.as_bytes(), &[0], text.as_bytes()].concat(),
+    )
+}
+
+/// A chunk with its length and checksum.
+pub(super) fn chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let body = [&kind[..], content].concat();
     let mut crc = Crc::new();
     crc.update(&body);
-    let length = u32::try_from(body.len() - 4).unwrap_or(u32::MAX);
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes()[..], &body, &crc.sum().to_be_bytes()].concat()
+}
+
+/// Kind and content of every chunk of a file.
+pub(super) fn chunks(file: &[u8]) -> Vec<(&[u8; 4], &[u8])> {
+    let mut chunks = Vec::new();
+    let mut rest = file.get(8..).unwrap_or_default();
+    while let Some((length, body)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        let Some((kind, after)) = body.split_first_chunk::<4>() else {
+            break;
+        };
+        let Some(content) = after.get(..length) else {
+            break;
+        };
+        chunks.push((kind, content));
+        rest = after.get(length + 4..).unwrap_or_default();
+    }
+    chunks
 }
 
 /// JSON with everything beyond ASCII escaped, because a `tEXt` chunk is Latin-1.

@@ -19,11 +19,14 @@ impl SimNode for Generic {
         if sampling::is_sampler(call) {
             return sampling::sample(call);
         }
-        let outputs = (0..call.shape.outputs.len())
-            .map(|slot| output(call, slot))
-            .collect();
-        Ok(Outcome::values(outputs))
+        Ok(Outcome::values(outputs(call)))
     }
+}
+
+/// A value for every output slot.
+pub(super) fn outputs(call: &Call<'_>) -> Vec<Value> {
+    let slots = 0..call.shape.outputs.len();
+    slots.map(|slot| output(call, slot)).collect()
 }
 
 fn output(call: &Call<'_>, slot: usize) -> Value {

@@ -13,8 +13,8 @@ use super::Behaviours;
 use super::latent::{proportional, times};
 
 pub(super) fn register(behaviours: &mut Behaviours) {
+    super::sure(behaviours, &["EmptyImage"], empty);
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(&["EmptyImage"], empty);
     plain(&["ImageScale"], scale);
     plain(&["ImageScaleBy"], scale_by);
     plain(&["ImageScaleToTotalPixels"], scale_to_total);
@@ -61,12 +61,12 @@ fn size_of(frames: &[Frame]) -> (u32, u32) {
     frames.first().map_or((1, 1), Frame::size)
 }
 
-fn empty(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn empty(call: &mut Call<'_>) -> Outcome {
     let [_, red, green, blue] = call.size("color", 0).to_be_bytes();
     let colour = Rgba([red, green, blue, 255]);
     let picture = RgbaImage::from_pixel(call.size("width", 512), call.size("height", 512), colour);
     let count = call.size("batch_size", 1).max(1) as usize;
-    Ok(images(vec![Frame::from_pixels(picture); count]))
+    images(vec![Frame::from_pixels(picture); count])
 }
 
 fn filter(method: &str) -> FilterType {
@@ -294,8 +294,10 @@ fn repeat(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 fn from_batch(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let frames = call.images("image")?;
     let first = (call.size("batch_index", 0) as usize).min(frames.len().saturating_sub(1));
-    let count = (call.size("length", 1) as usize).clamp(1, frames.len() - first);
-    Ok(images(frames[first..first + count].to_vec()))
+    let count = (call.size("length", 1) as usize).max(1);
+    Ok(images(
+        frames.iter().skip(first).take(count).cloned().collect(),
+    ))
 }
 
 fn flip(call: &mut Call<'_>) -> Result<Outcome, Raised> {

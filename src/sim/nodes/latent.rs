@@ -9,11 +9,13 @@ use super::super::value::{Audio, Content, Frame, Latent, Value};
 use super::Behaviours;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
-    let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(
-        &["VAEDecode", "VAEDecodeTiled", "VAEDecodeHunyuan3D"],
-        decode,
+    super::sure(
+        behaviours,
+        &["VAEEncodeAudio", "LTXVAudioVAEEncode"],
+        encode_audio,
     );
+    let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
+    plain(&["VAEDecode", "VAEDecodeTiled"], decode);
     plain(
         &["VAEEncode", "VAEEncodeTiled", "VAEEncodeForInpaint"],
         encode,
@@ -26,7 +28,6 @@ pub(super) fn register(behaviours: &mut Behaviours) {
         ],
         decode_audio,
     );
-    plain(&["VAEEncodeAudio", "LTXVAudioVAEEncode"], encode_audio);
     plain(&["LatentUpscale"], upscale);
     plain(&["LatentUpscaleBy"], upscale_by);
     plain(&["RepeatLatentBatch"], repeat);
@@ -123,7 +124,7 @@ fn decode_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     Ok(Outcome::values(vec![Value::Audio(Arc::new(audio))]))
 }
 
-fn encode_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn encode_audio(call: &mut Call<'_>) -> Outcome {
     let seconds = match call.inputs.get("audio") {
         Some(Value::Audio(audio)) => audio.seconds,
         _ => 0.0,
@@ -137,7 +138,7 @@ fn encode_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
         seconds,
         is_clip: false,
     };
-    Ok(Outcome::values(vec![Value::Latent(Arc::new(latent))]))
+    Outcome::values(vec![Value::Latent(Arc::new(latent))])
 }
 
 /// The same content at another size: an enlarged latent is one that a sampler can start from.

@@ -12,8 +12,8 @@ use super::Behaviours;
 use super::image::{file_hash, level};
 
 pub(super) fn register(behaviours: &mut Behaviours) {
+    super::sure(behaviours, &["SolidMask"], solid);
     let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(&["SolidMask"], solid);
     plain(&["MaskToImage"], to_image);
     plain(&["ImageToMask"], from_image);
     plain(&["InvertMask"], invert);
@@ -39,11 +39,11 @@ pub(super) fn from_channel(picture: &RgbaImage, channel: usize, inverted: bool) 
     mask
 }
 
-fn solid(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn solid(call: &mut Call<'_>) -> Outcome {
     let shade = level(call.number("value", 1.0));
     let colour = Rgba([shade, shade, shade, 255]);
     let mask = RgbaImage::from_pixel(call.size("width", 512), call.size("height", 512), colour);
-    Ok(masks(vec![Frame::from_pixels(mask)]))
+    masks(vec![Frame::from_pixels(mask)])
 }
 
 fn to_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {

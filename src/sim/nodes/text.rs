@@ -9,8 +9,8 @@ use super::super::value::Value;
 use super::Behaviours;
 
 pub(super) fn register(behaviours: &mut Behaviours) {
-    let mut plain = |classes: &[&str], function| super::plain(behaviours, classes, function);
-    plain(
+    let mut sure = |classes: &[&str], function| super::sure(behaviours, classes, function);
+    sure(
         &[
             "PrimitiveInt",
             "PrimitiveFloat",
@@ -20,14 +20,14 @@ pub(super) fn register(behaviours: &mut Behaviours) {
         ],
         primitive,
     );
-    plain(&["StringConcatenate"], concatenate);
-    plain(&["StringFormat"], format_string);
-    plain(&["StringReplace"], replace);
-    plain(&["StringTrim"], trim);
-    plain(&["StringLength"], length);
-    plain(&["TextToUppercase"], |call| mapped(call, str::to_uppercase));
-    plain(&["TextToLowercase"], |call| mapped(call, str::to_lowercase));
-    plain(&["PreviewAny"], preview_any);
+    sure(&["StringConcatenate"], concatenate);
+    sure(&["StringFormat"], format_string);
+    sure(&["StringReplace"], replace);
+    sure(&["StringTrim"], trim);
+    sure(&["StringLength"], length);
+    sure(&["TextToUppercase"], |call| mapped(call, str::to_uppercase));
+    sure(&["TextToLowercase"], |call| mapped(call, str::to_lowercase));
+    sure(&["PreviewAny"], preview_any);
     behaviours.insert("ComfySwitchNode".to_owned(), Arc::new(Switch));
 }
 
@@ -35,65 +35,63 @@ fn json_value(value: impl Into<Json>) -> Outcome {
     Outcome::values(vec![Value::Json(value.into())])
 }
 
-fn primitive(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(json_value(
-        call.json("value").cloned().unwrap_or(Json::Null),
-    ))
+fn primitive(call: &mut Call<'_>) -> Outcome {
+    json_value(call.json("value").cloned().unwrap_or(Json::Null))
 }
 
-fn concatenate(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn concatenate(call: &mut Call<'_>) -> Outcome {
     let parts = [
         call.text("string_a"),
         call.text("delimiter"),
         call.text("string_b"),
     ];
-    Ok(json_value(parts.concat()))
+    json_value(parts.concat())
 }
 
 /// `{name}` is replaced by the value of that name.
-fn format_string(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn format_string(call: &mut Call<'_>) -> Outcome {
     let mut text = call.text("f_string").to_owned();
     for (name, value) in &call.inputs {
         if let Some(name) = name.strip_prefix("values.") {
             text = text.replace(&format!("{{{name}}}"), &shown(value));
         }
     }
-    Ok(json_value(text))
+    json_value(text)
 }
 
-fn replace(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(json_value(
+fn replace(call: &mut Call<'_>) -> Outcome {
+    json_value(
         call.text("string")
             .replace(call.text("find"), call.text("replace")),
-    ))
+    )
 }
 
-fn trim(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn trim(call: &mut Call<'_>) -> Outcome {
     let text = call.text("string");
     let trimmed = match call.text("mode") {
         "Left" => text.trim_start(),
         "Right" => text.trim_end(),
         _ => text.trim(),
     };
-    Ok(json_value(trimmed))
+    json_value(trimmed)
 }
 
-fn length(call: &mut Call<'_>) -> Result<Outcome, Raised> {
-    Ok(json_value(call.text("string").chars().count()))
+fn length(call: &mut Call<'_>) -> Outcome {
+    json_value(call.text("string").chars().count())
 }
 
-fn mapped(call: &Call<'_>, map: fn(&str) -> String) -> Result<Outcome, Raised> {
-    Ok(json_value(map(call.text("text"))))
+fn mapped(call: &Call<'_>, map: fn(&str) -> String) -> Outcome {
+    json_value(map(call.text("text")))
 }
 
 /// As `PreviewAny` shows it: texts as they are, numbers and booleans as Python prints them, the
 /// rest as JSON or by description.
-fn preview_any(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn preview_any(call: &mut Call<'_>) -> Outcome {
     let text = call
         .inputs
         .get("source")
         .map_or_else(|| "None".to_owned(), shown);
-    Ok(json_value(text.clone()).show("text", json!([text])))
+    json_value(text.clone()).show("text", json!([text]))
 }
 
 fn shown(value: &Value) -> String {

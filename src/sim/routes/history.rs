@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::super::world::World;
 use super::queue::{ids, truthy};
-use super::reply;
+use super::reply::{self, Refusal};
 
 pub(super) async fn list(
     State(world): State<Arc<World>>,
@@ -45,16 +45,16 @@ pub(super) async fn one(State(world): State<Arc<World>>, Path(id): Path<String>)
 }
 
 /// `{"clear": true}` or `{"delete": [ids]}`.
-pub(super) async fn post(State(world): State<Arc<World>>, bytes: Bytes) -> Response {
-    let body = match reply::body(&bytes) {
-        Ok(body) => body,
-        Err(trouble) => return trouble,
-    };
+pub(super) async fn post(
+    State(world): State<Arc<World>>,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let body = reply::body(&bytes)?;
     if truthy(&body["clear"]) {
         world.queue.clear_history();
     }
     for id in ids(&body["delete"]) {
         world.queue.delete_history(id);
     }
-    reply::empty()
+    Ok(reply::empty())
 }

@@ -134,10 +134,8 @@ fn rounded(bytes: f64) -> u64 {
 
 /// The number before a `b` that stands alone, as in `wan2.2_ti2v_5B_fp16`.
 fn billions(name: &str) -> Option<f64> {
-    let parts = name.split(['_', '-']);
-    parts
-        .filter_map(|part| part.strip_suffix('b')?.parse().ok())
-        .next()
+    let mut parts = name.split(['_', '-']);
+    parts.find_map(|part| part.strip_suffix('b')?.parse().ok())
 }
 
 /// Metadata are in the files, and there are no files here.

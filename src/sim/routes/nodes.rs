@@ -4,10 +4,24 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
+
+use crate::comfy::validate::replacement;
 
 use super::super::world::World;
 use super::reply;
+
+/// The classes that 0.33.0 replaces.
+const OLD_CLASSES: [&str; 8] = [
+    "ResizeImagesByLongerEdge",
+    "ImageBatch",
+    "ImageScaleBy",
+    "T2IAdapterLoader",
+    "Load3DAnimation",
+    "Preview3DAnimation",
+    "SDV_img2vid_Conditioning",
+    "ConditioningAverage ",
+];
 
 pub(super) async fn object_info(State(world): State<Arc<World>>) -> Response {
     let facts = world.catalog.facts_with_inputs(world.folders.input_files());
@@ -23,8 +37,21 @@ pub(super) async fn class_info(
     reply::json(&facts.class_object_info(&class))
 }
 
-/// Which old classes are renamed when a prompt comes in; the ones of 0.33 are applied before
-/// validation and need no help from a client.
+/// Which old classes are replaced when a prompt comes in. How their inputs are carried over is the
+/// server's own business and left out.
 pub(super) async fn replacements() -> Response {
-    reply::json(&json!({}))
+    let entries = OLD_CLASSES
+        .into_iter()
+        .filter_map(replacement)
+        .map(|replacement| {
+            let entry = json!([{
+                "new_node_id": replacement.new,
+                "old_node_id": replacement.old,
+                "old_widget_ids": null,
+                "input_mapping": null,
+                "output_mapping": null,
+            }]);
+            (replacement.old.to_owned(), entry)
+        });
+    reply::json(&entries.collect::<Map<String, Json>>())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Number, Value as Json, json};
 
 use crate::comfy::validate::{CoreValidation, Outcome, Rules, Validator, Verdict};
@@ -15,7 +15,7 @@ use super::super::fault::FaultKind;
 use super::super::queue::Item;
 use super::super::world::World;
 use super::queue::truthy;
-use super::reply;
+use super::reply::{self, Refusal};
 
 /// Keys for nodes that call paid services; no answer repeats them (`SENSITIVE_EXTRA_DATA_KEYS`).
 const SENSITIVE: [&str; 2] = ["auth_token_comfy_org", "api_key_comfy_org"];
@@ -25,9 +25,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Response {
-    let answer = match accept(&world, &headers, &bytes) {
-        Ok(answer) | Err(answer) => answer,
-    };
+    let answer = accept(&world, &headers, &bytes).into_response();
     match answer
         .status()
         .is_success()
@@ -40,13 +38,12 @@ pub(super) async fn post(
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, Response> {
+fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, Refusal> {
     let body = match reply::body(bytes)? {
         Json::Object(body) => body,
         // Python can look for a key in these too, and finds none.
         Json::Array(_) | Json::String(_) => Map::new(),
-        _ => return Err(reply::trouble()),
+        _ => return Err(reply::trouble().into()),
     };
     let number = number(world, &body)?;
     let Some(prompt) = body.get("prompt") else {
@@ -61,7 +58,7 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     let mut extra_data = match body.get("extra_data") {
         None => Map::new(),
         Some(Json::Object(extra)) => extra.clone(),
-        Some(_) => return Err(reply::trouble()),
+        Some(_) => return Err(reply::trouble().into()),
     };
     if let Some(client) = body.get("client_id") {
         extra_data.insert("client_id".to_owned(), client.clone());
@@ -76,11 +73,12 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     let (Outcome::Accepted { outputs, .. }, Json::Object(prompt)) =
         (verdict.outcome, verdict.prompt.into_owned())
     else {
-        return Err(if said.is_null() {
+        let answer = if said.is_null() {
             reply::trouble()
         } else {
             reply::json_with(StatusCode::BAD_REQUEST, &said)
-        });
+        };
+        return Err(answer.into());
     };
     for key in SENSITIVE {
         extra_data.shift_remove(key);
@@ -95,17 +93,16 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
         extra_data,
         outputs,
     };
-    world.queue.put(item).map_err(|_| reply::trouble())?;
+    world.queue.put(item).map_err(reply::raised)?;
     Ok(reply::json(&answer))
 }
 
 /// What the validator says, which looks at uploaded files too.
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
 fn judge<'a>(
     world: &World,
     prompt: &'a Json,
     targets: Option<&Json>,
-) -> Result<Verdict<'a>, Response> {
+) -> Result<Verdict<'a>, Refusal> {
     let targets: Option<Vec<String>> = match targets {
         None | Some(Json::Null) => None,
         Some(Json::Array(targets)) => Some(
@@ -115,7 +112,7 @@ fn judge<'a>(
                 .map(str::to_owned)
                 .collect(),
         ),
-        Some(_) => return Err(reply::trouble()),
+        Some(_) => return Err(reply::trouble().into()),
     };
     let exists = |name: &str| world.folders.annotated(name).is_some();
     let own = CoreValidation::with_files(&exists);
@@ -126,8 +123,7 @@ fn judge<'a>(
 }
 
 /// The given number, or the counter's, negative for a prompt that wants to the front.
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn number(world: &World, body: &Map<String, Json>) -> Result<Number, Response> {
+fn number(world: &World, body: &Map<String, Json>) -> Result<Number, Refusal> {
     let Some(given) = body.get("number") else {
         let number = world.queue.next_number();
         let front = body.get("front").is_some_and(truthy);
@@ -139,12 +135,13 @@ fn number(world: &World, body: &Map<String, Json>) -> Result<Number, Response> {
         Json::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    float.and_then(Number::from_f64).ok_or_else(reply::trouble)
+    float
+        .and_then(Number::from_f64)
+        .ok_or_else(|| reply::trouble().into())
 }
 
 /// The client's id, which must be a UUID as Python writes it, or a new one.
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn prompt_id(world: &World, given: Option<&Json>) -> Result<String, Response> {
+fn prompt_id(world: &World, given: Option<&Json>) -> Result<String, Refusal> {
     match given {
         None | Some(Json::Null) => Ok(world.options.ids.random()),
         Some(Json::String(id)) if is_canonical(id) => Ok(id.clone()),
@@ -162,10 +159,11 @@ pub(super) fn is_canonical(id: &str) -> bool {
     uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id)
 }
 
-fn refusal(kind: &str, message: &str, details: &str) -> Response {
+fn refusal(kind: &str, message: &str, details: &str) -> Refusal {
     let error = json!({ "type": kind, "message": message, "details": details, "extra_info": {} });
     reply::json_with(
         StatusCode::BAD_REQUEST,
         &json!({ "error": error, "node_errors": {} }),
     )
+    .into()
 }

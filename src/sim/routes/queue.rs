@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::queue::Item;
 use super::super::world::World;
-use super::reply;
+use super::reply::{self, Refusal};
 
 pub(super) async fn info(State(world): State<Arc<World>>) -> Response {
     reply::json(&world.queue.info())
@@ -22,18 +22,18 @@ pub(super) async fn get(State(world): State<Arc<World>>) -> Response {
 }
 
 /// `{"clear": true}` or `{"delete": [ids]}`; touches only what waits.
-pub(super) async fn post(State(world): State<Arc<World>>, bytes: Bytes) -> Response {
-    let body = match reply::body(&bytes) {
-        Ok(body) => body,
-        Err(trouble) => return trouble,
-    };
+pub(super) async fn post(
+    State(world): State<Arc<World>>,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let body = reply::body(&bytes)?;
     if truthy(&body["clear"]) {
         world.queue.clear();
     }
     for id in ids(&body["delete"]) {
         world.queue.delete(id);
     }
-    reply::empty()
+    Ok(reply::empty())
 }
 
 /// With a `prompt_id` only if that prompt runs; a body that says nothing interrupts what runs.
@@ -49,15 +49,15 @@ pub(super) async fn interrupt(State(world): State<Arc<World>>, bytes: Bytes) -> 
 }
 
 /// Answers at once; the worker frees when it has nothing to execute.
-pub(super) async fn free(State(world): State<Arc<World>>, bytes: Bytes) -> Response {
-    let body = match reply::body(&bytes) {
-        Ok(body) => body,
-        Err(trouble) => return trouble,
-    };
+pub(super) async fn free(
+    State(world): State<Arc<World>>,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let body = reply::body(&bytes)?;
     if truthy(&body["free_memory"]) {
         world.queue.ask_free();
     }
-    reply::empty()
+    Ok(reply::empty())
 }
 
 /// What Python takes for true.

@@ -50,8 +50,27 @@ pub(super) async fn unknown(method: Method) -> Response {
     }
 }
 
+/// An answer that ends a handler early.
+pub(super) struct Refusal(Box<Response>);
+
+impl From<Response> for Refusal {
+    fn from(answer: Response) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// An exception in a handler.
+pub(super) fn raised<E>(_: E) -> Refusal {
+    trouble().into()
+}
+
 /// The body as JSON; what is none is an exception in the handler, not a 400.
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-pub(super) fn body(bytes: &[u8]) -> Result<Json, Response> {
-    crate::comfy::json::parse_lenient(bytes).map_err(|_| trouble())
+pub(super) fn body(bytes: &[u8]) -> Result<Json, Refusal> {
+    crate::comfy::json::parse_lenient(bytes).map_err(raised)
 }

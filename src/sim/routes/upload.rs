@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
 use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -14,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::folders::{FolderType, split_annotation, within};
 use super::super::world::World;
-use super::reply;
+use super::reply::{self, Refusal, raised};
 
 /// The fields of an upload.
 #[derive(Default)]
@@ -26,45 +27,43 @@ struct Form {
     original_ref: Option<String>,
 }
 
-pub(super) async fn image(State(world): State<Arc<World>>, multipart: Multipart) -> Response {
-    match read(multipart).await {
-        Ok(form) => keep(&world, &form, &|path, bytes| {
-            fs::write(path, bytes).map_err(|_| reply::trouble())
-        }),
-        Err(answer) => answer,
-    }
+pub(super) async fn image(
+    State(world): State<Arc<World>>,
+    multipart: Multipart,
+) -> Result<Response, Refusal> {
+    let form = read(multipart).await?;
+    keep(&world, &form, &|path, bytes| {
+        fs::write(path, bytes).map_err(raised)
+    })
 }
 
 /// The uploaded picture's alpha goes into a copy of the one that `original_ref` names.
-pub(super) async fn mask(State(world): State<Arc<World>>, multipart: Multipart) -> Response {
-    let form = match read(multipart).await {
-        Ok(form) => form,
-        Err(answer) => return answer,
-    };
+pub(super) async fn mask(
+    State(world): State<Arc<World>>,
+    multipart: Multipart,
+) -> Result<Response, Refusal> {
+    let form = read(multipart).await?;
     keep(&world, &form, &|path, bytes| {
         let reference = form.original_ref.as_deref().unwrap_or_default();
-        let reference: Json = serde_json::from_str(reference).map_err(|_| reply::trouble())?;
+        let reference: Json = serde_json::from_str(reference).map_err(raised)?;
         match original(&world, &reference)? {
-            Some(original) => merge_alpha(&original, bytes, path).map_err(|_| reply::trouble()),
+            Some(original) => merge_alpha(&original, bytes, path).map_err(raised),
             // A reference to nothing writes nothing, and the answer says that all is well.
             None => Ok(()),
         }
     })
 }
 
-async fn read(mut multipart: Multipart) -> Result<Form, Response> {
+async fn read(mut multipart: Multipart) -> Result<Form, Refusal> {
     let mut form = Form::default();
     while let Some(field) = multipart
         .next_field()
         .await
-        .map_err(|error| reply::status(error.status()))?
+        .map_err(|error| broken(&error))?
     {
         let name = field.name().unwrap_or_default().to_owned();
         let file = field.file_name().map(str::to_owned);
-        let bytes = field
-            .bytes()
-            .await
-            .map_err(|error| reply::status(error.status()))?;
+        let bytes = field.bytes().await.map_err(|error| broken(&error))?;
         let text = || String::from_utf8_lossy(&bytes).into_owned();
         match name.as_str() {
             "image" => form.image = file.map(|file| (file, bytes)),
@@ -78,16 +77,21 @@ async fn read(mut multipart: Multipart) -> Result<Form, Response> {
     Ok(form)
 }
 
-type Save<'a> = &'a dyn Fn(&Path, &[u8]) -> Result<(), Response>;
+/// A body that is no form, or too large.
+fn broken(error: &MultipartError) -> Refusal {
+    reply::status(error.status()).into()
+}
 
-fn keep(world: &World, form: &Form, save: Save<'_>) -> Response {
+type Save<'a> = &'a dyn Fn(&Path, &[u8]) -> Result<(), Refusal>;
+
+fn keep(world: &World, form: &Form, save: Save<'_>) -> Result<Response, Refusal> {
     let kind = form.kind.as_deref().unwrap_or("input");
     let Some(kind) = FolderType::parse(kind) else {
-        return reply::trouble();
+        return Err(reply::trouble().into());
     };
-    let bad = || reply::status(StatusCode::BAD_REQUEST);
+    let bad = || Refusal::from(reply::status(StatusCode::BAD_REQUEST));
     let Some((name, bytes)) = form.image.as_ref().filter(|(name, _)| !name.is_empty()) else {
-        return bad();
+        return Err(bad());
     };
     let base = world.folders.dir(kind);
     let relative = if form.subfolder.is_empty() {
@@ -96,31 +100,30 @@ fn keep(world: &World, form: &Form, save: Save<'_>) -> Response {
         format!("{}/{name}", form.subfolder)
     };
     let Some(path) = within(&base, &relative) else {
-        return bad();
+        return Err(bad());
     };
     let Some(folder) = path.parent().filter(|_| path != base) else {
-        return bad();
+        return Err(bad());
     };
-    if fs::create_dir_all(folder).is_err() {
-        return reply::trouble();
-    }
+    fs::create_dir_all(folder).map_err(raised)?;
     let (path, is_duplicate) = if form.overwrite {
         (path, false)
     } else {
-        free_name(path, bytes)
+        free_name(&path, bytes)
     };
-    if !is_duplicate && let Err(answer) = save(&path, bytes) {
-        return answer;
+    if !is_duplicate {
+        save(&path, bytes)?;
     }
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    reply::json(&json!({ "name": name, "subfolder": form.subfolder, "type": kind.name() }))
+    let saved = json!({ "name": name, "subfolder": form.subfolder, "type": kind.name() });
+    Ok(reply::json(&saved))
 }
 
 /// The path itself if nothing or the same is there, else the first free `name (N)`.
-fn free_name(path: PathBuf, bytes: &[u8]) -> (PathBuf, bool) {
+fn free_name(path: &Path, bytes: &[u8]) -> (PathBuf, bool) {
     let stem = path
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
@@ -129,7 +132,7 @@ fn free_name(path: PathBuf, bytes: &[u8]) -> (PathBuf, bool) {
         .extension()
         .map(|ending| format!(".{}", ending.to_string_lossy()))
         .unwrap_or_default();
-    let mut candidate = path.clone();
+    let mut candidate = path.to_path_buf();
     let mut number = 0;
     while candidate.exists() {
         if fs::read(&candidate).is_ok_and(|there| there == bytes) {
@@ -141,11 +144,10 @@ fn free_name(path: PathBuf, bytes: &[u8]) -> (PathBuf, bool) {
     (candidate, false)
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn original(world: &World, reference: &Json) -> Result<Option<PathBuf>, Response> {
-    let given = reference["filename"].as_str().ok_or_else(reply::trouble)?;
+fn original(world: &World, reference: &Json) -> Result<Option<PathBuf>, Refusal> {
+    let given = reference["filename"].as_str().ok_or_else(|| raised(()))?;
     let (name, annotated) = split_annotation(given);
-    let bad = || reply::status(StatusCode::BAD_REQUEST);
+    let bad = || Refusal::from(reply::status(StatusCode::BAD_REQUEST));
     if name.is_empty() || name.starts_with('/') || name.contains("..") {
         return Err(bad());
     }
