@@ -1,0 +1,56 @@
+//! The server and a ComfyUI that is not there, comes, goes, or restarts.
+
+use serde_json::json;
+
+use crate::support::mcp::McpClient;
+use crate::support::mmf::{Home, sim};
+
+#[tokio::test]
+async fn the_server_starts_without_comfyui_and_works_once_it_is_there() {
+    let (home, comfy) = (Home::new(), sim(&["refuse"]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let arguments = json!({ "name": "sd3_txt2img", "params": { "PROMPT": "a fox", "STEPS": 2 } });
+    let built = client
+        .call("create_workflow_from_template", arguments)
+        .await;
+    let workflow = json!({ "workflow": built["workflow"] });
+
+    let failure = client
+        .call_fails("execute_workflow", workflow.clone())
+        .await;
+    assert_eq!(failure["error"], "CONNECTION_ERROR", "{failure:#}");
+    assert!(
+        failure["hint"].as_str().unwrap().contains("COMFYUI_URL"),
+        "{failure:#}"
+    );
+
+    comfy.faults().clear();
+    let queued = client.call("execute_workflow", workflow).await;
+    let done = client.wait(queued["prompt_id"].as_str().unwrap()).await;
+    assert_eq!(done["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_job_that_a_restart_of_comfyui_swallowed_is_lost_and_said_to_be() {
+    let (home, comfy) = (Home::new(), sim(&["restart@KSampler*1"]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
+    let failure = client
+        .call_fails("wait_for_completion", json!({ "prompt_id": prompt_id }))
+        .await;
+    assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
+    let (_, again) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
+    assert_eq!(client.wait(&again).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_cut_connection_loses_no_job() {
+    let (home, comfy) = (
+        Home::new(),
+        sim(&["drop@KSampler*1", "late-history=200ms"]).await,
+    );
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
+    let done = client.wait(&prompt_id).await;
+    assert_eq!(done["outputs"].as_array().unwrap().len(), 1, "{done:#}");
+}

@@ -1,0 +1,156 @@
+//! What a client sees of the server before any job: the greeting, the tools, the answers to
+//! calls that make no sense.
+
+use serde_json::{Value, json};
+
+use crate::support::mcp::{McpClient, initialize};
+use crate::support::mmf::{Home, NOWHERE};
+
+/// What an agent pays for all tools before it has done anything, in bytes of JSON: about 4,000
+/// tokens. The original server's tools once cost 23,462.
+const BUDGET: usize = 16_000;
+
+/// What one tool may cost.
+const BUDGET_OF_ONE: usize = 600;
+
+#[tokio::test]
+async fn the_greeting_says_who_it_is_and_how_to_begin() {
+    let home = Home::new();
+    let mut client = McpClient::connect(home.mmf(["serve"]));
+    let mut info = client.request("initialize", initialize()).await["result"].take();
+    let version = info["serverInfo"]
+        .as_object_mut()
+        .unwrap()
+        .remove("version");
+    assert_eq!(version.unwrap(), env!("CARGO_PKG_VERSION"));
+    insta::assert_json_snapshot!(info);
+}
+
+#[tokio::test]
+async fn clients_of_every_earlier_version_are_answered_in_theirs() {
+    let home = Home::new();
+    for version in ["2024-11-05", "2025-03-26", "2025-06-18"] {
+        let mut client = McpClient::connect(home.mmf(["serve"]));
+        let mut greeting = initialize();
+        greeting["protocolVersion"] = version.into();
+        let info = client.request("initialize", greeting).await;
+        assert_eq!(info["result"]["protocolVersion"], version);
+        client.notify("notifications/initialized", json!({})).await;
+        client.call("list_workflow_templates", json!({})).await;
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_tools_with_their_schemas_fit_the_budget() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let tools = client.request("tools/list", json!({})).await["result"].take();
+    let bytes = tools.to_string().len();
+    assert!(bytes <= BUDGET, "{bytes} bytes");
+    for tool in tools["tools"].as_array().unwrap() {
+        assert!(tool.to_string().len() <= BUDGET_OF_ONE, "{tool:#}");
+    }
+    insta::assert_json_snapshot!(tools);
+}
+
+#[tokio::test]
+async fn an_unknown_tool_is_an_error_of_the_protocol_that_knows_better() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let answer = client
+        .request(
+            "tools/call",
+            json!({ "name": "execute_workflo", "arguments": {} }),
+        )
+        .await;
+    assert_eq!(
+        answer["error"],
+        json!({ "code": -32602, "message": "no tool \"execute_workflo\", did you mean \"execute_workflow\"?" })
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_an_error_of_the_protocol() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let answer = client.request("tools/cal", json!({})).await;
+    assert_eq!(answer["error"]["code"], -32601, "{answer:#}");
+}
+
+#[tokio::test]
+async fn every_wrong_argument_is_named_in_one_answer() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let arguments = json!({ "promptid": "x", "timeout_seconds": "soon" });
+    let failure = client.call_fails("wait_for_completion", arguments).await;
+    assert_eq!(
+        failure,
+        json!({
+            "error": "INVALID_PARAMS",
+            "message": "\"prompt_id\" is required: a string; \"timeout_seconds\" is \"soon\", \
+                        allowed is a number from 0 to 86400; no parameter \"promptid\", \
+                        did you mean \"prompt_id\"?",
+            "hint": "the parameters are prompt_id, timeout_seconds",
+            "fields": ["prompt_id", "timeout_seconds", "promptid"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn wrong_parameters_of_a_template_are_named_too() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let params = json!({ "PROMPT": "x", "WIDHT": 512, "SEED": -1 });
+    let arguments = json!({ "name": "sd3_txt2img", "params": params });
+    let failure = client
+        .call_fails("create_workflow_from_template", arguments)
+        .await;
+    assert_eq!(failure["error"], "INVALID_PARAMS");
+    assert_eq!(failure["fields"], json!(["SEED", "WIDHT"]));
+    assert!(
+        failure["message"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean \"WIDTH\"?"),
+        "{failure:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_job_or_asset_that_is_not_there_is_said_to_be_missing() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let arguments = json!({ "asset_id": "019a0000-0000-7000-8000-000000000000" });
+    let failure = client.call_fails("get_asset_metadata", arguments).await;
+    assert_eq!(
+        failure["error"], "ASSET_NOT_FOUND_OR_EXPIRED",
+        "{failure:#}"
+    );
+    let failure = client
+        .call_fails("get_template", json!({ "name": "sd3_txt2im" }))
+        .await;
+    assert_eq!(failure["error"], "NOT_FOUND", "{failure:#}");
+    assert!(
+        failure["message"].as_str().unwrap().contains("sd3_txt2img"),
+        "{failure:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_large_workflow_goes_through_a_single_line() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let node = |n: u32| {
+        let text = format!("{n} {}", "é\n\"".repeat(500));
+        (
+            n.to_string(),
+            json!({ "class_type": "CLIPTextEncode", "inputs": { "text": text } }),
+        )
+    };
+    let workflow: serde_json::Map<String, Value> = (1..=1000).map(node).collect();
+    let failure = client
+        .call_fails("execute_workflow", json!({ "workflow": workflow }))
+        .await;
+    assert_eq!(failure["error"], "CONNECTION_ERROR", "{failure:#}");
+}

@@ -1,0 +1,201 @@
+//! Tools are scripts, and scripts are taken up while the server runs.
+
+use serde_json::{Value, json};
+
+use crate::support::mcp::McpClient;
+use crate::support::mmf::{Home, NOWHERE};
+
+const FILE: &str = ".mmf/scripts/tools/greet.rhai";
+const CHANGED: &str = "notifications/tools/list_changed";
+
+fn greet(about: &str, word: &str) -> String {
+    format!(
+        "title(\"Greet\");\n\
+         about(\"{about}\");\n\
+         param(\"name\", \"string\", #{{ required: true }});\n\
+         \n\
+         fn run(p) {{\n\
+         \x20   #{{ greeting: \"{word} \" + p.name }}\n\
+         }}\n"
+    )
+}
+
+/// What the list of tools says of the tool `greet`.
+async fn about(client: &mut McpClient) -> Option<Value> {
+    let tools = client.request("tools/list", json!({})).await;
+    let tools = tools["result"]["tools"].as_array().unwrap().clone();
+    tools
+        .into_iter()
+        .find(|tool| tool["name"] == "greet")
+        .map(|mut tool| tool["description"].take())
+}
+
+async fn call(client: &mut McpClient) -> Value {
+    client.call("greet", json!({ "name": "you" })).await["greeting"].take()
+}
+
+#[tokio::test]
+async fn a_tool_comes_changes_and_goes_with_its_file() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    assert_eq!(about(&mut client).await, None);
+
+    let file = home.write(FILE, &greet("Greets.", "hello"));
+    client.notification(CHANGED).await;
+    assert_eq!(about(&mut client).await, Some(json!("Greets.")));
+    assert_eq!(call(&mut client).await, "hello you");
+
+    home.write(FILE, &greet("Greets politely.", "good day"));
+    client.notification(CHANGED).await;
+    assert_eq!(about(&mut client).await, Some(json!("Greets politely.")));
+    assert_eq!(call(&mut client).await, "good day you");
+
+    std::fs::remove_file(file).unwrap();
+    client.notification(CHANGED).await;
+    assert_eq!(about(&mut client).await, None);
+    let gone = client
+        .request("tools/call", json!({ "name": "greet", "arguments": {} }))
+        .await;
+    assert_eq!(gone["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_new_body_is_taken_up_without_bothering_the_client() {
+    let home = Home::new();
+    home.write(FILE, &greet("Greets.", "hello"));
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    assert_eq!(call(&mut client).await, "hello you");
+
+    home.write(FILE, &greet("Greets.", "servus"));
+    while call(&mut client).await != "servus you" {}
+    assert_eq!(
+        client.unread(),
+        Vec::<Value>::new(),
+        "the list of tools is the same"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_save_leaves_the_last_good_version_at_work() {
+    let home = Home::new();
+    home.write(FILE, &greet("Greets.", "hello"));
+    let mut client = McpClient::start(&home, NOWHERE).await;
+
+    home.write(
+        FILE,
+        &greet("Greets.", "hello").replace("greeting: ", "greeting "),
+    );
+    let log = client.logged("greet.rhai").await;
+    assert!(log.contains("greet.rhai:6:"), "{log}");
+    assert_eq!(call(&mut client).await, "hello you");
+    assert_eq!(about(&mut client).await, Some(json!("Greets.")));
+
+    let listed = home.mmf(["script", "list"]).run().await.exits(4);
+    let frame: Vec<&str> = listed
+        .stderr
+        .lines()
+        .filter(|line| !line.is_empty())
+        .collect();
+    let place = frame.iter().find(|line| line.contains("-->")).unwrap();
+    assert!(place.ends_with("greet.rhai:6:17"), "{}", listed.stderr);
+    let at = frame
+        .iter()
+        .position(|line| line.contains("#{ greeting \"hello"))
+        .unwrap();
+    assert_eq!(
+        frame[at + 1].find('^'),
+        frame[at].find("\"hello"),
+        "{}",
+        listed.stderr
+    );
+
+    home.write(FILE, &greet("Greets.", "hello again"));
+    while call(&mut client).await != "hello again you" {}
+}
+
+#[tokio::test]
+async fn a_tool_that_was_never_good_says_what_is_wrong_with_it() {
+    let home = Home::new();
+    home.write(
+        FILE,
+        "title(\"Greet\"); about(\"Greets.\");\nfn run(p) { #{ greeting \"hello\" } }\n",
+    );
+    let listed = home
+        .mmf(["script", "list", "--json"])
+        .run()
+        .await
+        .exits(4)
+        .json();
+    let entries = listed["scripts"].as_array().unwrap();
+    let greet = entries
+        .iter()
+        .find(|entry| entry["name"] == "greet")
+        .unwrap();
+    assert!(
+        greet["problem"].as_str().unwrap().contains("greet.rhai:2:"),
+        "{greet:#}"
+    );
+
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    assert_eq!(about(&mut client).await, None);
+    let failure = client.call_fails("greet", json!({})).await;
+    assert_eq!(failure["error"], "SCRIPT_ERROR", "{failure:#}");
+    assert!(
+        failure["frame"]
+            .as_str()
+            .unwrap()
+            .contains("#{ greeting \"hello\""),
+        "{failure:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_mistake_at_run_time_is_shown_with_its_line() {
+    let home = Home::new();
+    home.write(FILE, &greet("Greets.", "hello").replace("p.name", "p.nmae"));
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let failure = client.call_fails("greet", json!({ "name": "you" })).await;
+    assert_eq!(failure["error"], "SCRIPT_ERROR", "{failure:#}");
+    assert!(
+        failure["frame"].as_str().unwrap().contains("greet.rhai:6:"),
+        "{failure:#}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_script_throws_is_what_the_client_reads() {
+    let home = Home::new();
+    let throwing = "title(\"Greet\"); about(\"Greets.\");\nfn run(p) { throw #{ code: \"NO_GREETING\", message: \"not today\", day: 3 } }\n";
+    home.write(FILE, throwing);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let failure = client.call_fails("greet", json!({})).await;
+    assert_eq!(
+        failure,
+        json!({ "error": "NO_GREETING", "message": "not today", "day": 3 })
+    );
+}
+
+#[tokio::test]
+async fn what_a_script_prints_does_not_reach_stdout() {
+    let home = Home::new();
+    let printing = "title(\"Greet\"); about(\"Greets.\");\nfn run(p) { print(\"printed\"); debug(\"debugged\"); #{} }\n";
+    home.write(FILE, printing);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    assert_eq!(client.call("greet", json!({})).await, json!({}));
+    client.logged("printed").await;
+}
+
+#[tokio::test]
+async fn a_script_without_end_can_be_given_up() {
+    let home = Home::new();
+    home.write(
+        FILE,
+        "title(\"Greet\"); about(\"Greets.\");\nfn run(p) { loop { } }\n",
+    );
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let endless = client.begin("greet", json!({})).await;
+    client.cancel(endless).await;
+    client.call("list_workflow_templates", json!({})).await;
+    let (status, _) = client.close().await;
+    assert!(status.success(), "{status}");
+}
