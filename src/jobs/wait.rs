@@ -195,8 +195,13 @@ impl Jobs {
     fn collection(&self, prompt_id: &str) -> Collection {
         let mut collections = lock(&self.0.collections);
         if let Some(collection) = collections.by_prompt.get(prompt_id) {
-            let failed = matches!(*collection.borrow(), Some(Err(_)));
-            if !failed {
+            let settled = match &*collection.borrow() {
+                None => true,
+                // A job that nobody knows now may be submitted in a moment, by another process.
+                Some(Ok(finished)) => finished.outcome.end != End::Lost,
+                Some(Err(_)) => false,
+            };
+            if settled {
                 return collection.clone();
             }
         }

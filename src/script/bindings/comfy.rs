@@ -184,7 +184,7 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
         .jobs
         .wait(prompt_id, Some(limit), &context.caller.cancel, report);
     match context.wait_for_job(waiting)? {
-        Ok(finished) => describe_finished(&finished),
+        Ok(finished) => describe_finished(context, &finished),
         Err(JobError::Cancelled) => Err(cancelled()),
         Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => Ok(json!({
             "status": "timeout",
@@ -196,11 +196,17 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
     }
 }
 
-fn describe_finished(finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
+fn describe_finished(context: &Context, finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
-    if let Some(failure) = outcome.failure() {
+    if let Some(mut failure) = outcome.failure() {
+        // A server that has forgotten the job lists no outputs; what was kept of it is here.
+        let kept = context.host.jobs.kept(&outcome.prompt_id).map_err(thrown)?;
+        let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();
+        if outputs.is_empty() && !ids.is_empty() {
+            failure = failure.detail("asset_ids", ids);
+        }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
         return Err(thrown(failure));
     }
@@ -259,8 +265,8 @@ fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<Eval
         }
         entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
     } else if status.state == JobState::Unknown && !kept.is_empty() {
-        // The server has forgotten it, for instance by a restart; its outputs are here.
-        entry["status"] = "completed".into();
+        entry["hint"] =
+            "ComfyUI has forgotten the job; what it made is kept in these assets".into();
     }
     if !kept.is_empty() {
         let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();
