@@ -1,5 +1,7 @@
 mod assets;
 mod assets_publish;
+mod cli;
+mod cli_run;
 mod client_faults;
 mod client_sim;
 mod golden_execute;

@@ -71,6 +71,7 @@ impl Home {
             }
         }
         command
+            .env_remove("COLUMNS")
             .env("HOME", self.dir.path())
             .env("MMF_DATA_DIR", self.data())
             .env("COMFYUI_URL", NOWHERE)
