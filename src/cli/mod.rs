@@ -4,6 +4,7 @@ mod args;
 mod call;
 mod demo;
 mod doctor;
+mod json_argument;
 mod nodes;
 mod progress;
 mod report;

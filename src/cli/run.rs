@@ -41,17 +41,6 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
     }
 }
 
-/// Cancels a caller's script, and with it the script's job, when the user presses Ctrl-C.
-pub(super) fn cancel_on_interrupt(caller: &Caller) {
-    let cancel = caller.cancel.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            report::note("cancelling ...");
-            cancel.cancel();
-        }
-    });
-}
-
 fn find(app: &App, name: &str) -> Result<Found, Failure> {
     if Path::new(name)
         .extension()
@@ -69,7 +58,7 @@ async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopp
         progress: display.sink(),
         ..Caller::default()
     };
-    cancel_on_interrupt(&caller);
+    start::cancel_on_interrupt(&caller);
     if found.served.script.key.kind != Kind::Template {
         let result = app.run(found, arguments, caller).await;
         display.finish();

@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use serde_json::{Map, Value};
 
 use super::args::Global;
-use super::call::arguments;
+use super::json_argument::object;
 use crate::failure::{Code, Failure};
 use crate::script::{Param, Script, Type};
 
@@ -156,7 +156,7 @@ fn given(
     matches: &ArgMatches,
 ) -> Result<Map<String, Value>, Failure> {
     let mut given = match &options.params {
-        Some(written) => arguments(written)?,
+        Some(written) => object(written)?,
         None => Map::new(),
     };
     for pair in &options.set {
@@ -186,7 +186,7 @@ fn value(param: &Param, text: &str) -> Result<Value, Failure> {
         return Ok(text.into());
     }
     if matches!(param.ty, Type::Object | Type::Workflow) {
-        return Ok(arguments(text)?.into());
+        return Ok(object(text)?.into());
     }
     Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
 }

@@ -6,9 +6,11 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use super::args::Global;
+use super::report;
 use crate::app::{App, AppOptions};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::script::Caller;
 use crate::sim::SimOptions;
 
 /// More workers than this only cost memory: the work is waiting, and scripts have threads of
@@ -46,4 +48,15 @@ pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
     let config = Config::load(&global.overrides())?;
     let simulate = global.sim.then(SimOptions::default);
     App::start(&config, AppOptions { simulate, watch }).await
+}
+
+/// Cancels a caller's script, and with it the script's job, when the user presses Ctrl-C.
+pub(super) fn cancel_on_interrupt(caller: &Caller) {
+    let cancel = caller.cancel.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            report::note("cancelling ...");
+            cancel.cancel();
+        }
+    });
 }

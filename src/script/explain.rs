@@ -101,6 +101,31 @@ pub(super) fn hint(error: &EvalAltResult, functions: &[String], kind: Kind) -> O
     }
 }
 
+/// The declared parameter that a missing property is most like.
+pub(super) fn misspelt<'a>(
+    error: &EvalAltResult,
+    parameters: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let EvalAltResult::ErrorPropertyNotFound(name, _) = error else {
+        return None;
+    };
+    let like = nearest(name, parameters)?;
+    Some(format!("did you mean {like}?"))
+}
+
+/// A Rhai type as a person calls it.
+pub(super) fn type_word(name: &str) -> &str {
+    match name {
+        "i64" => "an int",
+        "f64" => "a float",
+        "string" => "a string",
+        "map" => "a map",
+        "array" => "an array",
+        "()" => "nothing",
+        other => other.rsplit("::").next().unwrap_or(other),
+    }
+}
+
 /// What to do about a text that does not parse.
 pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
     match error {

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod explain;
 mod generation;
+mod handles;
 mod host;
 mod kind;
 mod library;

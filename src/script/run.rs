@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::bindings::{self, WorkflowHandle};
+use super::bindings;
+use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
 use super::value::{from_dynamic, to_dynamic};
 use super::{
@@ -194,9 +195,15 @@ fn explained(
         .map_or(script, |found| found);
     let mut functions = bindings::function_names(engine);
     functions.extend(at.function_names().map(str::to_owned));
+    let parameters = script
+        .declaration
+        .params
+        .iter()
+        .map(|param| param.name.as_str());
     let hint = failure
         .hint
         .clone()
+        .or_else(|| explain::misspelt(innermost.error, parameters))
         .or_else(|| explain::hint(innermost.error, &functions, script.key.kind));
     let mut diagnostic = Diagnostic::new(
         failure.message.clone(),
@@ -230,7 +237,7 @@ fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
         .entry()
         .map(|entry| entry.name)
         .unwrap_or_default();
-    let returned = made.type_name().rsplit("::").next().unwrap_or_default();
+    let returned = explain::type_word(made.type_name());
     let message = format!("{entry} has to {wanted}, it returned {returned}");
     let at = Diagnostic::new(
         message.clone(),

@@ -7,7 +7,7 @@
 use rhai::{Array, Dynamic, FLOAT, INT, ImmutableString};
 use serde_json::{Map, Number, Value, json};
 
-use super::bindings::{Link, NodeHandle, WorkflowHandle};
+use super::handles::{Link, NodeHandle, WorkflowHandle};
 
 /// A value that has no counterpart in JSON, with the path that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

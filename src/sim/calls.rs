@@ -3,6 +3,7 @@
 //! slot.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Map, Value as Json};
 
@@ -75,7 +76,9 @@ pub(super) fn call(
             signature: *signature,
             server: bench,
         };
-        let outcome = node.run(&mut call)?;
+        // A defect in one node type must not take the worker and all other prompts with it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| node.run(&mut call)))
+            .unwrap_or_else(|_| Err(Raised::new("SystemError", "the simulated node panicked")))?;
         called.push(Called {
             outcome,
             blocked: false,

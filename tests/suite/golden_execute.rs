@@ -286,8 +286,8 @@ fn object_info() -> Value {
     Value::Object(Map::from_iter(classes))
 }
 
-fn text(text: impl Into<String>) -> Result<Outcome, Raised> {
-    Ok(Outcome::values(vec![Flow::Json(json!(text.into()))]))
+fn text(text: impl Into<String>) -> Outcome {
+    Outcome::values(vec![Flow::Json(json!(text.into()))])
 }
 
 fn nodes() -> Vec<(String, Arc<dyn SimNode>)> {
@@ -302,11 +302,11 @@ fn nodes() -> Vec<(String, Arc<dyn SimNode>)> {
     }
     vec![
         plain("Load", |call| {
-            text(format!("img{}", call.json("seed").unwrap()))
+            Ok(text(format!("img{}", call.json("seed").unwrap())))
         }),
         plain("Sample", sample),
-        plain("Async", |call| text(format!("{}async", call.text("x")))),
-        plain("Expand", expand),
+        plain("Async", |call| Ok(text(format!("{}async", call.text("x"))))),
+        plain("Expand", |call| Ok(expand(call))),
         plain("Boom", |_| Err(Raised::new("ValueError", "boom"))),
         plain("Intr", |_| Err(Raised::Interrupted)),
         plain("Batch", |_| {
@@ -340,21 +340,21 @@ fn sample(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     call.server.step(1, 2, None)?;
     call.server
         .step(2, 2, Some(&|| Frame::from_pixels(RgbaImage::new(8, 8))))?;
-    text(format!("{}s", call.text("x")))
+    Ok(text(format!("{}s", call.text("x"))))
 }
 
 /// Becomes a Sample and a Save.
-fn expand(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+fn expand(call: &Call<'_>) -> Outcome {
     let [first, second] = [1, 2].map(|n| format!("{}.0.0.{n}", call.id));
     let nodes = json!({
         (&first): { "class_type": "Sample", "inputs": { "x": call.text("x") } },
         (&second): { "class_type": "Save", "inputs": { "images": [first, 0] } },
     });
-    Ok(Outcome {
+    Outcome {
         expansion: nodes.as_object().cloned(),
         links: vec![Some((first, 0))],
         ..Outcome::default()
-    })
+    }
 }
 
 /// Needs only the side that is switched to.
@@ -371,7 +371,7 @@ impl Switch {
 
 impl SimNode for Switch {
     fn run(&self, call: &mut Call<'_>) -> Result<Outcome, Raised> {
-        text(call.text(Self::side(&call.inputs)))
+        Ok(text(call.text(Self::side(&call.inputs))))
     }
 
     fn needs(&self, inputs: &Inputs) -> Vec<String> {

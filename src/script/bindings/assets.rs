@@ -6,11 +6,11 @@ use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use serde_json::{Value, json};
 
+use super::{SharedModule, indexed};
 use crate::assets::publish::{PublishRequest, Target};
 use crate::assets::{Asset, Kind, Query};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
-use crate::script::engine::SharedModule;
 use crate::script::host::{Context, answer, thrown};
 
 /// What a query may say.
@@ -25,9 +25,7 @@ const QUERY: [&str; 7] = [
 ];
 
 pub(super) fn module() -> SharedModule {
-    let mut module = exported_module!(functions);
-    module.build_index();
-    module.into()
+    indexed(exported_module!(functions))
 }
 
 #[export_module]

@@ -7,19 +7,17 @@ use rhai::{FLOAT, exported_module};
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-use super::WorkflowHandle;
+use super::{SharedModule, indexed};
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::{Rules, Validator};
 use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
 use crate::failure::Failure;
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
-use crate::script::engine::SharedModule;
+use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 
 pub(super) fn module() -> SharedModule {
-    let mut module = exported_module!(functions);
-    module.build_index();
-    module.into()
+    indexed(exported_module!(functions))
 }
 
 #[export_module]

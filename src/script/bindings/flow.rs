@@ -5,13 +5,11 @@ use std::time::Duration;
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use rhai::{FLOAT, exported_module};
 
-use crate::script::engine::SharedModule;
+use super::{SharedModule, indexed};
 use crate::script::host::{Context, Progress};
 
 pub(super) fn module() -> SharedModule {
-    let mut module = exported_module!(functions);
-    module.build_index();
-    module.into()
+    indexed(exported_module!(functions))
 }
 
 #[export_module]

@@ -14,9 +14,8 @@ use std::sync::LazyLock;
 
 use rhai::Engine;
 
-use super::engine::SharedModule;
-
-pub(super) use workflow::{Link, NodeHandle, WorkflowHandle};
+/// A module that all engines share.
+type SharedModule = rhai::Shared<rhai::Module>;
 
 /// A namespace and what is in it; an empty name stands for the global one.
 type Namespace = (&'static str, SharedModule);
@@ -60,4 +59,10 @@ pub(super) fn function_names(engine: &Engine) -> Vec<String> {
         .iter()
         .filter_map(|signature| signature.split('(').next());
     names.map(|name| name.trim().to_owned()).collect()
+}
+
+/// Makes a module ready to be shared.
+fn indexed(mut module: rhai::Module) -> SharedModule {
+    module.build_index();
+    module.into()
 }

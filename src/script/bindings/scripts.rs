@@ -3,16 +3,14 @@
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
+use super::{SharedModule, indexed};
 use crate::failure::{Code, Failure};
 use crate::script::Kind;
-use crate::script::engine::SharedModule;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::call as run_here;
 
 pub(super) fn module() -> SharedModule {
-    let mut module = exported_module!(functions);
-    module.build_index();
-    module.into()
+    indexed(exported_module!(functions))
 }
 
 #[export_module]

@@ -4,17 +4,15 @@ use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 
-use super::WorkflowHandle;
+use super::{SharedModule, indexed};
 use crate::jobs::Origin;
-use crate::script::engine::SharedModule;
+use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::build_checked;
 use crate::script::{Generation, Kind, Served};
 
 pub(super) fn module() -> SharedModule {
-    let mut module = exported_module!(functions);
-    module.build_index();
-    module.into()
+    indexed(exported_module!(functions))
 }
 
 #[export_module]

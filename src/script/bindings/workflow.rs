@@ -10,67 +10,19 @@
 //! workflow that grows there. `node[slot]` is a link to one of the node's outputs, and a node by
 //! itself stands for its first output.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
 use rhai::{INT, exported_module};
-use serde_json::{Value, json};
 
+use super::{SharedModule, indexed};
 use crate::comfy::Workflow;
-use crate::script::engine::SharedModule;
-
-/// A workflow under construction, shared by all that hold it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WorkflowHandle(Arc<Mutex<Workflow>>);
-
-impl WorkflowHandle {
-    pub(crate) fn new(workflow: Workflow) -> Self {
-        Self(Arc::new(Mutex::new(workflow)))
-    }
-
-    /// The workflow as it stands now.
-    pub(crate) fn snapshot(&self) -> Workflow {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Workflow> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A node of a workflow under construction.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeHandle {
-    workflow: WorkflowHandle,
-    id: ImmutableString,
-}
-
-impl NodeHandle {
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-/// One output of a node.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    id: ImmutableString,
-    slot: INT,
-}
-
-impl Link {
-    pub(crate) fn to_json(&self) -> Value {
-        json!([self.id.as_str(), self.slot])
-    }
-}
+use crate::script::handles::{Link, NodeHandle, WorkflowHandle};
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
     module.set_custom_type::<WorkflowHandle>("Workflow");
     module.set_custom_type::<NodeHandle>("Node");
     module.set_custom_type::<Link>("Link");
-    module.build_index();
-    module.into()
+    indexed(module)
 }
 
 #[export_module]

@@ -72,8 +72,8 @@ mod tests {
         let frames = shades.map(|shade| Frame::from_pixels(RgbaImage::from_pixel(5, 3, shade)));
         let file = animated(&frames, 10.0, &[("prompt".to_owned(), "{}".to_owned())]).unwrap();
         let decoder = PngDecoder::new(Cursor::new(file)).unwrap().apng().unwrap();
-        let decoded = decoder.into_frames().collect_frames().unwrap();
-        let found: Vec<Rgba<u8>> = decoded
+        let read = decoder.into_frames().collect_frames().unwrap();
+        let found: Vec<Rgba<u8>> = read
             .iter()
             .map(|frame| *frame.buffer().get_pixel(4, 2))
             .collect();

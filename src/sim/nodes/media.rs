@@ -13,7 +13,7 @@ use super::super::value::{Audio, Frame, Value, Video};
 use super::Behaviours;
 use super::generic::outputs;
 use super::image::file_hash;
-use super::save::passed_on;
+use super::save::{passed_on, temp_prefix};
 
 pub(super) fn register(behaviours: &mut Behaviours) {
     super::sure(behaviours, &["EmptyAudio"], empty_audio);
@@ -232,7 +232,7 @@ fn save_audio(call: &mut Call<'_>, format: &str) -> Result<Outcome, Raised> {
 
 fn preview_audio(call: &mut Call<'_>) -> Result<Outcome, Raised> {
     let (extension, bytes) = encoded(&*sound(call)?, "flac");
-    let mut slot = slot(call, FolderType::Temp, "ComfyUI_temp", (0, 0))?;
+    let mut slot = slot(call, FolderType::Temp, &temp_prefix(call), (0, 0))?;
     let entry = slot.write(0, extension, &bytes)?;
     Ok(passed_on(call, "audio").show("audio", json!([entry])))
 }

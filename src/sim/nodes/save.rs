@@ -14,6 +14,7 @@ pub(super) fn register(behaviours: &mut Behaviours) {
     plain(&["PreviewImage"], |call| preview(call, "images"));
     plain(&["MaskPreview"], |call| preview(call, "mask"));
     plain(&["SaveText"], save_text);
+    plain(&["SaveLatent"], save_latent);
 }
 
 fn save_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {
@@ -22,14 +23,43 @@ fn save_image(call: &mut Call<'_>) -> Result<Outcome, Raised> {
 }
 
 /// Previews go to the temp folder under a name with five letters of their own.
+pub(super) fn temp_prefix(call: &Call<'_>) -> String {
+    let letters = call.signature.iter().take(5);
+    let letters = letters.map(|byte| char::from(b'a' + byte % 26));
+    "ComfyUI_temp_".chars().chain(letters).collect()
+}
+
 fn preview(call: &mut Call<'_>, input: &str) -> Result<Outcome, Raised> {
-    let letters = call
-        .signature
-        .iter()
-        .take(5)
-        .map(|byte| char::from(b'a' + byte % 26));
-    let prefix: String = "ComfyUI_temp_".chars().chain(letters).collect();
-    write_images(call, input, FolderType::Temp, &prefix)
+    write_images(call, input, FolderType::Temp, &temp_prefix(call))
+}
+
+/// A safetensors file with zeros of the latent's size, and the prompt in its metadata.
+fn save_latent(call: &mut Call<'_>) -> Result<Outcome, Raised> {
+    let Some(Value::Latent(latent)) = call.inputs.get("samples") else {
+        let message = "'NoneType' object is not subscriptable";
+        return Err(Raised::new("TypeError", message));
+    };
+    let (rows, columns) = (latent.height / 8, latent.width / 8);
+    let length = 16 * u64::from(rows) * u64::from(columns);
+    let server = &*call.server;
+    let header = json!({
+        "__metadata__": { "prompt": server.prompt().to_string() },
+        "latent_format_version_0": { "dtype": "F32", "shape": [0], "data_offsets": [0, 0] },
+        "latent_tensor": {
+            "dtype": "F32",
+            "shape": [1, 4, rows, columns],
+            "data_offsets": [0, length],
+        },
+    });
+    let header = header.to_string();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.resize(bytes.len() + usize::try_from(length).unwrap_or(0), 0);
+    let prefix = call.text("filename_prefix");
+    let folders = server.folders();
+    let mut slot = folders.save_slot(FolderType::Output, prefix, (0, 0), &server.now())?;
+    let entry = slot.write(0, "latent", &bytes)?;
+    Ok(passed_on(call, "samples").show("latents", json!([entry])))
 }
 
 fn write_images(
