@@ -211,6 +211,33 @@ async fn the_simulator_within_needs_no_server() {
 }
 
 #[tokio::test]
+async fn options_after_the_parameters_count_as_well() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let data = home.project().join("elsewhere");
+    let template = data.join("templates/mine.rhai");
+    std::fs::create_dir_all(template.parent().unwrap()).unwrap();
+    std::fs::write(
+        template,
+        HALF.replace(
+            "#{ filename_prefix: \"bad\" }",
+            "#{ images: picture[0], filename_prefix: \"more\" }",
+        ),
+    )
+    .unwrap();
+    let url = comfy.url();
+    let data_dir = format!("--data-dir={}", data.display());
+    let args = ["run", "mine", "--json", "--url", &url, &data_dir];
+    let result = home.mmf(args).run().await.exits(0).json();
+    for output in result["outputs"].as_array().unwrap() {
+        assert!(
+            Path::new(output["path"].as_str().unwrap()).starts_with(&data),
+            "{result:#}"
+        );
+    }
+    assert!(!home.data().exists());
+}
+
+#[tokio::test]
 async fn a_script_lying_anywhere_runs_by_its_path() {
     let (home, comfy) = (Home::new(), sim(&[]).await);
     let colour = r#"
@@ -266,7 +293,10 @@ async fn a_pipeline_runs_templates_and_gives_its_own_result() {
         .exits(0)
         .json();
     let provenance = &asset["provenance"];
-    assert_eq!(provenance["script"]["name"], "sd3_txt2img", "which made the workflow");
+    assert_eq!(
+        provenance["script"]["name"], "sd3_txt2img",
+        "which made the workflow"
+    );
     assert_eq!(provenance["parameters"]["SEED"], 1);
 }
 

@@ -55,11 +55,6 @@ impl McpClient {
         }
     }
 
-    /// The id of the server's process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.id().expect("it runs")
-    }
-
     /// Sends a request and returns its id.
     pub(crate) async fn send(&mut self, method: &str, params: Value) -> u64 {
         self.requests += 1;
