@@ -55,6 +55,12 @@ impl McpClient {
         }
     }
 
+    /// The id of the server's process.
+    #[allow(dead_code, reason = "the benches share this client")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
     /// Sends a request and returns its id.
     pub(crate) async fn send(&mut self, method: &str, params: Value) -> u64 {
         self.requests += 1;
