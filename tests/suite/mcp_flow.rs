@@ -378,3 +378,11 @@ async fn a_wait_that_is_too_short_leaves_the_job_alone() {
     );
     assert_eq!(client.wait(&prompt_id).await["status"], "completed");
 }
+
+#[tokio::test]
+async fn the_simulator_within_serves_an_agent_without_any_server() {
+    let home = Home::new();
+    let mut client = McpClient::greet(home.mmf(["serve", "--sim"])).await;
+    let (_, prompt_id) = client.queue(small()).await;
+    assert_eq!(client.wait(&prompt_id).await["status"], "completed");
+}
