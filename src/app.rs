@@ -48,6 +48,29 @@ pub struct Found {
     pub served: Served,
 }
 
+impl Found {
+    /// The template, pipeline or tool called `name`, in that order.
+    pub fn named(library: &Library, name: &str) -> Result<Self, ScriptError> {
+        let generation = library.generation();
+        let served = generation
+            .find(&[Kind::Template, Kind::Pipeline, Kind::Tool], name)?
+            .clone();
+        Ok(Self { generation, served })
+    }
+
+    /// The script in a file, wherever it lies.
+    pub fn in_file(library: &Library, file: &Path) -> Result<Self, Failure> {
+        let (Key { kind, name }, generation) = library.with_file(file).map_err(|error| {
+            Failure::new(
+                crate::failure::Code::NOT_FOUND,
+                format!("{} can't be read: {error}", file.display()),
+            )
+        })?;
+        let served = generation.get(kind, &name)?.clone();
+        Ok(Self { generation, served })
+    }
+}
+
 impl App {
     /// Starts everything. The server need not be there; the asset store must.
     pub async fn start(config: &Config, options: AppOptions) -> Result<Self, Failure> {
@@ -113,25 +136,9 @@ impl App {
         Ok(Found { generation, served })
     }
 
-    /// The template, pipeline or tool called `name`, in that order.
-    pub fn find(&self, name: &str) -> Result<Found, ScriptError> {
-        let generation = self.library.generation();
-        let served = generation
-            .find(&[Kind::Template, Kind::Pipeline, Kind::Tool], name)?
-            .clone();
-        Ok(Found { generation, served })
-    }
-
     /// The script in a file, wherever it lies.
     pub fn load_file(&self, file: &Path) -> Result<Found, Failure> {
-        let (Key { kind, name }, generation) = self.library.with_file(file).map_err(|error| {
-            Failure::new(
-                crate::failure::Code::NOT_FOUND,
-                format!("{} can't be read: {error}", file.display()),
-            )
-        })?;
-        let served = generation.get(kind, &name)?.clone();
-        Ok(Found { generation, served })
+        Found::in_file(&self.library, file)
     }
 
     /// Runs a script to its end: the workflow of a template, the value of a tool or pipeline.

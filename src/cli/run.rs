@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, RunArgs};
 use super::progress::Display;
-use super::run_args::{ParseError, Parsed, RunOptions, global_of, parse};
+use super::run_args::{ParseError, Parsed, RunOptions, at_data_dir, merged, parse};
 use super::{Ended, Stopped, report, start};
 use crate::app::{App, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
-use crate::script::{Caller, Kind};
+use crate::script::{Caller, Kind, Library};
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stopped> {
     let (name, words) = match args.words.as_slice() {
@@ -24,13 +24,12 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
                 .into());
         }
     };
-    let global = global_of(words, global);
-    let app = start::app(&global, false).await?;
-    let found = find(&app, name)?;
+    let found = find(&start::library(&at_data_dir(global, words))?, name)?;
     let parsed = parse(&found.served.script, words).map_err(|error| match error {
         ParseError::Usage(error) => Stopped::Usage(error),
         ParseError::Failed(failure) => failure.into(),
     })?;
+    let app = start::app(&merged(global, &parsed.options.global), false).await?;
     let ended = execute(&app, found, parsed).await;
     match ended {
         Err(Stopped::Failed(failure)) if words.iter().any(|word| word == "--json") => {
@@ -41,14 +40,15 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
     }
 }
 
-fn find(app: &App, name: &str) -> Result<Found, Failure> {
-    if Path::new(name)
+fn find(library: &Library, name: &str) -> Result<Found, Failure> {
+    let file = Path::new(name);
+    if file
         .extension()
         .is_some_and(|extension| extension == "rhai")
     {
-        return app.load_file(Path::new(name));
+        return Found::in_file(library, file);
     }
-    Ok(app.find(name)?)
+    Ok(Found::named(library, name)?)
 }
 
 async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {

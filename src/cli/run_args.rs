@@ -64,19 +64,23 @@ pub(super) fn parse(script: &Script, words: &[String]) -> Result<Parsed, ParseEr
     Ok(Parsed { options, arguments })
 }
 
-/// The options of `mmf run` alone, for words before any script is known. Words that only a
-/// script can explain are passed over.
-pub(super) fn global_of(words: &[String], global: &Global) -> Global {
-    let command =
-        <RunOptions as clap::Args>::augment_args(Command::new("mmf run").no_binary_name(true))
-            .ignore_errors(true)
-            .disable_help_flag(true);
-    let matches = command.try_get_matches_from(words.iter());
-    let found = matches.and_then(|matches| RunOptions::from_arg_matches(&matches));
-    match found {
-        Ok(options) => merged(global, &options.global),
-        Err(_) => global.clone(),
+/// What is known before the script is: it explains all words, but the folder in which it may lie
+/// is among them. A parameter's value that looks like that option only changes where scripts are
+/// looked for.
+pub(super) fn at_data_dir(global: &Global, words: &[String]) -> Global {
+    let said = words.iter().enumerate().find_map(|(at, word)| {
+        let rest = word.strip_prefix("--data-dir")?;
+        if rest.is_empty() {
+            words.get(at + 1).map(String::as_str)
+        } else {
+            rest.strip_prefix('=')
+        }
+    });
+    let mut global = global.clone();
+    if let Some(folder) = said {
+        global.data_dir = Some(folder.into());
     }
+    global
 }
 
 /// What was said before and after the script's name.

@@ -10,7 +10,7 @@ use super::report;
 use crate::app::{App, AppOptions};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::script::Caller;
+use crate::script::{Caller, Library};
 use crate::sim::{Faults, SimOptions};
 
 /// More workers than this only cost memory: the work is waiting, and scripts have threads of
@@ -41,6 +41,12 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::INTERNAL_ERROR, format!("no threads: {error}")))
+}
+
+/// The scripts alone, for finding out what the rest of a command line means.
+pub(super) fn library(global: &Global) -> Result<Library, Failure> {
+    let config = Config::load(&global.overrides())?;
+    Ok(Library::load(config.script_roots()))
 }
 
 /// The app as the command line asks for it.

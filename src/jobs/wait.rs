@@ -39,8 +39,8 @@ struct Inner {
 /// A workflow to run and who wants it.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    /// Who asks. Where this names no script, the one that built the workflow is named instead, if
-    /// it is known.
+    /// Who asks. The script that built the workflow is named instead of this one, if it is known:
+    /// what it was given makes the same again.
     pub origin: Origin,
     /// How it is submitted.
     pub submit: Submit,

@@ -97,6 +97,10 @@ impl McpServer {
         };
         self.calls()
             .insert(context.id.clone(), caller.cancel.clone());
+        if context.ct.is_cancelled() {
+            // The word came before the call was noted, so nobody could pass it on.
+            caller.cancel.cancel();
+        }
         if let Some(reporter) = &reporter {
             caller.progress = reporter.sink();
         }

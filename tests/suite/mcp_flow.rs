@@ -172,20 +172,35 @@ async fn giving_up_a_wait_cancels_its_job_and_no_other() {
         Vec::<Value>::new(),
         "nobody waits for an answer"
     );
-    let status = client
-        .call("get_workflow_status", json!({ "prompt_id": running }))
-        .await;
-    assert_eq!(status["status"], "interrupted", "{status:#}");
-    // ComfyUI keeps no record of a job that never ran, but whoever took it out of the queue does.
-    let status = client
-        .call("get_workflow_status", json!({ "prompt_id": waiting }))
-        .await;
-    assert_eq!(status["status"], "interrupted", "{status:#}");
+    for cancelled in [running, waiting] {
+        let status = client
+            .call("get_workflow_status", json!({ "prompt_id": cancelled }))
+            .await;
+        assert_eq!(status["status"], "interrupted", "{status:#}");
+    }
     let queue = client.call("get_queue_status", json!({})).await;
     assert_eq!(
         (&queue["running"], &queue["pending"]),
         (&json!(0), &json!(0))
     );
+}
+
+#[tokio::test]
+async fn a_wait_given_up_at_once_still_cancels_its_job() {
+    let comfy = sim_with_steps(Duration::from_millis(20), &[]).await;
+    let home = Home::new();
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let mut long = small();
+    long["STEPS"] = 150.into();
+    for seed in 0..10 {
+        long["SEED"] = seed.into();
+        let (_, prompt_id) = client.queue(long.clone()).await;
+        let arguments = json!({ "prompt_id": prompt_id });
+        let call = client.begin("wait_for_completion", arguments.clone()).await;
+        client.cancel(call).await;
+        let failure = client.call_fails("wait_for_completion", arguments).await;
+        assert_eq!(failure["error"], "CANCELLED", "{failure:#}");
+    }
 }
 
 #[tokio::test]
@@ -361,5 +376,13 @@ async fn a_wait_that_is_too_short_leaves_the_job_alone() {
         (&late["status"], &late["prompt_id"]),
         (&json!("timeout"), &json!(prompt_id))
     );
+    assert_eq!(client.wait(&prompt_id).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn the_simulator_within_serves_an_agent_without_any_server() {
+    let home = Home::new();
+    let mut client = McpClient::greet(home.mmf(["serve", "--sim"])).await;
+    let (_, prompt_id) = client.queue(small()).await;
     assert_eq!(client.wait(&prompt_id).await["status"], "completed");
 }

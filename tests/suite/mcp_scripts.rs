@@ -1,9 +1,11 @@
 //! Tools are scripts, and scripts are taken up while the server runs.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, NOWHERE};
+use crate::support::mmf::{Home, NOWHERE, sim_with_steps};
 
 const FILE: &str = ".mmf/scripts/tools/greet.rhai";
 const CHANGED: &str = "notifications/tools/list_changed";
@@ -198,4 +200,56 @@ async fn a_script_without_end_can_be_given_up() {
     client.call("list_workflow_templates", json!({})).await;
     let (status, _) = client.close().await;
     assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_call_ends_with_the_script_that_it_began_with() {
+    let (home, comfy) = (
+        Home::new(),
+        sim_with_steps(Duration::from_millis(20), &[]).await,
+    );
+    let waiting = r#"
+        title("Greet");
+        about("Waits.");
+        param("prompt_id", "string", #{ required: true });
+        fn run(p) {
+            try { comfy::wait(p.prompt_id, 60.0) } catch (error) { return #{ greeting: error.code } }
+        }"#;
+    home.write(FILE, waiting);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let params = json!({ "PROMPT": "a fox", "STEPS": 150 });
+    let (_, prompt_id) = client.queue(params).await;
+    let arguments = json!({ "prompt_id": prompt_id });
+    let waiting = client.begin("greet", arguments.clone()).await;
+    client.notification("notifications/progress").await;
+
+    home.write(FILE, &greet("Greets.", "hello"));
+    client.notification(CHANGED).await;
+    assert_eq!(call(&mut client).await, "hello you");
+    client.call("cancel_job", arguments).await;
+    let answer = client.answer(waiting).await;
+    let ended = &answer["result"]["structuredContent"];
+    assert_eq!(*ended, json!({ "greeting": "CANCELLED" }), "{answer:#}");
+}
+
+#[tokio::test]
+async fn what_a_script_says_of_its_progress_reaches_the_client() {
+    let home = Home::new();
+    let stages = "title(\"Greet\"); about(\"Greets.\");\n\
+        fn run(p) { progress(\"begun\", 0.25); progress(\"back\", 0.125); progress(\"half\", 0.5); #{} }\n";
+    home.write(FILE, stages);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let call = client.begin("greet", json!({})).await;
+    client.answer(call).await;
+    let heard: Vec<Value> = client
+        .unread()
+        .into_iter()
+        .map(|mut message| message["params"].take())
+        .collect();
+    let stage = |progress: f64, message: &str| json!({ "progressToken": call, "progress": progress, "total": 1.0, "message": message });
+    assert_eq!(
+        heard,
+        [stage(0.25, "begun"), stage(0.5, "half")],
+        "it never goes back"
+    );
 }

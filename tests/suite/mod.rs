@@ -1,5 +1,7 @@
 mod assets;
 mod assets_publish;
+mod cli;
+mod cli_run;
 mod client_faults;
 mod client_sim;
 mod examples;
@@ -12,6 +14,7 @@ mod mcp_protocol;
 mod mcp_scripts;
 mod mcp_survive;
 mod real_client;
+mod real_mcp;
 mod real_rig;
 mod script_errors;
 mod sim_media;

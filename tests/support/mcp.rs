@@ -56,6 +56,7 @@ impl McpClient {
     }
 
     /// The id of the server's process.
+    #[allow(dead_code, reason = "the benches share this client")]
     pub(crate) fn pid(&self) -> u32 {
         self.process.id().expect("it runs")
     }

@@ -4,7 +4,7 @@
 //! of the machine's own configuration reaches the program.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -71,6 +71,7 @@ impl Home {
             }
         }
         command
+            .env_remove("COLUMNS")
             .env("HOME", self.dir.path())
             .env("MMF_DATA_DIR", self.data())
             .env("COMFYUI_URL", NOWHERE)
@@ -93,11 +94,6 @@ impl Mmf {
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
-        self
-    }
-
-    pub(crate) fn dir(mut self, dir: &Path) -> Self {
-        self.command.current_dir(dir);
         self
     }
 
