@@ -32,12 +32,11 @@ impl Reporter {
     pub(super) fn start(peer: Peer<RoleServer>, token: ProgressToken) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let mut reached = -1.0;
+            let mut course = Course::default();
             while let Some(progress) = receiver.recv().await {
-                let Some(report) = report(&progress, reached) else {
+                let Some(report) = course.next(&progress) else {
                     continue;
                 };
-                reached = report.progress;
                 let mut param = ProgressNotificationParam::new(token.clone(), report.progress);
                 param.total = report.total;
                 param.message = Some(report.message);
@@ -66,18 +65,73 @@ impl Reporter {
     }
 }
 
-/// The notification for a sign of life. The protocol wants the progress of a call to grow, so
-/// what does not lead beyond `reached` is left out.
-fn report(progress: &Progress, reached: f64) -> Option<Report> {
-    let report = match progress {
-        Progress::Stage { message, fraction } => Report {
-            progress: fraction.unwrap_or(reached.floor() + 1.0),
-            total: fraction.map(|_| 1.0),
-            message: message.clone(),
-        },
-        Progress::Job { event, .. } => job_report(event)?,
-    };
-    (report.progress > reached).then_some(report)
+/// How far a call is over all that it does. The protocol wants progress to grow with every
+/// notification, while each job of a script begins at nought again: so each goes on from where the
+/// one before it ended.
+#[derive(Debug)]
+struct Course {
+    reached: f64,
+    base: f64,
+    job: Option<String>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            reached: -1.0,
+            base: 0.0,
+            job: None,
+        }
+    }
+}
+
+impl Course {
+    /// The notification for a sign of life, if it is worth one.
+    fn next(&mut self, progress: &Progress) -> Option<Report> {
+        let report = match progress {
+            Progress::Stage { message, fraction } => self.stage(message, *fraction),
+            Progress::Job { prompt_id, event } => self.of_job(prompt_id, event)?,
+        };
+        if report.progress <= self.reached {
+            return None;
+        }
+        self.reached = report.progress;
+        Some(report)
+    }
+
+    /// A script that says how far it is knows best, as long as it has run no job: after that a
+    /// fraction of the whole can't be told in nodes.
+    fn stage(&self, message: &str, fraction: Option<f64>) -> Report {
+        let own = fraction.filter(|_| self.job.is_none());
+        Report {
+            progress: own.unwrap_or_else(|| just_above(self.reached)),
+            total: own.map(|_| 1.0),
+            message: message.to_owned(),
+        }
+    }
+
+    fn of_job(&mut self, prompt_id: &str, event: &JobEvent) -> Option<Report> {
+        let own = job_report(event)?;
+        if self.job.as_deref() != Some(prompt_id) {
+            self.base = self.reached.max(0.0).ceil();
+            self.job = Some(prompt_id.to_owned());
+        }
+        let progress = match event {
+            // Waiting is a sign of life, but no way forward.
+            JobEvent::Queued { .. } => just_above(self.reached).max(self.base),
+            _ => self.base + own.progress,
+        };
+        Some(Report {
+            progress,
+            total: own.total.map(|total| self.base + total),
+            ..own
+        })
+    }
+}
+
+/// The smallest step that still grows.
+fn just_above(reached: f64) -> f64 {
+    reached.max(0.0) + 0.001
 }
 
 fn job_report(event: &JobEvent) -> Option<Report> {
@@ -120,9 +174,9 @@ mod tests {
     use super::*;
     use crate::comfy;
 
-    fn step(value: f64) -> Progress {
+    fn step(job: &str, value: f64) -> Progress {
         Progress::Job {
-            prompt_id: "p".into(),
+            prompt_id: job.into(),
             event: JobEvent::Progress(comfy::Progress {
                 node: Some("3".into()),
                 title: Some("KSampler".into()),
@@ -136,8 +190,9 @@ mod tests {
 
     #[test]
     fn steps_of_a_sampler_are_fractions_of_its_node() {
+        let report = Course::default().next(&step("p", 4.0));
         assert_eq!(
-            report(&step(4.0), 0.0),
+            report,
             Some(Report {
                 progress: 2.5,
                 total: Some(7.0),
@@ -148,7 +203,30 @@ mod tests {
 
     #[test]
     fn progress_never_goes_back() {
-        assert_eq!(report(&step(4.0), 2.5), None);
-        assert_eq!(report(&step(3.0), 2.5), None);
+        let mut course = Course::default();
+        assert!(course.next(&step("p", 4.0)).is_some());
+        assert_eq!(course.next(&step("p", 4.0)), None);
+        assert_eq!(course.next(&step("p", 3.0)), None);
+    }
+
+    #[test]
+    fn a_second_job_goes_on_from_where_the_first_ended() {
+        let mut course = Course::default();
+        let first = course.next(&step("one", 8.0)).unwrap();
+        let second = course.next(&step("two", 1.0)).unwrap();
+        assert!(second.progress > first.progress, "{first:?} {second:?}");
+        assert_eq!(second.total, Some(10.0));
+    }
+
+    #[test]
+    fn each_place_in_the_queue_is_told() {
+        let mut course = Course::default();
+        let queued = |position| Progress::Job {
+            prompt_id: "p".into(),
+            event: JobEvent::Queued { position },
+        };
+        for position in [5, 4, 3] {
+            assert!(course.next(&queued(position)).is_some(), "{position}");
+        }
     }
 }

@@ -63,7 +63,10 @@ impl From<ScriptError> for Failure {
                 .detail("frame", diagnostic.render(false))
                 .hint("mend the script; the change is taken up at once"),
             // What a script throws on purpose speaks for itself; a mistake needs its place.
-            ScriptError::Failed { failure, at } if failure.code == Code::SCRIPT_ERROR => {
+            // Where scripts call each other, the innermost place is the one that counts.
+            ScriptError::Failed { failure, at }
+                if failure.code == Code::SCRIPT_ERROR && !failure.details.contains_key("frame") =>
+            {
                 failure.detail("frame", at.render(false))
             }
             ScriptError::Arguments(failure) | ScriptError::Failed { failure, .. } => failure,
