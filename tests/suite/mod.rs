@@ -5,6 +5,7 @@ mod client_sim;
 mod golden_execute;
 mod golden_validate;
 mod real_client;
+mod real_end;
 mod real_rig;
 mod sim_media;
 mod sim_protocol;
