@@ -4,6 +4,7 @@ mod client_faults;
 mod client_sim;
 mod golden_execute;
 mod golden_validate;
+mod jobs_collect;
 mod real_client;
 mod real_end;
 mod real_rig;
