@@ -1,3 +1,5 @@
+
+
 mod assets;
 mod assets_publish;
 mod cli;
@@ -7,6 +9,7 @@ mod client_sim;
 mod examples;
 mod golden_execute;
 mod golden_validate;
+mod jobs_collect;
 mod mcp_discover;
 mod mcp_flow;
 mod mcp_outage;
@@ -14,6 +17,7 @@ mod mcp_protocol;
 mod mcp_scripts;
 mod mcp_survive;
 mod real_client;
+mod real_end;
 mod real_mcp;
 mod real_rig;
 mod script_errors;
