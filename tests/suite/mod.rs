@@ -12,6 +12,7 @@ mod mcp_protocol;
 mod mcp_scripts;
 mod mcp_survive;
 mod real_client;
+mod real_end;
 mod real_rig;
 mod script_errors;
 mod sim_media;

@@ -86,6 +86,8 @@ struct Shared {
     asked: watch::Sender<usize>,
     /// How many sockets are open.
     open: watch::Sender<usize>,
+    /// Requests are heard and not answered for now.
+    busy: watch::Sender<bool>,
 }
 
 impl Scripted {
@@ -109,6 +111,7 @@ impl Scripted {
             hellos: watch::Sender::new(0),
             asked: watch::Sender::new(0),
             open: watch::Sender::new(0),
+            busy: watch::Sender::new(false),
         });
         let routes = Router::new()
             .route("/ws", get(socket))
@@ -175,6 +178,12 @@ impl Scripted {
             .unwrap();
     }
 
+    /// Answers no requests until it is told otherwise, as a server that collects garbage. What is
+    /// said on the sockets still goes out.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.shared.busy.send_replace(busy);
+    }
+
     /// Sends a message to all sockets.
     pub(crate) fn say(&self, event: &str, data: &Value) {
         let text = json!({ "type": event, "data": data }).to_string();
@@ -225,7 +234,15 @@ impl Scripted {
 
     /// The same, as the socket tells it.
     pub(crate) fn end(&self, prompt_id: &str) {
-        self.say("execution_success", &json!({ "prompt_id": prompt_id }));
+        let output = json!({ "text": [prompt_id] });
+        self.say(
+            "executed",
+            &json!({ "prompt_id": prompt_id, "node": "9", "output": output }),
+        );
+        self.say(
+            "execution_success",
+            &json!({ "prompt_id": prompt_id, "timestamp": 1 }),
+        );
         self.end_silently(prompt_id);
         self.say(
             "executing",
@@ -276,6 +293,10 @@ async fn gatekeeper(
         world.instead
     };
     shared.asked.send_modify(|asked| *asked += 1);
+    let mut busy = shared.busy.subscribe();
+    if busy.wait_for(|busy| !busy).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if let Some((status, kind, text)) = instead {
         let header = if status.is_redirection() {
             "location"

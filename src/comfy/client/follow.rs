@@ -2,8 +2,9 @@
 //!
 //! The socket says when a job has ended, within milliseconds, and then the history is read. But
 //! its messages can be lost (a dropped connection, a server that forgot the client), so as long as
-//! anyone watches a job the server is also asked, slowly. Nothing but the server's queue and
-//! history decides.
+//! anyone watches a job the server is also asked, slowly. The server's queue and history decide;
+//! only when the history keeps a caller waiting for the end of a job of which the socket has told
+//! everything is that believed ([`Story`](super::story::Story)).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MISSES: u32 = 2;
 /// How much later than the history the socket may tell of an end.
 const HEARING: Duration = Duration::from_secs(2);
+/// How long the history may take to say how a job ended, before the socket's word is enough. A
+/// server at rest in the same house answers within a fifth of that.
+const QUICK: Duration = Duration::from_millis(15);
 /// For how long the history is read again and again after the end of a job, before that is left
 /// to the polls.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -68,14 +72,19 @@ impl Follower {
 
     /// Polls from now on, because someone began to watch this job; at once if its state is not
     /// known.
-    pub(super) fn attend(self: &Arc<Self>, job: &Job) {
+    pub(super) fn attend(self: &Arc<Self>, job: &Arc<Job>) {
         let mut poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner);
         // Also begins anew when the runtime in which the last one lived is gone.
         if poller.as_ref().is_none_or(JoinHandle::is_finished) {
             *poller = Some(tokio::spawn(Arc::clone(self).poll()));
         }
-        if matches!(job.phase(), Phase::Unknown | Phase::Ended) {
-            self.poll_now();
+        match job.phase() {
+            Phase::Unknown => self.poll_now(),
+            Phase::Ended => {
+                self.settle(Arc::clone(job));
+                self.poll_now();
+            }
+            Phase::Queued(_) | Phase::Running => {}
         }
     }
 
@@ -194,26 +203,41 @@ impl Follower {
         Ok(true)
     }
 
-    /// Reads the history until the entry of a job that has ended is there. The server announces
-    /// the end shortly before it writes the entry.
+    /// Concludes a job that has ended: from the history if that is quick, and otherwise from what
+    /// the socket told, if that was everything.
     pub(super) fn settle(self: &Arc<Self>, job: Arc<Job>) {
         if job.settling.swap(true, Ordering::Relaxed) {
             return;
         }
         let follower = Arc::clone(self);
         tokio::spawn(async move {
-            let begin = Instant::now();
-            let mut pause = Duration::from_millis(5);
-            while begin.elapsed() < SETTLING && !job.is_concluded() {
-                match follower.conclude(&job).await {
-                    Ok(false) => {}
-                    Ok(true) | Err(_) => break,
+            let read = follower.read_until_written(&job);
+            tokio::pin!(read);
+            let is_slow = timeout(QUICK, &mut read).await.is_err();
+            if !job.is_concluded() {
+                if let Some(outcome) = job.outcome_as_told() {
+                    job.conclude(Ok(Arc::new(outcome)));
+                } else if is_slow {
+                    read.await;
                 }
-                // Either the time is over or the server says that it has been written.
-                let _ = timeout(pause, job.written.notified()).await;
-                pause = (pause * 2).min(Duration::from_millis(500));
             }
             job.settling.store(false, Ordering::Relaxed);
         });
+    }
+
+    /// Reads the history until the entry of a job that has ended is there. The server announces
+    /// the end shortly before it writes the entry.
+    async fn read_until_written(self: &Arc<Self>, job: &Arc<Job>) {
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        while begin.elapsed() < SETTLING && !job.is_concluded() {
+            match self.conclude(job).await {
+                Ok(false) => {}
+                Ok(true) | Err(_) => break,
+            }
+            // Either the time is over or the server says that it has been written.
+            let _ = timeout(pause, job.written.notified()).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
     }
 }

@@ -129,7 +129,9 @@ impl Shared {
                 Ok(stream) => {
                     self.link.send_replace(Link::Open);
                     pause = BACKOFF.0;
-                    if let Stopped::Broken(reason) = self.listen(stream).await {
+                    let stopped = self.listen(stream).await;
+                    self.tracker.note_gap();
+                    if let Stopped::Broken(reason) = stopped {
                         tracing::debug!(reason, "the socket to ComfyUI broke");
                         self.follower.poll_now();
                     }

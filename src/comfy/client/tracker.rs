@@ -5,6 +5,8 @@ use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use super::job::{Job, Phase};
 use super::message::Message;
 use crate::comfy::Workflow;
@@ -36,14 +38,14 @@ impl Tracker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job under this id, known from now on.
-    pub(super) fn job(&self, prompt_id: &str, workflow: Option<&Workflow>) -> Arc<Job> {
+    /// The job under this id, known from now on; see [`Job::new`].
+    pub(super) fn job(&self, prompt_id: &str, submitted: Option<(&Workflow, Bytes)>) -> Arc<Job> {
         let mut jobs = self.jobs();
         if let Some(job) = jobs.by_id.get(prompt_id) {
             return Arc::clone(job);
         }
         jobs.forget_old();
-        let job = Arc::new(Job::new(prompt_id, workflow));
+        let job = Arc::new(Job::new(prompt_id, submitted));
         let dequeued = jobs.dequeued.iter().any(|id| id == prompt_id);
         job.dequeued.store(dequeued, Ordering::Relaxed);
         jobs.by_id.insert(prompt_id.to_owned(), Arc::clone(&job));
@@ -71,6 +73,13 @@ impl Tracker {
     /// Whether we took the job out of the queue.
     pub(super) fn was_dequeued(&self, prompt_id: &str) -> bool {
         self.jobs().dequeued.iter().any(|id| id == prompt_id)
+    }
+
+    /// Notes that messages may have been lost, of any job.
+    pub(super) fn note_gap(&self) {
+        for job in self.jobs().by_id.values() {
+            job.note_gap();
+        }
     }
 
     pub(super) fn forget(&self, prompt_id: &str) {
@@ -103,15 +112,16 @@ impl Tracker {
         let mut jobs = self.jobs();
         let prompt_id = match &message {
             Message::Status => return None,
-            Message::Start { prompt_id } => {
+            Message::Start { prompt_id, .. } => {
                 jobs.running = Some(prompt_id.clone());
                 prompt_id.clone()
             }
             Message::Cached { prompt_id, .. }
             | Message::Nodes { prompt_id, .. }
             | Message::Executed { prompt_id, .. }
+            | Message::Blocked { prompt_id }
             | Message::Over { prompt_id }
-            | Message::Ended { prompt_id } => prompt_id.clone(),
+            | Message::Ended { prompt_id, .. } => prompt_id.clone(),
             Message::Executing { prompt_id, .. }
             | Message::Progress { prompt_id, .. }
             | Message::Preview { prompt_id, .. } => {
@@ -147,9 +157,9 @@ impl Interest {
 }
 
 impl Deref for Interest {
-    type Target = Job;
+    type Target = Arc<Job>;
 
-    fn deref(&self) -> &Job {
+    fn deref(&self) -> &Arc<Job> {
         &self.job
     }
 }
