@@ -253,6 +253,42 @@ async fn a_socket_that_the_server_forgot_is_replaced() {
     scripted.hellos(2).await;
 }
 
+/// Runs jobs one after the other for longer than the client waits for the end of a job to be told.
+async fn run_jobs_for_a_while(scripted: &Scripted, comfy: &Comfy) {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        let (prompt_id, waiting) = running(scripted, comfy).await;
+        scripted.end(&prompt_id);
+        assert!(waiting.await.unwrap().is_success());
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_not_blamed_for_what_fell_into_the_gap_before_it() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    scripted.drop_sockets();
+    scripted.no_sockets().await;
+    scripted.end(&prompt_id);
+    scripted.hellos(2).await;
+    assert!(waiting.await.unwrap().is_success());
+    run_jobs_for_a_while(&scripted, &comfy).await;
+    assert_eq!(scripted.count("GET /ws"), 2);
+}
+
+#[tokio::test]
+async fn a_socket_that_tells_of_an_end_later_than_the_history_is_not_blamed() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    scripted.end_silently(&prompt_id);
+    assert!(waiting.await.unwrap().is_success());
+    scripted.end(&prompt_id);
+    run_jobs_for_a_while(&scripted, &comfy).await;
+    assert_eq!(scripted.count("GET /ws"), 1);
+}
+
 #[tokio::test]
 async fn a_socket_that_died_without_a_word_is_replaced() {
     let scripted = Scripted::start().await;

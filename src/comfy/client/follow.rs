@@ -19,7 +19,7 @@ use super::http::Http;
 use super::job::{Job, Phase};
 use super::outcome::Outcome;
 use super::queue;
-use super::tracker::Tracker;
+use super::tracker::{Interest, Tracker};
 use crate::comfy::ComfyError;
 
 /// Between two polls; grows from the first to the second while nothing happens.
@@ -49,7 +49,7 @@ pub(super) struct Follower {
     tracker: Arc<Tracker>,
     poll_now: Notify,
     poller: Mutex<Option<JoinHandle<()>>>,
-    /// Counts the jobs whose end the socket should have told and did not.
+    /// The latest connection that should have told of the end of a job and did not.
     unheard: watch::Sender<u64>,
 }
 
@@ -93,7 +93,7 @@ impl Follower {
         self.poll_now.notify_one();
     }
 
-    /// Changes when a job ended and the socket did not tell.
+    /// The latest connection that did not tell of the end of a job.
     pub(super) fn unheard(&self) -> watch::Receiver<u64> {
         self.unheard.subscribe()
     }
@@ -154,12 +154,15 @@ impl Follower {
     /// Asks once about these jobs. The queue is read before the history, because a job moves from
     /// the one to the other. Whether every job was found somewhere.
     async fn poll_once(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
+        let connection = self.tracker.connection();
         let queue = queue::read(&self.http).await?;
         let mut all_found = true;
         for job in jobs {
             if queue.is_running(&job.prompt_id) {
+                job.note_alive(connection);
                 job.seen(Phase::Running);
             } else if let Some(position) = queue.position(&job.prompt_id) {
+                job.note_alive(connection);
                 job.seen(Phase::Queued(position));
             } else if job.is_concluded() || self.found_in_history(job).await? {
                 // It has its end.
@@ -190,13 +193,16 @@ impl Follower {
             return Ok(false);
         };
         job.conclude(Ok(Arc::new(Outcome::read(&job.prompt_id, entry))));
-        if job.ended_unheard() {
-            let (follower, job) = (Arc::clone(self), Arc::clone(job));
+        if let Some(connection) = self.tracker.connection()
+            && job.ended_unheard_on(connection)
+        {
+            let follower = Arc::clone(self);
+            // Keeps the job known, because the message may be on its way.
+            let job = Interest::new(&self.tracker, Arc::clone(job));
             tokio::spawn(async move {
-                // The message may be on its way.
                 sleep(HEARING).await;
-                if job.ended_unheard() {
-                    follower.unheard.send_modify(|count| *count += 1);
+                if job.ended_unheard_on(connection) {
+                    follower.unheard.send_replace(connection);
                 }
             });
         }

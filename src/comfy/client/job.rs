@@ -1,7 +1,7 @@
 //! What the client knows about one job while it lasts, and how it tells those who watch.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -100,6 +100,8 @@ pub(super) struct Job {
     submitted: Option<Bytes>,
     /// The socket told of its end.
     heard_end: AtomicBool,
+    /// The connection that was open when it was last known not to be over; 0 for none.
+    alive_on: AtomicU64,
     /// How many are interested; see [`Interest`](super::tracker::Interest).
     pub(super) watchers: AtomicUsize,
     /// Wakes whoever reads the history, because the entry must be there now.
@@ -146,6 +148,7 @@ impl Job {
             nodes_total: workflow.map_or(0, Workflow::len),
             submitted,
             heard_end: AtomicBool::new(false),
+            alive_on: AtomicU64::new(0),
             watchers: AtomicUsize::new(0),
             written: Notify::new(),
             settling: AtomicBool::new(false),
@@ -197,9 +200,18 @@ impl Job {
         self.state().story.take_if(|story| !story.is_over());
     }
 
-    /// Whether the socket should have told of its end and did not.
-    pub(super) fn ended_unheard(&self) -> bool {
-        self.submitted.is_some() && !self.heard_end.load(Ordering::Relaxed)
+    /// Notes that it was not over yet while this connection was open.
+    pub(super) fn note_alive(&self, connection: Option<u64>) {
+        let connection = connection.unwrap_or(0);
+        self.alive_on.fetch_max(connection, Ordering::Relaxed);
+    }
+
+    /// Whether this connection was open all the time in which the job can have ended, so that it
+    /// should have told of that, and did not.
+    pub(super) fn ended_unheard_on(&self, connection: u64) -> bool {
+        self.submitted.is_some()
+            && self.alive_on.load(Ordering::Relaxed) == connection
+            && !self.heard_end.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_watched(&self) -> bool {

@@ -100,6 +100,7 @@ impl Comfy {
             .tracker
             .job(&prompt_id, Some((&workflow, body.clone())));
         self.0.socket.open().await;
+        job.note_alive(self.0.tracker.connection());
         let submitted = match self.post(&prompt_id, &body).await {
             Ok(submitted) => Submitted {
                 dropped,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,7 +19,11 @@ const DEQUEUED: usize = 1024;
 
 /// All jobs of one client.
 #[derive(Default)]
-pub(super) struct Tracker(Mutex<Jobs>);
+pub(super) struct Tracker {
+    jobs: Mutex<Jobs>,
+    /// Goes up whenever the socket opens or closes: odd while it is open.
+    epoch: AtomicU64,
+}
 
 #[derive(Default)]
 struct Jobs {
@@ -35,7 +39,7 @@ struct Jobs {
 
 impl Tracker {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The job under this id, known from now on; see [`Job::new`].
@@ -75,8 +79,20 @@ impl Tracker {
         self.jobs().dequeued.iter().any(|id| id == prompt_id)
     }
 
-    /// Notes that messages may have been lost, of any job.
+    /// The connection that is open now; none while there is none. No two have the same number.
+    pub(super) fn connection(&self) -> Option<u64> {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        (epoch % 2 == 1).then_some(epoch)
+    }
+
+    /// Notes that the socket is open now, and gives the connection's number.
+    pub(super) fn note_open(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Notes that the socket is not open any more, so messages may get lost, of any job.
     pub(super) fn note_gap(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         for job in self.jobs().by_id.values() {
             job.note_gap();
         }
@@ -135,6 +151,9 @@ impl Tracker {
         }
         let job = Arc::clone(jobs.by_id.get(&prompt_id)?);
         drop(jobs);
+        if !ends {
+            job.note_alive(self.connection());
+        }
         job.hear(message);
         ends.then_some(job).filter(|job| job.is_watched())
     }
