@@ -32,6 +32,8 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
         ParseError::Failed(failure) => failure.into(),
     })?;
     let ended = execute(&app, found, parsed).await;
+    // The answer is out by now.
+    app.tidy().await;
     match ended {
         Err(Stopped::Failed(failure)) if words.iter().any(|word| word == "--json") => {
             report::json(&failure.to_json());

@@ -1,5 +1,6 @@
 mod assets;
 mod assets_publish;
+mod assets_tidy;
 mod client_faults;
 mod client_sim;
 mod examples;
