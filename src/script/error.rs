@@ -2,14 +2,14 @@
 
 use crate::failure::{Code, Failure};
 
-use super::Diagnostic;
+use super::{Diagnostic, Kind};
 use super::arguments::did_you_mean;
 
 /// Why a script could not run, or did not come to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ScriptError {
     /// There is no such script.
-    #[error("no {kind} \"{name}\"{}", did_you_mean(.nearest.as_deref()))]
+    #[error("no {kind} \"{name}\"{}{}", did_you_mean(.nearest.as_deref()), but_there_is(*.other))]
     Unknown {
         /// What was looked for: a kind of script, or "script" for any.
         kind: &'static str,
@@ -17,6 +17,8 @@ pub enum ScriptError {
         name: String,
         /// The name that is most like it.
         nearest: Option<String>,
+        /// The kind of which there is a script of that name.
+        other: Option<Kind>,
     },
     /// The script does not compile, and no earlier version of it did.
     #[error("{}", .0.one_line())]
@@ -38,6 +40,10 @@ pub enum ScriptError {
     /// A binding panicked: a defect of this program.
     #[error("an internal error stopped the script: {0}")]
     Panicked(String),
+}
+
+fn but_there_is(other: Option<Kind>) -> String {
+    other.map_or_else(String::new, |kind| format!(", but there is a {kind} of that name"))
 }
 
 impl ScriptError {

@@ -2,6 +2,7 @@
 
 mod assets;
 mod assets_publish;
+mod assets_tidy;
 mod cli;
 mod cli_run;
 mod client_faults;
