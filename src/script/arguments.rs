@@ -160,12 +160,11 @@ impl Param {
 
     fn typed(&self, value: Value) -> Option<Value> {
         let fits = match self.ty {
-            Type::Any => true,
+            // A workflow was looked at before.
+            Type::Any | Type::Workflow => true,
             Type::Bool => value.is_boolean(),
             Type::Object => value.is_object(),
             Type::Array => value.is_array(),
-            // Looked at before.
-            Type::Workflow => true,
             Type::Float => return value.as_f64().map(Value::from),
             Type::Seed => value.is_u64(),
             Type::Int => {

@@ -2,8 +2,8 @@
 
 use crate::failure::{Code, Failure};
 
-use super::{Diagnostic, Kind};
 use super::arguments::did_you_mean;
+use super::{Diagnostic, Kind};
 
 /// Why a script could not run, or did not come to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -43,7 +43,9 @@ pub enum ScriptError {
 }
 
 fn but_there_is(other: Option<Kind>) -> String {
-    other.map_or_else(String::new, |kind| format!(", but there is a {kind} of that name"))
+    other.map_or_else(String::new, |kind| {
+        format!(", but there is a {kind} of that name")
+    })
 }
 
 impl ScriptError {

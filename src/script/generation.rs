@@ -109,6 +109,7 @@ impl Generation {
                 name,
                 candidates.map(|served| served.script.key.name.as_str()),
             ),
+            other,
         })
     }
 
