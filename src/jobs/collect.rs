@@ -142,11 +142,9 @@ impl Keeper {
 async fn joined<T>(task: JoinHandle<Result<T, JobError>>) -> Result<T, JobError> {
     match task.await {
         Ok(result) => result,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down.
-            Err(_) => Err(JobError::Cancelled),
-        },
+        Err(failed) if failed.is_panic() => Err(JobError::Broken(failed.to_string())),
+        // The runtime shuts down.
+        Err(_) => Err(JobError::Cancelled),
     }
 }
 
@@ -180,8 +178,9 @@ async fn keep_file(
         folder_type: folder(file.folder),
         ..new
     };
-    let bytes = download.bytes().await?;
-    blocking(assets, move |assets| assets.keep(new, &bytes)).await
+    let assets = assets.clone();
+    let kept = download.read_with(move |reader| assets.keep_reader(new, reader));
+    Ok(kept.await??)
 }
 
 async fn blocking<T: Send + 'static>(

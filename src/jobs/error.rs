@@ -2,7 +2,7 @@
 
 use crate::assets::AssetError;
 use crate::comfy::ComfyError;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// Why a job could not be submitted, waited for or kept.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,17 @@ pub enum JobError {
     /// The caller stopped the job.
     #[error("the job was cancelled")]
     Cancelled,
+    /// The caller wanted the job to stop, and the server could not be told.
+    #[error("{prompt_id} could not be cancelled and may still run: {reason}")]
+    NotCancelled {
+        /// The job.
+        prompt_id: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A defect of this program.
+    #[error("an output could not be kept: {0}")]
+    Broken(String),
 }
 
 impl From<JobError> for Failure {
@@ -23,7 +34,13 @@ impl From<JobError> for Failure {
         match error {
             JobError::Comfy(error) => error.into(),
             JobError::Asset(error) => error.into(),
-            JobError::Cancelled => Self::new(crate::failure::Code::CANCELLED, error.to_string()),
+            JobError::Cancelled => Self::new(Code::CANCELLED, error.to_string()),
+            JobError::NotCancelled { ref prompt_id, .. } => {
+                Self::new(Code::CONNECTION_ERROR, error.to_string())
+                    .hint("cancel it again with cancel_job once ComfyUI answers")
+                    .detail("prompt_id", prompt_id.as_str())
+            }
+            JobError::Broken(_) => Self::new(Code::INTERNAL_ERROR, error.to_string()),
         }
     }
 }

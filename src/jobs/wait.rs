@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,9 @@ use crate::failure::Failure;
 
 /// How many finished jobs are kept at hand, so that asking again needs no server.
 const REMEMBERED: usize = 512;
+
+/// How long after an outage a job is looked for again.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// How long a cancelled caller waits for the server to be told.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
@@ -115,9 +119,14 @@ impl Jobs {
             .session
             .get_or_insert_with(|| self.0.session.clone());
         order.origin.write(&mut order.submit.extra_data);
-        let submitted = self.0.comfy.submit(workflow, order.submit).await?;
-        self.collection(&submitted.prompt_id);
-        Ok(submitted)
+        let submitted = self.0.comfy.submit(workflow, order.submit).await;
+        match &submitted {
+            Ok(Submitted { prompt_id, .. }) | Err(ComfyError::MaybeQueued { prompt_id, .. }) => {
+                self.collection(prompt_id);
+            }
+            Err(_) => {}
+        }
+        Ok(submitted?)
     }
 
     /// Waits until a job is over and its outputs are kept, whoever submitted it. `on_event` hears
@@ -160,10 +169,15 @@ impl Jobs {
             () = late => return Err(self.timed_out(prompt_id, limit).await.into()),
             () = listen => {}
         }
-        if let Ok(Err(error)) = timeout(CANCEL_LIMIT, self.0.comfy.cancel(prompt_id)).await {
-            tracing::warn!("{prompt_id} could not be cancelled: {error}");
-        }
-        Err(JobError::Cancelled)
+        let reason = match timeout(CANCEL_LIMIT, self.0.comfy.cancel(prompt_id)).await {
+            Ok(Ok(_)) => return Err(JobError::Cancelled),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the server does not answer".to_owned(),
+        };
+        Err(JobError::NotCancelled {
+            prompt_id: prompt_id.to_owned(),
+            reason,
+        })
     }
 
     /// What the assets of a job are, as far as they are kept by now.
@@ -198,9 +212,13 @@ impl Jobs {
         let mut collections = lock(&self.0.collections);
         if let Some(collection) = collections.by_prompt.get(prompt_id) {
             let settled = match &*collection.borrow() {
-                None => true,
+                // The sender is gone without a word if the collecting itself broke.
+                None => collection.has_changed().is_ok(),
                 // A job that nobody knows now may be submitted in a moment, by another process.
-                Some(Ok(finished)) => finished.outcome.end != End::Lost,
+                Some(Ok(finished)) => {
+                    finished.outcome.end != End::Lost
+                        && finished.outputs.iter().all(|output| output.kept.is_ok())
+                }
                 Some(Err(_)) => false,
             };
             if settled {
@@ -215,7 +233,13 @@ impl Jobs {
         let prompt_id = prompt_id.to_owned();
         tokio::spawn(async move {
             let finished = jobs.finish(&prompt_id).await;
+            let away = matches!(&finished, Err(error) if error.is_outage());
             sender.send_replace(Some(finished));
+            if away {
+                // The job may go on where the server is, and nobody may ask for it again.
+                sleep(RETRY).await;
+                jobs.collection(&prompt_id);
+            }
         });
         receiver
     }
@@ -268,6 +292,13 @@ impl Jobs {
         {
             tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
         }
+        // Finished jobs are remembered, and what was run is told by their assets.
+        let outcome = Arc::new(Outcome {
+            prompt: Value::Null,
+            extra_data: Value::Null,
+            messages: Value::Null,
+            ..Arc::unwrap_or_clone(outcome)
+        });
         Ok(Arc::new(Finished { outcome, outputs }))
     }
 }

@@ -2,25 +2,21 @@
 //!
 //! The answer can be larger than 100 MiB, so it is parsed while it arrives.
 
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Response;
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::comfy::Comfy;
 use super::http::Request;
+use super::pieces;
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::{ComfyError, Rejection};
 
 /// Model files come and go without a sign; after this time facts are read anew.
 const FRESH: Duration = Duration::from_secs(600);
-/// Pieces of the answer that may wait for the parser.
-const PIECES: usize = 16;
 
 /// The facts of one server.
 #[derive(Default)]
@@ -119,15 +115,10 @@ impl Comfy {
         request: &Request,
         mut response: Response,
     ) -> Result<NodeFacts, ComfyError> {
-        let (pieces, receiver) = mpsc::channel(PIECES);
-        let parsed = spawn_blocking(|| {
-            NodeFacts::read(Pieces {
-                receiver,
-                piece: Bytes::new(),
-            })
-        });
+        let (pieces, reader) = pieces::channel();
+        let parsed = spawn_blocking(|| NodeFacts::read(reader));
         while let Some(piece) = self.0.http.chunk(request, &mut response).await? {
-            if pieces.send(piece).await.is_err() {
+            if pieces.send(Ok(piece)).await.is_err() {
                 // The parser has stopped at a mistake.
                 break;
             }
@@ -139,25 +130,5 @@ impl Comfy {
         };
         let facts = parsed.await.map_err(|error| malformed(error.to_string()))?;
         facts.map_err(|error| malformed(error.to_string()))
-    }
-}
-
-/// Lets a blocking parser read what arrives asynchronously.
-struct Pieces {
-    receiver: mpsc::Receiver<Bytes>,
-    piece: Bytes,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(piece) => self.piece = piece,
-                None => return Ok(0),
-            }
-        }
-        let count = self.piece.len().min(buffer.len());
-        self.piece.copy_to_slice(&mut buffer[..count]);
-        Ok(count)
     }
 }

@@ -1,14 +1,18 @@
 //! Files that come from the server and go to it.
 
+use std::io::{self, Read};
+
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use super::comfy::Comfy;
 use super::http::Request;
+use super::pieces;
 use crate::comfy::ComfyError;
 use crate::comfy::output::{Folder, OutputFile};
 
@@ -53,6 +57,40 @@ impl Download {
             .ok()?
             .parse()
             .ok()
+    }
+
+    /// Hands the file to blocking code as it arrives, so that it is never whole in memory. When the
+    /// connection breaks in the middle, the reading fails, too.
+    pub async fn read_with<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
+    ) -> Result<T, ComfyError> {
+        let (pieces, mut reader) = pieces::channel();
+        let working = spawn_blocking(move || work(&mut reader));
+        let arrived = loop {
+            match self.chunk().await {
+                Ok(Some(piece)) => {
+                    if pieces.send(Ok(piece)).await.is_err() {
+                        // The work has stopped at a mistake of its own.
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => {
+                    let broken = io::Error::other(error.to_string());
+                    // Whether or not the work still listens.
+                    let _ = pieces.send(Err(broken)).await;
+                    break Err(error);
+                }
+            }
+        };
+        drop(pieces);
+        let worked = working.await;
+        arrived?;
+        worked.map_err(|error| ComfyError::Malformed {
+            route: self.request.route().to_owned(),
+            reason: error.to_string(),
+        })
     }
 
     /// The next piece, none at the end.

@@ -7,7 +7,7 @@
 //!   tracker, job   who is interested in what, and what is known about it
 //!   story          what the socket told of a job, for when the history is slow to answer
 //!   queue, outcome what the server answers
-//!   http, tls      requests; fault: what is wrong with answers
+//!   http, tls      requests; pieces: answers that blocking code reads; fault: what is wrong with answers
 //! ```
 
 mod cancel;
@@ -21,6 +21,7 @@ mod job;
 mod message;
 mod models;
 mod outcome;
+mod pieces;
 mod queue;
 mod sanitise;
 mod socket;
