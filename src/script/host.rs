@@ -108,13 +108,13 @@ type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 impl Context {
     /// The context behind a call of a binding.
-    pub(super) fn of(call: &NativeCallContext) -> Self {
+    pub(super) fn of(call: &NativeCallContext) -> Arc<Self> {
         #[expect(
             clippy::expect_used,
             reason = "bindings that need a context are registered only in engines that carry one"
         )]
         call.tag()
-            .and_then(|tag| tag.clone().try_cast::<Self>())
+            .and_then(|tag| tag.clone().try_cast::<Arc<Self>>())
             .expect("the engine carries the context of its run")
     }
 

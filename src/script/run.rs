@@ -61,7 +61,7 @@ impl Runner {
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
         let _gone = stop.clone().drop_guard();
-        let context = Context {
+        let context = Arc::new(Context {
             host: self.host.clone(),
             runtime: Handle::current(),
             generation,
@@ -72,7 +72,7 @@ impl Runner {
             limits: self.limits,
             submissions: Arc::default(),
             depth: 0,
-        };
+        });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();
         let result = on_own_thread(move || call(&served.script, &context)).await;
@@ -118,7 +118,7 @@ pub(super) fn build_checked(
 }
 
 /// Runs a script that may have effects, within the present thread.
-pub(super) fn call(script: &Script, context: &Context) -> Result<Value, ScriptError> {
+pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Value, ScriptError> {
     let generation = &context.generation;
     let arguments = context.parameters.clone();
     let stop = &context.stop;

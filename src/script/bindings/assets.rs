@@ -98,7 +98,7 @@ mod functions {
     /// Sets the web folder for this process and returns where it really is.
     #[rhai_fn(return_raw)]
     pub fn set_publish_dir(call: NativeCallContext, path: &str) -> Fallible<Dynamic> {
-        let host = Context::of(&call).host;
+        let host = Context::of(&call).host.clone();
         answer(host.publisher.set_folder(path.as_ref()).map_err(thrown)?)
     }
 

@@ -1,5 +1,7 @@
 //! `scripts::`: what scripts there are, and running one from another.
 
+use std::sync::Arc;
+
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
@@ -41,12 +43,12 @@ mod functions {
             .find(&[Kind::Pipeline, Kind::Tool], name)
             .map_err(thrown)?;
         let given = from_map(&parameters).map_err(|error| error.to_string())?;
-        let context = Context {
+        let context = Arc::new(Context {
             parameters: served.script.arguments(given).map_err(thrown)?,
             script: served.reference(),
             depth: above.depth + 1,
-            ..above.clone()
-        };
+            ..(*above).clone()
+        });
         run_here(&served.script, &context)
             .map(to_dynamic)
             .map_err(thrown)
