@@ -215,9 +215,11 @@ impl Jobs {
 
     async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
         let Inner { comfy, assets, .. } = &*self.0;
-        let outcome = comfy
-            .wait(prompt_id, None, &CancellationToken::new())
-            .await?;
+        // The version is asked for while the job runs, so that no output has to wait for it.
+        let never = CancellationToken::new();
+        let (outcome, _version) =
+            tokio::join!(comfy.wait(prompt_id, None, &never), comfy.version());
+        let outcome = outcome?;
         let outputs = collect(comfy, assets, &outcome).await;
         for failure in outputs
             .iter()
