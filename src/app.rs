@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::MissedTickBehavior;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::assets::publish::Publisher;
 use crate::assets::{AssetOptions, Assets};
@@ -20,12 +22,17 @@ use crate::script::{
 };
 use crate::sim::{Sim, SimOptions};
 
+/// How often a process that stays lets go of assets whose time is over. Until then they are
+/// merely not shown.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+
 /// How a process of ours is put together.
 #[derive(Debug, Default)]
 pub struct AppOptions {
     /// Work on a simulator within this process instead of the configured server.
     pub simulate: Option<SimOptions>,
-    /// Take up changes of scripts while running.
+    /// The process stays: take up changes of scripts while running, and let go of assets whose
+    /// time is over, at the start and every hour.
     pub watch: bool,
 }
 
@@ -37,6 +44,7 @@ pub struct App {
     // Held for as long as the process needs them.
     _simulator: Option<Sim>,
     _watcher: Option<Watcher>,
+    _tidying: Option<AbortOnDropHandle<()>>,
 }
 
 /// A script that was found by name or file, with the generation in which it was found.
@@ -100,6 +108,9 @@ impl App {
             publisher.set_folder(folder)?;
         }
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
+        let tidying = options
+            .watch
+            .then(|| AbortOnDropHandle::new(tokio::spawn(keep_tidy(assets.clone()))));
         let host = Host {
             jobs: Jobs::new(comfy.clone(), assets.clone(), ids.ordered()),
             comfy,
@@ -114,7 +125,14 @@ impl App {
             library,
             _simulator: simulator,
             _watcher: watcher,
+            _tidying: tidying,
         })
+    }
+
+    /// Lets go of assets whose time is over, for a process that doesn't stay to do it by the hour.
+    /// What goes wrong with that is merely logged: it's no part of anyone's answer.
+    pub async fn tidy(&self) {
+        tidy(&self.host().assets).await;
     }
 
     /// The scripts.
@@ -198,5 +216,28 @@ impl App {
             .jobs
             .wait(prompt_id, limit, &caller.cancel, report)
             .await
+    }
+}
+
+async fn keep_tidy(assets: Arc<Assets>) {
+    let mut hours = tokio::time::interval(TIDY_EVERY);
+    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        hours.tick().await;
+        tidy(&assets).await;
+    }
+}
+
+async fn tidy(assets: &Arc<Assets>) {
+    let assets = assets.clone();
+    match tokio::task::spawn_blocking(move || assets.remove_expired()).await {
+        Ok(Ok(removed)) if removed.asset_ids.is_empty() => {}
+        Ok(Ok(removed)) => tracing::info!(
+            assets = removed.asset_ids.len(),
+            bytes = removed.bytes,
+            "let go of assets whose time is over"
+        ),
+        Ok(Err(error)) => tracing::warn!(%error, "could not let go of assets whose time is over"),
+        Err(error) => tracing::warn!(%error, "letting go of assets ended early"),
     }
 }

@@ -93,9 +93,20 @@ impl Assets {
             let mut gone = Vec::new();
             let mut seen = HashSet::new();
             for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
-                if let Some(asset) = self.read(id)?.filter(&goes) {
-                    writer.remove(id)?;
-                    gone.push(asset);
+                match self.read(id) {
+                    Ok(Some(asset)) if goes(&asset) => {
+                        writer.remove(id)?;
+                        gone.push(asset);
+                    }
+                    Ok(Some(_)) => {}
+                    // Its file was removed by other hands, which didn't tell the journal.
+                    Ok(None) if writer.row(id)?.is_some() => writer.remove(id)?,
+                    Ok(None) => {}
+                    // One bad record must not keep all the others for ever.
+                    Err(AssetError::Store(error @ StoreError::Damaged { .. })) => {
+                        tracing::warn!(%error, "left a damaged record as it is");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             removed.bytes += self.remove_unshared(writer, &gone)?;

@@ -38,6 +38,9 @@ pub(super) struct Global {
         help = "Folder of assets and of your own scripts [env: MMF_DATA_DIR]"
     )]
     pub(super) data_dir: Option<PathBuf>,
+    /// What goes wrong in the simulator, such as oom@KSampler*1, slow=50ms, fail@5:message, drop=3
+    #[arg(long = "fault", global = true, value_name = "FAULT")]
+    pub(super) faults: Vec<Fault>,
     /// Tell more on stderr; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
@@ -113,9 +116,9 @@ pub(super) struct SimArgs {
     /// Folder of input, output and temp [default: one of its own, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
-    /// Something that goes wrong, such as oom@KSampler*1, slow=50ms, fail@5:message, drop=3
-    #[arg(long = "fault", value_name = "FAULT")]
-    pub(super) faults: Vec<Fault>,
+    /// Node classes to offer, as `mmf nodes snapshot` recorded them [default: ComfyUI 0.33.0's]
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodes: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -31,6 +31,8 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
     })?;
     let app = start::app(&merged(global, &parsed.options.global), false).await?;
     let ended = execute(&app, found, parsed).await;
+    // The answer is out by now.
+    app.tidy().await;
     match ended {
         Err(Stopped::Failed(failure)) if words.iter().any(|word| word == "--json") => {
             report::json(&failure.to_json());

@@ -88,6 +88,7 @@ pub(super) fn merged(before: &Global, after: &Global) -> Global {
     Global {
         url: after.url.clone().or_else(|| before.url.clone()),
         sim: before.sim || after.sim,
+        faults: [&before.faults[..], &after.faults].concat(),
         data_dir: after.data_dir.clone().or_else(|| before.data_dir.clone()),
         verbose: before.verbose.max(after.verbose),
     }

@@ -11,7 +11,7 @@ use crate::app::{App, AppOptions};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::script::{Caller, Library};
-use crate::sim::SimOptions;
+use crate::sim::{Faults, SimOptions};
 
 /// More workers than this only cost memory: the work is waiting, and scripts have threads of
 /// their own.
@@ -52,8 +52,16 @@ pub(super) fn library(global: &Global) -> Result<Library, Failure> {
 /// The app as the command line asks for it.
 pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
     let config = Config::load(&global.overrides())?;
-    let simulate = global.sim.then(SimOptions::default);
+    let simulate = global.sim.then(|| simulator(global));
     App::start(&config, AppOptions { simulate, watch }).await
+}
+
+/// The simulator as the command line asks for it.
+pub(super) fn simulator(global: &Global) -> SimOptions {
+    SimOptions {
+        faults: Faults::new(global.faults.clone()),
+        ..SimOptions::default()
+    }
 }
 
 /// Cancels a caller's script, and with it the script's job, when the user presses Ctrl-C.

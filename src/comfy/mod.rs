@@ -14,8 +14,8 @@ mod workflow;
 
 pub use client::{
     Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile, NodeFailure,
-    Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submit, Submitted, SystemStats,
-    UploadedFile, Watch,
+    Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit, Submitted,
+    SystemStats, UploadedFile, Watch,
 };
 pub use error::{ComfyError, Rejection};
 pub use features::{Features, parse_version};

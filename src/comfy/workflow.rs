@@ -39,13 +39,20 @@ pub enum WorkflowError {
     },
 }
 
+impl WorkflowError {
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::UiFormat => "in ComfyUI, use Workflow > Export (API) and pass that file",
+            _ => "pass {\"1\": {\"class_type\": ..., \"inputs\": {...}}, ...}",
+        }
+    }
+}
+
 impl From<WorkflowError> for Failure {
     fn from(error: WorkflowError) -> Self {
-        let hint = match error {
-            WorkflowError::UiFormat => "in ComfyUI, use Workflow > Export (API) and pass that file",
-            _ => "pass {\"1\": {\"class_type\": ..., \"inputs\": {...}}, ...}",
-        };
-        Self::new(Code::VALIDATION_ERROR, error.to_string()).hint(hint)
+        Self::new(Code::VALIDATION_ERROR, error.to_string()).hint(error.advice())
     }
 }
 

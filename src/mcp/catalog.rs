@@ -43,6 +43,7 @@ fn tool(served: &Served) -> Tool {
         declaration.about.clone(),
         Arc::new(declaration.schema()),
     );
+    tool.title = Some(declaration.title.clone());
     tool.annotations = annotations(declaration);
     tool
 }

@@ -116,6 +116,16 @@ impl McpServer {
     }
 }
 
+/// Clients send the same notification when a person cancels and when their own time limit for a
+/// request has passed (60 s in some). Then nobody asked for the job on the server to end. Only the
+/// reason tells the two apart; the SDKs say "Request timed out" and "request timeout".
+fn gave_up_waiting(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| {
+        let reason = reason.to_ascii_lowercase();
+        reason.contains("timed out") || reason.contains("timeout")
+    })
+}
+
 /// Keeps the catalog in step with the scripts, and counts up when it really changed.
 async fn follow(app: Arc<App>, catalog: Arc<ArcSwap<Catalog>>, version: watch::Sender<u64>) {
     let mut generations = app.library().subscribe();
@@ -149,6 +159,9 @@ impl ServerHandler for McpServer {
         notification: CancelledNotificationParam,
         _context: NotificationContext<RoleServer>,
     ) {
+        if gave_up_waiting(notification.reason.as_deref()) {
+            return;
+        }
         let call = notification
             .request_id
             .and_then(|id| self.calls().remove(&id));

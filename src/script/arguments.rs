@@ -29,6 +29,16 @@ pub enum ArgumentError {
         /// What it takes.
         allowed: String,
     },
+    /// Not a workflow in API format.
+    #[error("\"{name}\" can't be run: {reason}; {advice}")]
+    NoWorkflow {
+        /// The parameter.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to pass instead.
+        advice: &'static str,
+    },
     /// Given, and not what it may be.
     #[error("\"{name}\" is {received}, allowed is {allowed}{}", did_you_mean(.nearest.as_deref()))]
     NotAllowed {
@@ -49,6 +59,7 @@ impl ArgumentError {
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. }
+            | Self::NoWorkflow { name, .. }
             | Self::Missing { name, .. }
             | Self::NotAllowed { name, .. } => name,
         }
@@ -125,6 +136,15 @@ impl Param {
             allowed: self.allowed(),
             nearest,
         };
+        if self.ty == Type::Workflow
+            && let Err(error) = Workflow::from_json(value.clone())
+        {
+            return Err(ArgumentError::NoWorkflow {
+                name: self.name.clone(),
+                reason: error.to_string(),
+                advice: error.advice(),
+            });
+        }
         let value = self.typed(value).ok_or_else(|| refuse(None))?;
         if !self.choices.is_empty() && !self.choices.contains(&value) {
             let choices = self.choices.iter().filter_map(Value::as_str);
@@ -140,11 +160,11 @@ impl Param {
 
     fn typed(&self, value: Value) -> Option<Value> {
         let fits = match self.ty {
-            Type::Any => true,
+            // A workflow was looked at before.
+            Type::Any | Type::Workflow => true,
             Type::Bool => value.is_boolean(),
             Type::Object => value.is_object(),
             Type::Array => value.is_array(),
-            Type::Workflow => Workflow::from_json(value.clone()).is_ok(),
             Type::Float => return value.as_f64().map(Value::from),
             Type::Seed => value.is_u64(),
             Type::Int => {

@@ -2,14 +2,14 @@
 
 use crate::failure::{Code, Failure};
 
-use super::Diagnostic;
 use super::arguments::did_you_mean;
+use super::{Diagnostic, Kind};
 
 /// Why a script could not run, or did not come to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ScriptError {
     /// There is no such script.
-    #[error("no {kind} \"{name}\"{}", did_you_mean(.nearest.as_deref()))]
+    #[error("no {kind} \"{name}\"{}{}", did_you_mean(.nearest.as_deref()), but_there_is(*.other))]
     Unknown {
         /// What was looked for: a kind of script, or "script" for any.
         kind: &'static str,
@@ -17,6 +17,8 @@ pub enum ScriptError {
         name: String,
         /// The name that is most like it.
         nearest: Option<String>,
+        /// The kind of which there is a script of that name.
+        other: Option<Kind>,
     },
     /// The script does not compile, and no earlier version of it did.
     #[error("{}", .0.one_line())]
@@ -38,6 +40,12 @@ pub enum ScriptError {
     /// A binding panicked: a defect of this program.
     #[error("an internal error stopped the script: {0}")]
     Panicked(String),
+}
+
+fn but_there_is(other: Option<Kind>) -> String {
+    other.map_or_else(String::new, |kind| {
+        format!(", but there is a {kind} of that name")
+    })
 }
 
 impl ScriptError {
@@ -63,7 +71,10 @@ impl From<ScriptError> for Failure {
                 .detail("frame", diagnostic.render(false))
                 .hint("mend the script; the change is taken up at once"),
             // What a script throws on purpose speaks for itself; a mistake needs its place.
-            ScriptError::Failed { failure, at } if failure.code == Code::SCRIPT_ERROR => {
+            // Where scripts call each other, the innermost place is the one that counts.
+            ScriptError::Failed { failure, at }
+                if failure.code == Code::SCRIPT_ERROR && !failure.details.contains_key("frame") =>
+            {
                 failure.detail("frame", at.render(false))
             }
             ScriptError::Arguments(failure) | ScriptError::Failed { failure, .. } => failure,

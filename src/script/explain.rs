@@ -122,6 +122,9 @@ pub(super) fn type_word(name: &str) -> &str {
         "map" => "a map",
         "array" => "an array",
         "()" => "nothing",
+        "WorkflowHandle" => "a workflow",
+        "NodeHandle" => "a node",
+        "Link" => "a link",
         other => other.rsplit("::").next().unwrap_or(other),
     }
 }

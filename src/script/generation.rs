@@ -91,6 +91,10 @@ impl Generation {
                 return Err(ScriptError::Broken(Box::new(problem.clone())));
             }
         }
+        let other = Kind::ALL.into_iter().find(|kind| {
+            let name = name.to_owned();
+            self.served.contains_key(&Key { kind: *kind, name })
+        });
         let candidates = self
             .all()
             .filter(|served| kinds.contains(&served.script.key.kind));
@@ -105,6 +109,7 @@ impl Generation {
                 name,
                 candidates.map(|served| served.script.key.name.as_str()),
             ),
+            other,
         })
     }
 

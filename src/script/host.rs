@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::submissions::Submissions;
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
 use crate::assets::publish::Publisher;
@@ -97,6 +98,8 @@ pub(super) struct Context {
     pub(super) script: ScriptRef,
     pub(super) parameters: Map<String, Value>,
     pub(super) limits: Limits,
+    /// The jobs that the run, nested scripts included, has put on the server.
+    pub(super) submissions: Arc<Submissions>,
     /// How many scripts stand above this one.
     pub(super) depth: usize,
 }

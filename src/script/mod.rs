@@ -19,6 +19,7 @@ mod limits;
 mod resolver;
 mod run;
 mod source;
+mod submissions;
 mod value;
 mod watcher;
 

@@ -70,9 +70,16 @@ impl Runner {
             script: served.reference(),
             parameters: arguments,
             limits: self.limits,
+            submissions: Arc::default(),
             depth: 0,
         };
-        on_own_thread(move || call(&served.script, &context)).await
+        let cancel = context.caller.cancel.clone();
+        let submissions = context.submissions.clone();
+        let result = on_own_thread(move || call(&served.script, &context)).await;
+        if cancel.is_cancelled() {
+            submissions.cancel(&self.host.comfy).await;
+        }
+        result
     }
 }
 
@@ -155,22 +162,31 @@ fn evaluate(
         .map_err(|error| explained(&error, engine, generation, script))
 }
 
+/// Seeds from here on are `u64` in scripts, so that counting on never overflows an int.
+const LARGE_SEED: u64 = 1 << 62;
+
 /// The arguments as the script sees them: a workflow is a workflow there, not a map.
 fn as_declared(script: &Script, arguments: Map<String, Value>) -> rhai::Map {
-    let is_workflow = |name: &str| {
-        script
-            .declaration
-            .param(name)
-            .is_some_and(|param| param.ty == Type::Workflow)
-    };
     let typed = arguments.into_iter().map(|(name, value)| {
-        let value = match Workflow::from_json(value.clone()) {
-            Ok(workflow) if is_workflow(&name) => Dynamic::from(WorkflowHandle::new(workflow)),
-            _ => to_dynamic(value),
+        let ty = script.declaration.param(&name).map(|param| param.ty);
+        let value = match (ty, value) {
+            (Some(Type::Workflow), value) if !value.is_null() => workflow_argument(value),
+            (Some(Type::Seed), value) => match value.as_u64().filter(|seed| *seed >= LARGE_SEED) {
+                Some(seed) => Dynamic::from(seed),
+                None => to_dynamic(value),
+            },
+            (_, value) => to_dynamic(value),
         };
         (name.into(), value)
     });
     typed.collect()
+}
+
+/// The arguments were checked, so this is a workflow.
+fn workflow_argument(value: Value) -> Dynamic {
+    Workflow::from_json(value).map_or(Dynamic::UNIT, |workflow| {
+        Dynamic::from(WorkflowHandle::new(workflow))
+    })
 }
 
 fn explained(

@@ -1,7 +1,6 @@
 //! Keeping assets, finding them again and letting them go.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use massmediafactory::assets::{AssetError, Kind, NewAsset, Query, ScriptRef};
 use massmediafactory::failure::{Code, Failure};
 use serde_json::json;
 
-use crate::support::assets::{Shelf, TTL, encode, noise, output};
+use crate::support::assets::{Shelf, TTL, encode, files_below, noise, output};
 
 fn names(query: &Query, shelf: &Shelf) -> Vec<String> {
     shelf
@@ -21,19 +20,6 @@ fn names(query: &Query, shelf: &Shelf) -> Vec<String> {
         .into_iter()
         .map(|asset| asset.filename)
         .collect()
-}
-
-fn files_below(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| {
-            if entry.path().is_dir() {
-                files_below(&entry.path())
-            } else {
-                1
-            }
-        })
-        .sum()
 }
 
 #[test]
@@ -251,6 +237,29 @@ fn an_asset_past_its_time_is_gone_for_everyone_before_it_is_removed() {
     assert_eq!(removed.asset_ids, [old.asset_id]);
     assert_eq!(shelf.assets.list(&all).unwrap().total, Some(1));
     assert_eq!(files_below(&shelf.dir.path().join("blobs")), 1);
+}
+
+#[test]
+fn a_damaged_record_and_one_that_other_hands_removed_do_not_keep_the_rest_for_ever() {
+    let shelf = Shelf::new();
+    let [damaged, taken, other] = ["a.txt", "b.txt", "c.txt"].map(|name| {
+        let kept = shelf.assets.keep(output("run", name), name.as_bytes());
+        kept.unwrap().asset_id
+    });
+    let record = |id: &str| {
+        let shard = shelf.dir.path().join("records").join(&id[id.len() - 2..]);
+        shard.join(format!("{id}.json"))
+    };
+    fs::write(record(&damaged), "{").unwrap();
+    fs::remove_file(record(&taken)).unwrap();
+    shelf.clock.advance(TTL);
+
+    let removed = shelf.assets.remove_expired().unwrap();
+
+    assert_eq!(removed.asset_ids, [other]);
+    assert_eq!(fs::read(record(&damaged)).unwrap(), b"{");
+    let removed = shelf.assets.remove_expired().unwrap();
+    assert_eq!(removed.asset_ids, [""; 0]);
 }
 
 #[test]

@@ -253,6 +253,42 @@ async fn a_socket_that_the_server_forgot_is_replaced() {
     scripted.hellos(2).await;
 }
 
+/// Runs jobs one after the other for longer than the client waits for the end of a job to be told.
+async fn run_jobs_for_a_while(scripted: &Scripted, comfy: &Comfy) {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        let (prompt_id, waiting) = running(scripted, comfy).await;
+        scripted.end(&prompt_id);
+        assert!(waiting.await.unwrap().is_success());
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_not_blamed_for_what_fell_into_the_gap_before_it() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    scripted.drop_sockets();
+    scripted.no_sockets().await;
+    scripted.end(&prompt_id);
+    scripted.hellos(2).await;
+    assert!(waiting.await.unwrap().is_success());
+    run_jobs_for_a_while(&scripted, &comfy).await;
+    assert_eq!(scripted.count("GET /ws"), 2);
+}
+
+#[tokio::test]
+async fn a_socket_that_tells_of_an_end_later_than_the_history_is_not_blamed() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    scripted.end_silently(&prompt_id);
+    assert!(waiting.await.unwrap().is_success());
+    scripted.end(&prompt_id);
+    run_jobs_for_a_while(&scripted, &comfy).await;
+    assert_eq!(scripted.count("GET /ws"), 1);
+}
+
 #[tokio::test]
 async fn a_socket_that_died_without_a_word_is_replaced() {
     let scripted = Scripted::start().await;
@@ -310,6 +346,78 @@ async fn the_end_is_told_although_the_history_is_written_late() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_server_too_busy_to_answer_is_believed_what_its_socket_told() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, waiting) = running(&scripted, &comfy).await;
+    scripted.set_busy(true);
+    scripted.end(&prompt_id);
+    let outcome = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    assert_eq!(outcome.outputs[0].text(), Some(prompt_id.as_str()));
+    assert_eq!(outcome.prompt, workflow().into_json());
+    assert_eq!(outcome.extra_data["client_id"], comfy.client_id());
+}
+
+#[tokio::test]
+async fn who_watches_late_hears_what_the_nodes_have_reported_so_far() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let (prompt_id, _waiting) = running(&scripted, &comfy).await;
+    let mut watch = comfy.watch(&prompt_id).await;
+    let output = json!({ "text": ["early"] });
+    let executed = json!({ "prompt_id": prompt_id, "node": "9", "output": output });
+    scripted.say("executed", &executed);
+    let is_output = |event: &JobEvent| matches!(event, JobEvent::Output { .. });
+    until(&mut watch, is_output).await;
+    let mut late = comfy.watch(&prompt_id).await;
+    let told = until(&mut late, is_output).await;
+    assert!(
+        matches!(told, JobEvent::Output { node, output } if node == "9" && output["text"][0] == "early")
+    );
+}
+
+#[tokio::test]
+async fn only_a_story_without_a_gap_is_believed() {
+    type Spoil = fn(&Scripted, &str);
+    let gap: Spoil = |scripted, _| scripted.drop_sockets();
+    let blocked: Spoil = |scripted, prompt_id| {
+        let data = json!({ "prompt_id": prompt_id, "exception_type": "ExecutionBlocked" });
+        scripted.say("execution_error", &data);
+    };
+    for (spoil, sockets) in [(gap, 2), (blocked, 1)] {
+        let scripted = Scripted::start().await;
+        let comfy = scripted.comfy();
+        let (prompt_id, mut waiting) = running(&scripted, &comfy).await;
+        spoil(&scripted, &prompt_id);
+        scripted.hellos(sockets).await;
+        scripted.set_busy(true);
+        scripted.end(&prompt_id);
+        let history = format!("GET /history/{prompt_id}");
+        scripted.asked(&history, 1).await;
+        let early = timeout(Duration::from_millis(100), &mut waiting).await;
+        assert!(early.is_err(), "{early:?}");
+        scripted.set_busy(false);
+        let outcome = waiting.await.unwrap();
+        assert_eq!(outcome.prompt, json!({}), "the history was read");
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_is_quick_decides() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let mut from_history = 0;
+    for _ in 0..20 {
+        let (prompt_id, waiting) = running(&scripted, &comfy).await;
+        scripted.end(&prompt_id);
+        from_history += usize::from(waiting.await.unwrap().prompt == json!({}));
+    }
+    // A machine under load may be slow once, not every time.
+    assert!(from_history > 0);
 }
 
 #[tokio::test]

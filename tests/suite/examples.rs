@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use massmediafactory::app::{App, AppOptions};
+use massmediafactory::comfy::Submit;
 use massmediafactory::config::{Config, Overrides};
 use massmediafactory::script::{Caller, Kind};
 use massmediafactory::sim::SimOptions;
@@ -42,7 +43,7 @@ async fn run(example: &str, arguments: Value) -> Value {
         return app.run(found, arguments, caller).await.unwrap();
     }
     let workflow = app.build(found, arguments, caller.clone()).await.unwrap();
-    let submitted = app.submit(&workflow, Default::default()).await.unwrap();
+    let submitted = app.submit(&workflow, Submit::default()).await.unwrap();
     let finished = app.wait(&submitted.prompt_id, None, &caller).await.unwrap();
     assert!(finished.is_success(), "{:?}", finished.outcome.end);
     let sizes = finished.outputs.iter().map(|output| {

@@ -402,8 +402,10 @@ async fn a_not_a_number_in_the_history_does_not_hide_the_job() {
     let sleep = workflow(
         json!({ "1": { "class_type": "MmfSleep", "inputs": { "seconds": "nan", "steps": 2 } } }),
     );
-    let outcome = wait(&comfy, &submit(&comfy, &sleep).await).await;
+    let prompt_id = submit(&comfy, &sleep).await;
+    let outcome = wait(&comfy, &prompt_id).await;
     assert!(outcome.is_success(), "{outcome:?}");
+    let outcome = comfy.outcome(&prompt_id).await.unwrap().unwrap();
     assert_eq!(outcome.prompt["1"]["inputs"]["seconds"], Value::Null);
 }
 

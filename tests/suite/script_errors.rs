@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use insta::assert_snapshot;
+use massmediafactory::comfy::Workflow;
 use massmediafactory::script::{Kind, Layer, Library, Root, ScriptError, build};
 use serde_json::{Map, Value, json};
 
@@ -58,7 +59,7 @@ impl Project {
         let generation = self.library.generation();
         std::thread::Builder::new()
             .stack_size(massmediafactory::script::Limits::STACK)
-            .spawn(move || build(&generation, "mine", arguments).map(|built| built.into_json()))
+            .spawn(move || build(&generation, "mine", arguments).map(Workflow::into_json))
             .unwrap()
             .join()
             .unwrap()
@@ -197,4 +198,46 @@ fn a_fixer_may_not_print_to_stdout_nor_see_the_server() {
             .get(Kind::Fixer, "mine")
             .is_err()
     );
+}
+
+#[test]
+fn a_template_has_neither_clock_nor_sleep() {
+    for (call, wanted) in [
+        ("timestamp()", "a pure script has no clock"),
+        ("sleep(1)", "a pure script does not sleep"),
+        ("sleep(0.5)", "a pure script does not sleep"),
+    ] {
+        let project = template(&format!(
+            "fn build(p) {{\n    {call};\n    workflow()\n}}\n"
+        ));
+        let shown = project.failure(&json!({}));
+        assert!(shown.contains(wanted), "{shown}");
+    }
+}
+
+#[test]
+fn seeds_count_on_across_the_limits_of_ints() {
+    let project = template(
+        "param(\"SEED\", \"seed\");\nfn build(p) {\n    let g = workflow();\n    \
+         g.node(\"KSampler\", #{ seed: p.SEED + 1, before: p.SEED - 1, turned: 1 + p.SEED });\n    g\n}\n",
+    );
+    for seed in [
+        0,
+        1 << 53,
+        (1 << 62) - 1,
+        (1 << 63) - 1,
+        1 << 63,
+        u64::MAX - 1,
+    ] {
+        let Value::Object(arguments) = json!({ "SEED": seed }) else {
+            panic!("not an object")
+        };
+        let built = project.run(arguments).unwrap();
+        let inputs = &built["1"]["inputs"];
+        assert_eq!(inputs["seed"], json!(seed + 1), "{seed}");
+        assert_eq!(inputs["turned"], json!(seed + 1), "{seed}");
+        if seed > 0 {
+            assert_eq!(inputs["before"], json!(seed - 1), "{seed}");
+        }
+    }
 }

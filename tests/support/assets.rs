@@ -1,5 +1,6 @@
 //! A folder of assets with a clock that stands still, and pictures to put into it.
 
+use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +46,20 @@ impl Shelf {
 fn open(dir: &Path, clock: &Clock) -> Assets {
     let options = AssetOptions { ttl: Some(TTL) };
     Assets::open(dir, options, clock.clone(), Ids::default()).unwrap()
+}
+
+/// How many files lie in a folder and in those below it.
+pub(crate) fn files_below(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| {
+            if entry.path().is_dir() {
+                files_below(&entry.path())
+            } else {
+                1
+            }
+        })
+        .sum()
 }
 
 /// What node 9 of the run `prompt_id` saved as `filename`.

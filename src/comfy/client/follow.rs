@@ -2,8 +2,9 @@
 //!
 //! The socket says when a job has ended, within milliseconds, and then the history is read. But
 //! its messages can be lost (a dropped connection, a server that forgot the client), so as long as
-//! anyone watches a job the server is also asked, slowly. Nothing but the server's queue and
-//! history decides.
+//! anyone watches a job the server is also asked, slowly. The server's queue and history decide;
+//! only when the history keeps a caller waiting for the end of a job of which the socket has told
+//! everything is that believed ([`Story`](super::story::Story)).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use super::http::Http;
 use super::job::{Job, Phase};
 use super::outcome::Outcome;
 use super::queue;
-use super::tracker::Tracker;
+use super::tracker::{Interest, Tracker};
 use crate::comfy::ComfyError;
 
 /// Between two polls; grows from the first to the second while nothing happens.
@@ -35,6 +36,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MISSES: u32 = 2;
 /// How much later than the history the socket may tell of an end.
 const HEARING: Duration = Duration::from_secs(2);
+/// How long the history may take to say how a job ended, before the socket's word is enough. A
+/// server at rest in the same house answers within a fifth of that.
+const QUICK: Duration = Duration::from_millis(15);
 /// For how long the history is read again and again after the end of a job, before that is left
 /// to the polls.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -45,7 +49,7 @@ pub(super) struct Follower {
     tracker: Arc<Tracker>,
     poll_now: Notify,
     poller: Mutex<Option<JoinHandle<()>>>,
-    /// Counts the jobs whose end the socket should have told and did not.
+    /// The latest connection that should have told of the end of a job and did not.
     unheard: watch::Sender<u64>,
 }
 
@@ -68,14 +72,19 @@ impl Follower {
 
     /// Polls from now on, because someone began to watch this job; at once if its state is not
     /// known.
-    pub(super) fn attend(self: &Arc<Self>, job: &Job) {
+    pub(super) fn attend(self: &Arc<Self>, job: &Arc<Job>) {
         let mut poller = self.poller.lock().unwrap_or_else(PoisonError::into_inner);
         // Also begins anew when the runtime in which the last one lived is gone.
         if poller.as_ref().is_none_or(JoinHandle::is_finished) {
             *poller = Some(tokio::spawn(Arc::clone(self).poll()));
         }
-        if matches!(job.phase(), Phase::Unknown | Phase::Ended) {
-            self.poll_now();
+        match job.phase() {
+            Phase::Unknown => self.poll_now(),
+            Phase::Ended => {
+                self.settle(Arc::clone(job));
+                self.poll_now();
+            }
+            Phase::Queued(_) | Phase::Running => {}
         }
     }
 
@@ -84,7 +93,7 @@ impl Follower {
         self.poll_now.notify_one();
     }
 
-    /// Changes when a job ended and the socket did not tell.
+    /// The latest connection that did not tell of the end of a job.
     pub(super) fn unheard(&self) -> watch::Receiver<u64> {
         self.unheard.subscribe()
     }
@@ -145,12 +154,15 @@ impl Follower {
     /// Asks once about these jobs. The queue is read before the history, because a job moves from
     /// the one to the other. Whether every job was found somewhere.
     async fn poll_once(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
+        let connection = self.tracker.connection();
         let queue = queue::read(&self.http).await?;
         let mut all_found = true;
         for job in jobs {
             if queue.is_running(&job.prompt_id) {
+                job.note_alive(connection);
                 job.seen(Phase::Running);
             } else if let Some(position) = queue.position(&job.prompt_id) {
+                job.note_alive(connection);
                 job.seen(Phase::Queued(position));
             } else if job.is_concluded() || self.found_in_history(job).await? {
                 // It has its end.
@@ -181,39 +193,57 @@ impl Follower {
             return Ok(false);
         };
         job.conclude(Ok(Arc::new(Outcome::read(&job.prompt_id, entry))));
-        if job.ended_unheard() {
-            let (follower, job) = (Arc::clone(self), Arc::clone(job));
+        if let Some(connection) = self.tracker.connection()
+            && job.ended_unheard_on(connection)
+        {
+            let follower = Arc::clone(self);
+            // Keeps the job known, because the message may be on its way.
+            let job = Interest::new(&self.tracker, Arc::clone(job));
             tokio::spawn(async move {
-                // The message may be on its way.
                 sleep(HEARING).await;
-                if job.ended_unheard() {
-                    follower.unheard.send_modify(|count| *count += 1);
+                if job.ended_unheard_on(connection) {
+                    follower.unheard.send_replace(connection);
                 }
             });
         }
         Ok(true)
     }
 
-    /// Reads the history until the entry of a job that has ended is there. The server announces
-    /// the end shortly before it writes the entry.
+    /// Concludes a job that has ended: from the history if that is quick, and otherwise from what
+    /// the socket told, if that was everything.
     pub(super) fn settle(self: &Arc<Self>, job: Arc<Job>) {
         if job.settling.swap(true, Ordering::Relaxed) {
             return;
         }
         let follower = Arc::clone(self);
         tokio::spawn(async move {
-            let begin = Instant::now();
-            let mut pause = Duration::from_millis(5);
-            while begin.elapsed() < SETTLING && !job.is_concluded() {
-                match follower.conclude(&job).await {
-                    Ok(false) => {}
-                    Ok(true) | Err(_) => break,
+            let read = follower.read_until_written(&job);
+            tokio::pin!(read);
+            let is_slow = timeout(QUICK, &mut read).await.is_err();
+            if !job.is_concluded() {
+                if let Some(outcome) = job.outcome_as_told() {
+                    job.conclude(Ok(Arc::new(outcome)));
+                } else if is_slow {
+                    read.await;
                 }
-                // Either the time is over or the server says that it has been written.
-                let _ = timeout(pause, job.written.notified()).await;
-                pause = (pause * 2).min(Duration::from_millis(500));
             }
             job.settling.store(false, Ordering::Relaxed);
         });
+    }
+
+    /// Reads the history until the entry of a job that has ended is there. The server announces
+    /// the end shortly before it writes the entry.
+    async fn read_until_written(self: &Arc<Self>, job: &Arc<Job>) {
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        while begin.elapsed() < SETTLING && !job.is_concluded() {
+            match self.conclude(job).await {
+                Ok(false) => {}
+                Ok(true) | Err(_) => break,
+            }
+            // Either the time is over or the server says that it has been written.
+            let _ = timeout(pause, job.written.notified()).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the client knows about one job while it lasts, and how it tells those who watch.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::message::{Message, NodeState};
 use super::outcome::{End, Outcome};
+use super::story::{Story, Submission};
 use crate::comfy::{ComfyError, Workflow};
 
 /// Events that a slow watcher may fall behind before it loses the oldest.
@@ -95,10 +96,12 @@ pub(super) struct Job {
     state: Mutex<State>,
     titles: HashMap<String, String>,
     nodes_total: usize,
-    /// The server tells us about it, because we submitted it.
-    is_ours: bool,
+    /// The body with which we submitted it; the server tells us about such jobs only.
+    submitted: Option<Bytes>,
     /// The socket told of its end.
     heard_end: AtomicBool,
+    /// The connection that was open when it was last known not to be over; 0 for none.
+    alive_on: AtomicU64,
     /// How many are interested; see [`Interest`](super::tracker::Interest).
     pub(super) watchers: AtomicUsize,
     /// Wakes whoever reads the history, because the entry must be there now.
@@ -116,6 +119,8 @@ struct State {
     done: HashSet<String>,
     /// Reads in a row in which the server knew nothing of it.
     missed: u32,
+    /// All that was told of it, as long as that is without a gap.
+    story: Option<Story>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +133,10 @@ pub(super) enum Phase {
 }
 
 impl Job {
-    /// A job; `workflow` is there when we submit it ourselves.
-    pub(super) fn new(prompt_id: &str, workflow: Option<&Workflow>) -> Self {
+    /// A job; `submitted` is there when we submit it ourselves: the workflow and the body with
+    /// which it is sent.
+    pub(super) fn new(prompt_id: &str, submitted: Option<(&Workflow, Bytes)>) -> Self {
+        let (workflow, submitted) = submitted.unzip();
         let nodes = workflow.into_iter().flat_map(Workflow::nodes);
         let titles = nodes.filter_map(|node| Some((node.id.to_owned(), node.title()?.to_owned())));
         Self {
@@ -139,8 +146,9 @@ impl Job {
             state: Mutex::default(),
             titles: titles.collect(),
             nodes_total: workflow.map_or(0, Workflow::len),
-            is_ours: workflow.is_some(),
+            submitted,
             heard_end: AtomicBool::new(false),
+            alive_on: AtomicU64::new(0),
             watchers: AtomicUsize::new(0),
             written: Notify::new(),
             settling: AtomicBool::new(false),
@@ -162,18 +170,48 @@ impl Job {
         (state.phase == Phase::Running).then(|| state.progress.clone())
     }
 
-    pub(super) fn subscribe(
-        &self,
-    ) -> (
-        broadcast::Receiver<JobEvent>,
-        watch::Receiver<Option<Conclusion>>,
-    ) {
-        (self.events.subscribe(), self.conclusion.subscribe())
+    /// The end, once there is one.
+    pub(super) fn conclusion(&self) -> watch::Receiver<Option<Conclusion>> {
+        self.conclusion.subscribe()
     }
 
-    /// Whether the socket should have told of its end and did not.
-    pub(super) fn ended_unheard(&self) -> bool {
-        self.is_ours && !self.heard_end.load(Ordering::Relaxed)
+    /// The events from now on, and those that a watcher who joins now has missed: where the job
+    /// stands, and what its nodes have reported.
+    pub(super) fn events(&self) -> (Vec<JobEvent>, broadcast::Receiver<JobEvent>) {
+        let state = self.state();
+        // Outputs are told under the lock, so none is both in the past and in the future.
+        (state.story_so_far(), self.events.subscribe())
+    }
+
+    /// The job as it was submitted, if we did that.
+    pub(super) fn submission(&self) -> Option<Submission> {
+        self.submitted.as_ref().map(Submission::read)
+    }
+
+    /// How it ended as the socket told it; none unless that told everything.
+    pub(super) fn outcome_as_told(&self) -> Option<Outcome> {
+        let story = self.state().story.clone().filter(Story::is_over)?;
+        Some(story.outcome(&self.prompt_id, self.submission()?))
+    }
+
+    /// Messages may have been lost.
+    pub(super) fn note_gap(&self) {
+        // Of one that is over there is nothing left to be lost.
+        self.state().story.take_if(|story| !story.is_over());
+    }
+
+    /// Notes that it was not over yet while this connection was open.
+    pub(super) fn note_alive(&self, connection: Option<u64>) {
+        let connection = connection.unwrap_or(0);
+        self.alive_on.fetch_max(connection, Ordering::Relaxed);
+    }
+
+    /// Whether this connection was open all the time in which the job can have ended, so that it
+    /// should have told of that, and did not.
+    pub(super) fn ended_unheard_on(&self, connection: u64) -> bool {
+        self.submitted.is_some()
+            && self.alive_on.load(Ordering::Relaxed) == connection
+            && !self.heard_end.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_watched(&self) -> bool {
@@ -230,28 +268,22 @@ impl Job {
         state.missed
     }
 
-    /// The events that a watcher who joins now has missed.
-    pub(super) fn story_so_far(&self) -> Vec<JobEvent> {
-        let state = self.state();
-        match state.phase {
-            Phase::Unknown | Phase::Ended => Vec::new(),
-            Phase::Queued(position) => vec![JobEvent::Queued { position }],
-            Phase::Running if state.progress.node.is_some() => {
-                vec![
-                    JobEvent::Started,
-                    JobEvent::Progress(state.progress.clone()),
-                ]
-            }
-            Phase::Running => vec![JobEvent::Started],
-        }
-    }
-
     /// Takes in a message of the socket that is about this job.
     pub(super) fn hear(&self, message: Message) {
         match message {
-            Message::Start { .. } => self.seen(Phase::Running),
-            Message::Cached { nodes, .. } => {
-                self.state().done.extend(nodes.iter().cloned());
+            Message::Start { record, .. } => {
+                if self.submitted.is_some() {
+                    self.state().story = Some(Story::begin(record));
+                }
+                self.seen(Phase::Running);
+            }
+            Message::Cached { nodes, record, .. } => {
+                let mut state = self.state();
+                state.done.extend(nodes.iter().cloned());
+                if let Some(story) = &mut state.story {
+                    story.add(record);
+                }
+                drop(state);
                 self.tell(JobEvent::Cached { nodes });
             }
             Message::Nodes { nodes, .. } => self.hear_nodes(&nodes),
@@ -266,16 +298,28 @@ impl Job {
             Message::Progress {
                 node, value, max, ..
             } => self.advance(node, value, max),
-            Message::Executed { node, output, .. } => self.tell(JobEvent::Output { node, output }),
+            Message::Executed { node, output, .. } => {
+                let mut state = self.state();
+                if let Some(story) = &mut state.story {
+                    story.add_output(&node, &output);
+                }
+                self.tell(JobEvent::Output { node, output });
+            }
             Message::Preview {
                 node, mime, bytes, ..
             } => {
                 self.tell(JobEvent::Preview { node, mime, bytes });
             }
             Message::Text { node, text } => self.tell(JobEvent::Text { node, text }),
-            Message::Ended { .. } => {
+            // What becomes of the nodes behind it is for the history to say.
+            Message::Blocked { .. } => self.state().story = None,
+            Message::Ended { record, .. } => {
                 self.heard_end.store(true, Ordering::Relaxed);
-                self.state().phase = Phase::Ended;
+                let mut state = self.state();
+                state.phase = Phase::Ended;
+                if let Some(story) = &mut state.story {
+                    story.end(record);
+                }
             }
             Message::Over { .. } => {
                 self.heard_end.store(true, Ordering::Relaxed);
@@ -331,5 +375,24 @@ impl Job {
     fn tell(&self, event: JobEvent) {
         // An error only says that nobody watches.
         let _ = self.events.send(event);
+    }
+}
+
+impl State {
+    fn story_so_far(&self) -> Vec<JobEvent> {
+        let mut events = match self.phase {
+            Phase::Unknown | Phase::Ended => Vec::new(),
+            Phase::Queued(position) => vec![JobEvent::Queued { position }],
+            Phase::Running if self.progress.node.is_some() => {
+                vec![JobEvent::Started, JobEvent::Progress(self.progress.clone())]
+            }
+            Phase::Running => vec![JobEvent::Started],
+        };
+        let outputs = self.story.iter().flat_map(Story::outputs);
+        events.extend(outputs.map(|(node, output)| JobEvent::Output {
+            node: node.clone(),
+            output: output.clone(),
+        }));
+        events
     }
 }

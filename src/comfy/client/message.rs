@@ -12,11 +12,12 @@ pub(super) enum Message {
     /// The queue's length changed; also the first message on every connection.
     Status,
     /// A job began.
-    Start { prompt_id: String },
+    Start { prompt_id: String, record: Record },
     /// These nodes need not run.
     Cached {
         prompt_id: String,
         nodes: Vec<String>,
+        record: Record,
     },
     /// How far each node is, as a full snapshot.
     Nodes {
@@ -43,8 +44,10 @@ pub(super) enum Message {
         node: String,
         output: Value,
     },
+    /// A branch of the job was blocked; the rest of it goes on.
+    Blocked { prompt_id: String },
     /// The job ended, well or not; the history is about to be written.
-    Ended { prompt_id: String },
+    Ended { prompt_id: String, record: Record },
     /// A picture of the unfinished result.
     Preview {
         prompt_id: Option<String>,
@@ -54,6 +57,13 @@ pub(super) enum Message {
     },
     /// A line of text about a node's progress.
     Text { node: String, text: String },
+}
+
+/// A message that the history keeps too, in the same words.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Record {
+    pub(super) event: String,
+    pub(super) data: Value,
 }
 
 /// One entry of `progress_state`.
@@ -71,10 +81,16 @@ pub(super) fn text(body: &str) -> Option<Message> {
     let mut data = http::take(&mut message, "/data");
     let word = |key: &str| data[key].as_str().map(str::to_owned);
     let prompt_id = word("prompt_id");
-    Some(match message["type"].as_str()? {
+    let event = message["type"].as_str()?;
+    let record = |data| Record {
+        event: event.to_owned(),
+        data,
+    };
+    Some(match event {
         "status" => Message::Status,
         "execution_start" => Message::Start {
             prompt_id: prompt_id?,
+            record: record(data),
         },
         "execution_cached" => {
             let nodes = data["nodes"].as_array().into_iter().flatten();
@@ -84,6 +100,7 @@ pub(super) fn text(body: &str) -> Option<Message> {
             Message::Cached {
                 prompt_id: prompt_id?,
                 nodes,
+                record: record(data),
             }
         }
         "progress_state" => Message::Nodes {
@@ -107,9 +124,12 @@ pub(super) fn text(body: &str) -> Option<Message> {
             output: http::take(&mut data, "/output"),
         },
         // A blocked branch reports an error of this type while the rest of the job goes on.
-        "execution_error" if data["exception_type"] == "ExecutionBlocked" => return None,
+        "execution_error" if data["exception_type"] == "ExecutionBlocked" => Message::Blocked {
+            prompt_id: prompt_id?,
+        },
         "execution_success" | "execution_error" | "execution_interrupted" => Message::Ended {
             prompt_id: prompt_id?,
+            record: record(data),
         },
         _ => return None,
     })
@@ -180,13 +200,14 @@ mod tests {
                 r#"{{"type":"execution_error","data":{{"prompt_id":"p","exception_type":"{kind}"}}}}"#
             )
         };
-        assert_eq!(text(&error("ExecutionBlocked")), None);
-        assert_eq!(
-            text(&error("ValueError")),
-            Some(Message::Ended {
-                prompt_id: "p".to_owned()
-            })
-        );
+        let prompt_id = "p".to_owned();
+        let blocked = text(&error("ExecutionBlocked"));
+        assert_eq!(blocked, Some(Message::Blocked { prompt_id }));
+        let Some(Message::Ended { record, .. }) = text(&error("ValueError")) else {
+            panic!("not an end");
+        };
+        assert_eq!(record.event, "execution_error");
+        assert_eq!(record.data["exception_type"], "ValueError");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!   follow         finds out how jobs end: history after the socket's word, and polls beside it
 //!   socket         the connection; message: what comes over it
 //!   tracker, job   who is interested in what, and what is known about it
+//!   story          what the socket told of a job, for when the history is slow to answer
 //!   queue, outcome what the server answers
 //!   http, tls      requests; fault: what is wrong with answers
 //! ```
@@ -24,6 +25,7 @@ mod queue;
 mod sanitise;
 mod socket;
 mod stats;
+mod story;
 mod submit;
 mod tls;
 mod tracker;
@@ -38,5 +40,6 @@ pub use outcome::{End, NodeFailure, Outcome};
 pub use queue::{Queue, QueueEntry};
 pub use sanitise::Dropped;
 pub use stats::{Device, SystemStats};
+pub use story::Submission;
 pub use submit::{PreviewMethod, Submit, Submitted};
 pub use wait::{JobState, Status, Watch};

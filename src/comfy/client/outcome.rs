@@ -1,4 +1,4 @@
-//! How a job ended, read off its entry in the history.
+//! How a job ended, read off its entry in the history, or off what the socket told in its place.
 //!
 //! A failed and an interrupted job look alike there (`status_str` "error"), and a job can fail
 //! while `status_str` says "success" (a dependency cycle that nodes make at run time), so the
@@ -28,10 +28,13 @@ pub struct Outcome {
     pub ended_at: Option<Timestamp>,
     /// The nodes whose results the server had from an earlier job.
     pub cached: Vec<String>,
-    /// The workflow as it ran, after the server's own corrections; null when unknown.
+    /// The workflow as it ran, after the server's own corrections (`"12"` is 12 then, and classes
+    /// may have their new names); the workflow as it was submitted if the outcome was known before
+    /// the server showed the other; null when unknown.
     #[serde(skip)]
     pub prompt: Value,
-    /// What was submitted beside the workflow; null when unknown.
+    /// What was submitted beside the workflow, perhaps with what the server added; null when
+    /// unknown.
     #[serde(skip)]
     pub extra_data: Value,
     /// The messages of the history, `[[event, {..., timestamp}], ...]`.

@@ -126,10 +126,14 @@ impl Shared {
         let mut pause = BACKOFF.0;
         loop {
             match self.connect().await {
-                Ok(stream) => {
+                Ok(mut stream) => {
+                    let connection = self.tracker.note_open();
                     self.link.send_replace(Link::Open);
                     pause = BACKOFF.0;
-                    if let Stopped::Broken(reason) = self.listen(stream).await {
+                    let stopped = self.listen(&mut stream, connection).await;
+                    self.tracker.note_gap();
+                    close(&mut stream).await;
+                    if let Stopped::Broken(reason) = stopped {
                         tracing::debug!(reason, "the socket to ComfyUI broke");
                         self.follower.poll_now();
                     }
@@ -190,7 +194,8 @@ impl Shared {
         }
     }
 
-    async fn listen(&self, mut stream: Stream) -> Stopped {
+    /// Takes in messages until there is a reason to close this connection.
+    async fn listen(&self, stream: &mut Stream, connection: u64) -> Stopped {
         let timeouts = *self.http.server().timeouts();
         let mut ping = interval(timeouts.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -214,7 +219,6 @@ impl Shared {
                         needed = Instant::now();
                     }
                     if needed.elapsed() > timeouts.idle {
-                        close(&mut stream).await;
                         return Stopped::Unneeded;
                     }
                     if heard.elapsed() > timeouts.ping * 3 {
@@ -225,13 +229,14 @@ impl Shared {
                         continue;
                     }
                 }
-                Ok(()) = unheard.changed() => "the server has forgotten it".to_owned(),
-                () = self.stop.cancelled() => {
-                    close(&mut stream).await;
-                    return Stopped::Unneeded;
+                Ok(()) = unheard.changed() => {
+                    if *unheard.borrow_and_update() != connection {
+                        continue;
+                    }
+                    "the server has forgotten it".to_owned()
                 }
+                () = self.stop.cancelled() => return Stopped::Unneeded,
             };
-            close(&mut stream).await;
             return Stopped::Broken(broken);
         }
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -91,10 +93,14 @@ impl Comfy {
         }
         let (workflow, dropped) = sanitise(workflow, self.0.facts.at_hand().as_deref());
         let prompt_id = self.0.ids.random();
-        let body = self.body(&prompt_id, &workflow, how);
+        let body = Bytes::from(self.body(&prompt_id, &workflow, how).to_string());
         // Events of the job can arrive before the answer to its submission.
-        let job = self.0.tracker.job(&prompt_id, Some(&workflow));
+        let job = self
+            .0
+            .tracker
+            .job(&prompt_id, Some((&workflow, body.clone())));
         self.0.socket.open().await;
+        job.note_alive(self.0.tracker.connection());
         let submitted = match self.post(&prompt_id, &body).await {
             Ok(submitted) => Submitted {
                 dropped,
@@ -116,7 +122,9 @@ impl Comfy {
         if submitted.prompt_id != prompt_id {
             // A server from before prompt ids could be chosen.
             self.0.tracker.forget(&prompt_id);
-            self.0.tracker.job(&submitted.prompt_id, Some(&workflow));
+            self.0
+                .tracker
+                .job(&submitted.prompt_id, Some((&workflow, body)));
         } else if let Some(position) = submitted.queue_position
             && job.phase() == Phase::Unknown
         {
@@ -157,11 +165,15 @@ impl Comfy {
         body
     }
 
-    async fn post(&self, prompt_id: &str, body: &Value) -> Result<Submitted, ComfyError> {
+    async fn post(&self, prompt_id: &str, body: &Bytes) -> Result<Submitted, ComfyError> {
         let http = &self.0.http;
         let request = http.post(["prompt"]);
         let lost = match http
-            .send_fresh(&request, |builder| builder.json(body))
+            .send_fresh(&request, |builder| {
+                builder
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone())
+            })
             .await
         {
             Ok(response) if response.status() == StatusCode::BAD_REQUEST => {

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
 
 use super::job::{Job, Phase};
 use super::message::Message;
@@ -17,7 +19,11 @@ const DEQUEUED: usize = 1024;
 
 /// All jobs of one client.
 #[derive(Default)]
-pub(super) struct Tracker(Mutex<Jobs>);
+pub(super) struct Tracker {
+    jobs: Mutex<Jobs>,
+    /// Goes up whenever the socket opens or closes: odd while it is open.
+    epoch: AtomicU64,
+}
 
 #[derive(Default)]
 struct Jobs {
@@ -33,17 +39,17 @@ struct Jobs {
 
 impl Tracker {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job under this id, known from now on.
-    pub(super) fn job(&self, prompt_id: &str, workflow: Option<&Workflow>) -> Arc<Job> {
+    /// The job under this id, known from now on; see [`Job::new`].
+    pub(super) fn job(&self, prompt_id: &str, submitted: Option<(&Workflow, Bytes)>) -> Arc<Job> {
         let mut jobs = self.jobs();
         if let Some(job) = jobs.by_id.get(prompt_id) {
             return Arc::clone(job);
         }
         jobs.forget_old();
-        let job = Arc::new(Job::new(prompt_id, workflow));
+        let job = Arc::new(Job::new(prompt_id, submitted));
         let dequeued = jobs.dequeued.iter().any(|id| id == prompt_id);
         job.dequeued.store(dequeued, Ordering::Relaxed);
         jobs.by_id.insert(prompt_id.to_owned(), Arc::clone(&job));
@@ -71,6 +77,25 @@ impl Tracker {
     /// Whether we took the job out of the queue.
     pub(super) fn was_dequeued(&self, prompt_id: &str) -> bool {
         self.jobs().dequeued.iter().any(|id| id == prompt_id)
+    }
+
+    /// The connection that is open now; none while there is none. No two have the same number.
+    pub(super) fn connection(&self) -> Option<u64> {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        (epoch % 2 == 1).then_some(epoch)
+    }
+
+    /// Notes that the socket is open now, and gives the connection's number.
+    pub(super) fn note_open(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Notes that the socket is not open any more, so messages may get lost, of any job.
+    pub(super) fn note_gap(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        for job in self.jobs().by_id.values() {
+            job.note_gap();
+        }
     }
 
     pub(super) fn forget(&self, prompt_id: &str) {
@@ -103,15 +128,16 @@ impl Tracker {
         let mut jobs = self.jobs();
         let prompt_id = match &message {
             Message::Status => return None,
-            Message::Start { prompt_id } => {
+            Message::Start { prompt_id, .. } => {
                 jobs.running = Some(prompt_id.clone());
                 prompt_id.clone()
             }
             Message::Cached { prompt_id, .. }
             | Message::Nodes { prompt_id, .. }
             | Message::Executed { prompt_id, .. }
+            | Message::Blocked { prompt_id }
             | Message::Over { prompt_id }
-            | Message::Ended { prompt_id } => prompt_id.clone(),
+            | Message::Ended { prompt_id, .. } => prompt_id.clone(),
             Message::Executing { prompt_id, .. }
             | Message::Progress { prompt_id, .. }
             | Message::Preview { prompt_id, .. } => {
@@ -125,6 +151,9 @@ impl Tracker {
         }
         let job = Arc::clone(jobs.by_id.get(&prompt_id)?);
         drop(jobs);
+        if !ends {
+            job.note_alive(self.connection());
+        }
         job.hear(message);
         ends.then_some(job).filter(|job| job.is_watched())
     }
@@ -147,9 +176,9 @@ impl Interest {
 }
 
 impl Deref for Interest {
-    type Target = Job;
+    type Target = Arc<Job>;
 
-    fn deref(&self) -> &Job {
+    fn deref(&self) -> &Arc<Job> {
         &self.job
     }
 }

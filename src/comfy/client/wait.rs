@@ -15,6 +15,7 @@ use super::follow::history;
 use super::job::{Conclusion, JobEvent, Phase, Progress};
 use super::outcome::{End, Outcome};
 use super::queue;
+use super::story::Submission;
 use super::tracker::Interest;
 use crate::comfy::ComfyError;
 
@@ -64,12 +65,13 @@ pub enum JobState {
 }
 
 impl Comfy {
-    /// Watches a job, whoever submitted it. First come the events that say where it stands now.
-    /// Jobs of other clients are only seen to be queued, running and finished.
+    /// Watches a job, whoever submitted it. First come the events that say where it stands now,
+    /// with the outputs that its nodes have reported so far. Jobs of other clients are only seen
+    /// to be queued, running and finished.
     pub async fn watch(&self, prompt_id: &str) -> Watch {
         let job = self.0.tracker.job(prompt_id, None);
-        let (events, conclusion) = job.subscribe();
-        let before = job.story_so_far().into();
+        let (before, events) = job.events();
+        let conclusion = job.conclusion();
         let job = Interest::new(&self.0.tracker, job);
         self.0.follower.attend(&job);
         self.0.socket.open().await;
@@ -77,7 +79,7 @@ impl Comfy {
             job,
             events,
             conclusion,
-            before,
+            before: before.into(),
             finished: false,
         }
     }
@@ -94,7 +96,7 @@ impl Comfy {
         cancel: &CancellationToken,
     ) -> Result<Arc<Outcome>, ComfyError> {
         let job = self.0.tracker.job(prompt_id, None);
-        let (_, mut conclusion) = job.subscribe();
+        let mut conclusion = job.conclusion();
         let job = Interest::new(&self.0.tracker, job);
         self.0.follower.attend(&job);
         let concluded = async {
@@ -173,6 +175,12 @@ impl Watch {
     #[must_use]
     pub fn prompt_id(&self) -> &str {
         &self.job.prompt_id
+    }
+
+    /// The job as it was submitted; none if another client did that.
+    #[must_use]
+    pub fn submission(&self) -> Option<Submission> {
+        self.job.submission()
     }
 
     /// The next event; none after [`JobEvent::Finished`]. A watcher that falls behind by more than

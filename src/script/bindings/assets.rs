@@ -89,6 +89,19 @@ mod functions {
         )
     }
 
+    /// The web folder: `#{ publish_dir, auto_detected, max_bytes }`.
+    #[rhai_fn(return_raw)]
+    pub fn publish_info(call: NativeCallContext) -> Fallible<Dynamic> {
+        answer(Context::of(&call).host.publisher.info())
+    }
+
+    /// Sets the web folder for this process and returns where it really is.
+    #[rhai_fn(return_raw)]
+    pub fn set_publish_dir(call: NativeCallContext, path: &str) -> Fallible<Dynamic> {
+        let host = Context::of(&call).host;
+        answer(host.publisher.set_folder(path.as_ref()).map_err(thrown)?)
+    }
+
     /// The session under which this process records what it makes.
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).host.jobs.session().into()

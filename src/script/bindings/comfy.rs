@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
-use rhai::{FLOAT, exported_module};
+use rhai::{FLOAT, INT, exported_module};
 use semver::Version;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +11,13 @@ use super::{SharedModule, indexed};
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::{Rules, Validator};
 use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
+
+/// How long asking after a finished job waits for its outputs.
+const COLLECT_SECONDS: f64 = 10.0;
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -40,12 +43,19 @@ mod functions {
         answer(super::wait(&context, prompt_id, seconds)?)
     }
 
-    /// Queues a workflow and waits for it, an hour at most: `#{ prompt_id, outputs, ... }`.
+    /// The same with whole seconds.
+    #[rhai_fn(name = "wait", return_raw)]
+    pub fn wait_whole(call: NativeCallContext, prompt_id: &str, seconds: INT) -> Fallible<Dynamic> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
+        wait(call, prompt_id, seconds as FLOAT)
+    }
+
+    /// Queues a workflow and waits for it for as long as it takes: `#{ prompt_id, outputs, ... }`.
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let submitted = super::submit(&context, &workflow)?;
-        let mut ended = super::wait(&context, &submitted.prompt_id, 3600.0)?;
+        let mut ended = super::wait_within(&context, &submitted.prompt_id, None)?;
         if let Some(errors) = submitted
             .node_errors
             .as_object()
@@ -71,6 +81,10 @@ mod functions {
     pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let status = context.wait(context.host.comfy.status(prompt_id))?;
+        if status.outcome.is_some() {
+            // Whoever asks first after a job's end sees to it that its outputs are kept.
+            super::wait(&context, prompt_id, super::COLLECT_SECONDS).ok();
+        }
         answer(super::describe_status(&context, &status)?)
     }
 
@@ -152,7 +166,7 @@ fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Val
 }
 
 fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box<EvalAltResult>> {
-    // A pipeline answers for what it submits; a tool merely passes on what it was given.
+    // A pipeline answers for a workflow that no template built; a tool merely passes on.
     let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
     let origin = Origin {
         script: pipeline.then(|| context.script.clone()),
@@ -167,40 +181,64 @@ fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box
         origin,
         submit: Submit::default(),
     };
-    context.wait(context.host.jobs.submit(&workflow.snapshot(), order))
+    let jobs = context.host.jobs.clone();
+    let submission = context
+        .submissions
+        .submit(&context.runtime, jobs, workflow.snapshot(), order);
+    context.wait(async {
+        match submission.await {
+            Ok(submitted) => submitted.map_err(Failure::from),
+            Err(error) => Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())),
+        }
+    })
 }
 
 fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("can't wait for {seconds} seconds"))?;
+    wait_within(context, prompt_id, Some(limit))
+}
+
+fn wait_within(
+    context: &Context,
+    prompt_id: &str,
+    limit: Option<Duration>,
+) -> Result<Value, Box<EvalAltResult>> {
     let report = |event| {
         context.report(Progress::Job {
             prompt_id: prompt_id.to_owned(),
             event,
         });
     };
-    let waiting = context
-        .host
-        .jobs
-        .wait(prompt_id, Some(limit), &context.caller.cancel, report);
+    let cancel = &context.caller.cancel;
+    let waiting = context.host.jobs.wait(prompt_id, limit, cancel, report);
     match context.wait_for_job(waiting)? {
-        Ok(finished) => describe_finished(&finished),
+        Ok(finished) => {
+            context.submissions.is_over(prompt_id);
+            describe_finished(context, &finished)
+        }
         Err(JobError::Cancelled) => Err(cancelled()),
-        Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => Ok(json!({
+        Err(JobError::Comfy(ComfyError::Timeout { still, after, .. })) => Ok(json!({
             "status": "timeout",
             "prompt_id": prompt_id,
             "still": still,
-            "elapsed_seconds": seconds,
+            "elapsed_seconds": after.as_secs_f64(),
         })),
         Err(error) => Err(thrown(error)),
     }
 }
 
-fn describe_finished(finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
+fn describe_finished(context: &Context, finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
-    if let Some(failure) = outcome.failure() {
+    if let Some(mut failure) = outcome.failure() {
+        // A server that has forgotten the job lists no outputs; what was kept of it is here.
+        let kept = context.host.jobs.kept(&outcome.prompt_id).map_err(thrown)?;
+        let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();
+        if outputs.is_empty() && !ids.is_empty() {
+            failure = failure.detail("asset_ids", ids);
+        }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
         return Err(thrown(failure));
     }
@@ -259,8 +297,8 @@ fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<Eval
         }
         entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
     } else if status.state == JobState::Unknown && !kept.is_empty() {
-        // The server has forgotten it, for instance by a restart; its outputs are here.
-        entry["status"] = "completed".into();
+        entry["hint"] =
+            "ComfyUI has forgotten the job; what it made is kept in these assets".into();
     }
     if !kept.is_empty() {
         let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();

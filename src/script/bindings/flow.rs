@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
-use rhai::{FLOAT, exported_module};
+use rhai::{FLOAT, INT, exported_module};
 
 use super::{SharedModule, indexed};
 use crate::script::host::{Context, Progress};
@@ -26,6 +26,12 @@ mod functions {
         });
     }
 
+    /// Tells the caller that the script is at its beginning (0) or its end (1).
+    #[rhai_fn(name = "progress")]
+    pub fn progress_whole(call: NativeCallContext, message: &str, fraction: INT) {
+        progress_fraction(call, message, if fraction > 0 { 1.0 } else { 0.0 });
+    }
+
     /// Tells the caller what the script is doing and how far it is, 0 to 1.
     #[rhai_fn(name = "progress")]
     pub fn progress_fraction(call: NativeCallContext, message: &str, fraction: FLOAT) {
@@ -42,6 +48,13 @@ mod functions {
     /// The present moment as text: `2026-01-27T10:30:45Z`.
     pub fn now(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).host.clock.now().to_string().into()
+    }
+
+    /// Waits for a number of seconds, or until the caller cancels.
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_whole(call: NativeCallContext, seconds: INT) -> Result<(), Box<EvalAltResult>> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
+        sleep(call, seconds as FLOAT)
     }
 
     /// Waits for a number of seconds, or until the caller cancels.

@@ -6,6 +6,7 @@
 mod assets;
 mod comfy;
 mod flow;
+mod pure;
 mod scripts;
 mod templates;
 mod workflow;
@@ -20,7 +21,9 @@ type SharedModule = rhai::Shared<rhai::Module>;
 /// A namespace and what is in it; an empty name stands for the global one.
 type Namespace = (&'static str, SharedModule);
 
-static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", workflow::module())]);
+static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", workflow::module())]);
+
+static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", pure::module())]);
 
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
@@ -34,8 +37,8 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
 
 /// Gives `engine` what a script of this purity may use.
 pub(super) fn register(engine: &mut Engine, pure: bool) {
-    let effects = if pure { &[][..] } else { &EFFECTS[..] };
-    for (name, module) in PURE.iter().chain(effects) {
+    let further = if pure { &PURE } else { &EFFECTS };
+    for (name, module) in EVERYWHERE.iter().chain(&**further) {
         if name.is_empty() {
             engine.register_global_module(module.clone());
         } else {

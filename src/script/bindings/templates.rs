@@ -5,11 +5,12 @@ use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
+use crate::failure::Failure;
 use crate::jobs::Origin;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::build_checked;
-use crate::script::{Generation, Kind, Served};
+use crate::script::{Generation, Kind, ScriptError, Served};
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -71,8 +72,13 @@ mod functions {
 
 fn find<'a>(generation: &'a Generation, name: &str) -> Result<&'a Served, Box<EvalAltResult>> {
     generation.get(Kind::Template, name).map_err(|error| {
-        let failure = crate::failure::Failure::from(error);
-        thrown(failure.hint("list_workflow_templates shows what there is"))
+        let unknown = matches!(error, ScriptError::Unknown { .. });
+        let failure = Failure::from(error);
+        thrown(if unknown {
+            failure.hint("list_workflow_templates shows what there is")
+        } else {
+            failure
+        })
     })
 }
 

@@ -173,6 +173,12 @@ mod functions {
         seed_of(i128::from(seed) + i128::from(n))
     }
 
+    /// The same the other way round.
+    #[rhai_fn(name = "+", global)]
+    pub fn add_seed(n: INT, seed: u64) -> Dynamic {
+        add_to_seed(seed, n)
+    }
+
     /// Seeds above 2^63-1 count down, too.
     #[rhai_fn(name = "-", global)]
     pub fn subtract_from_seed(seed: u64, n: INT) -> Dynamic {
