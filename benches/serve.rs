@@ -140,7 +140,10 @@ fn small(seed: u64) -> Value {
 }
 
 fn show(what: &str, unit: &str, mut figures: Vec<f64>) {
+    let first = figures[0];
     figures.sort_by(f64::total_cmp);
     let (median, most) = (figures[figures.len() / 2], figures[figures.len() - 1]);
-    println!("{what:48}  median {median:6.1} {unit}  most {most:6.1} {unit}");
+    println!(
+        "{what:48} median {median:7.1} {unit}  most {most:7.1} {unit}  first {first:7.1} {unit}"
+    );
 }

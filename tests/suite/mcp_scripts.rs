@@ -253,3 +253,34 @@ async fn what_a_script_says_of_its_progress_reaches_the_client() {
         "it never goes back"
     );
 }
+
+#[tokio::test]
+async fn every_job_of_a_script_shows_its_progress() {
+    let comfy = sim_with_steps(Duration::from_millis(5), &[]).await;
+    let home = Home::new();
+    let two = r#"
+        title("Greet");
+        about("Paints two pictures.");
+        fn run(p) {
+            for seed in [1, 2] {
+                let params = #{ PROMPT: "a fox", SEED: seed, STEPS: 4, WIDTH: 64, HEIGHT: 64 };
+                comfy::run(templates::build("sd3_txt2img", params));
+            }
+            #{}
+        }"#;
+    home.write(FILE, two);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let call = client.begin("greet", json!({})).await;
+    client.answer(call).await;
+    let heard = client.unread();
+    let steps = heard
+        .iter()
+        .filter(|heard| heard["params"]["message"] == "KSampler 2/4");
+    let progress: Vec<f64> = steps
+        .map(|step| step["params"]["progress"].as_f64().unwrap())
+        .collect();
+    assert!(
+        progress.len() == 2 && progress[1] > progress[0] + 2.0,
+        "{heard:#?}"
+    );
+}
