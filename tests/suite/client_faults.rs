@@ -82,6 +82,24 @@ async fn a_submission_whose_answer_is_lost_is_found_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_job_at_the_front_is_behind_the_one_that_runs() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    scripted.world().on_prompt = OnPrompt::AcceptInFront;
+    let front = || Submit {
+        front: true,
+        ..Submit::default()
+    };
+    for position in [0, 1, 1] {
+        let submitted = comfy.submit(&workflow(), front()).await.unwrap();
+        assert_eq!(submitted.queue_position, Some(position));
+        if position == 0 {
+            scripted.run_next();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_submission_that_cannot_be_found_may_have_been_queued() {
     let scripted = Scripted::start().await;
     scripted.world().on_prompt = OnPrompt::Ignore;

@@ -27,6 +27,8 @@ pub(crate) enum OnPrompt {
     /// Queues it and says so.
     #[default]
     Accept,
+    /// Queues it before all others and says so.
+    AcceptInFront,
     /// Queues it under an id of its own, as servers did before clients could choose.
     Rename,
     /// Queues it and never answers.
@@ -366,7 +368,11 @@ async fn prompt(State(shared): Here, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let (behaviour, answer) = {
         let mut world = shared.world.lock().unwrap();
-        let number = world.requests.len();
+        let number = i64::try_from(world.requests.len()).unwrap();
+        let number = match world.on_prompt {
+            OnPrompt::AcceptInFront => -number,
+            _ => number,
+        };
         let prompt_id = match world.on_prompt {
             OnPrompt::Rename => json!("renamed"),
             _ => body["prompt_id"].clone(),
@@ -385,7 +391,9 @@ async fn prompt(State(shared): Here, body: Bytes) -> Response {
         )
     };
     match behaviour {
-        OnPrompt::Accept | OnPrompt::Rename => axum::Json(answer).into_response(),
+        OnPrompt::Accept | OnPrompt::AcceptInFront | OnPrompt::Rename => {
+            axum::Json(answer).into_response()
+        }
         OnPrompt::AcceptSilently | OnPrompt::Ignore => std::future::pending().await,
         OnPrompt::AcceptAndFail | OnPrompt::Fail => (
             StatusCode::INTERNAL_SERVER_ERROR,
