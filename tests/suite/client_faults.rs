@@ -258,6 +258,23 @@ async fn without_any_socket_jobs_are_submitted_and_waited_for_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_server_too_busy_to_open_a_socket_is_soon_asked_again() {
+    let scripted = Scripted::start().await;
+    scripted.world().hung_socket = true;
+    let timeouts = Timeouts {
+        connect: Duration::from_millis(200),
+        ..*scripted.server().timeouts()
+    };
+    let server = scripted.server().with_timeouts(timeouts);
+    let comfy = Comfy::new(server, Ids::default(), Clock::default());
+    submit(&comfy).await;
+    scripted.world().hung_socket = false;
+    timeout(PATIENCE, scripted.hellos(1))
+        .await
+        .expect("a socket is opened");
+}
+
+#[tokio::test]
 async fn a_socket_that_the_server_forgot_is_replaced() {
     let scripted = Scripted::start().await;
     let comfy = scripted.comfy();

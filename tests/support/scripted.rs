@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) history_misses: usize,
     /// There is no socket, as behind some proxies.
     pub(crate) no_socket: bool,
+    /// Whoever asks for a socket gets no answer.
+    pub(crate) hung_socket: bool,
     /// Sockets are opened and then not even read.
     pub(crate) dead_sockets: bool,
     /// The answer to `GET /object_info`.
@@ -102,6 +104,7 @@ impl Scripted {
             on_prompt: OnPrompt::Accept,
             history_misses: 0,
             no_socket: false,
+            hung_socket: false,
             dead_sockets: false,
             object_info: Ok(json!({})),
             instead: None,
@@ -311,10 +314,13 @@ async fn gatekeeper(
 }
 
 async fn socket(State(shared): Here, upgrade: WebSocketUpgrade) -> Response {
-    let (no_socket, dead) = {
+    let (no_socket, hung, dead) = {
         let world = shared.world.lock().unwrap();
-        (world.no_socket, world.dead_sockets)
+        (world.no_socket, world.hung_socket, world.dead_sockets)
     };
+    if hung {
+        return std::future::pending().await;
+    }
     if no_socket {
         return StatusCode::NOT_FOUND.into_response();
     }
