@@ -1,81 +1,152 @@
 //! Fetching what a job made and keeping it with its provenance.
+//!
+//! That begins as soon as a node reports something, while the job goes on: at its end the server
+//! may be busy for long, and a file that is gone by then (a wiped temp folder, a server that died
+//! halfway) is safe already. Keeping is idempotent, so nothing is lost by coming twice.
+//!
+//! The workflow that an asset remembers is the one that was submitted, because no other is known
+//! while the job runs. Only for jobs that another process submitted it is the one in the history,
+//! where the server has made its small corrections.
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::prompt_text::prompt_text;
 use super::{JobError, KeptOutput, Origin};
 use crate::assets::{Asset, Assets, FolderType, Kind, NewAsset, ServerRef};
-use crate::comfy::{Comfy, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind, Workflow};
+use crate::comfy::{
+    Comfy, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind, Submission, Workflow,
+};
 use crate::failure::Failure;
 
 /// How many outputs of one job are fetched at a time.
 const AT_A_TIME: usize = 4;
 
-/// Keeps every output of a job. An output that can't be fetched is reported as such and sinks
-/// none of the others.
-pub(super) async fn collect(
-    comfy: &Comfy,
-    assets: &Arc<Assets>,
-    outcome: &Outcome,
-) -> Vec<KeptOutput> {
-    if outcome.outputs.is_empty() {
-        return vec![];
+/// Keeps the outputs of one job.
+pub(super) struct Collector {
+    keeper: Keeper,
+    under_way: Vec<(Output, JoinHandle<Result<Asset, JobError>>)>,
+}
+
+/// What it takes to keep one of them.
+#[derive(Clone)]
+struct Keeper {
+    comfy: Comfy,
+    assets: Arc<Assets>,
+    /// What all outputs of the job have in common.
+    template: Arc<NewAsset>,
+    places: Arc<Semaphore>,
+}
+
+impl Collector {
+    /// Keeps the outputs of the job that was submitted as this.
+    pub(super) fn new(
+        comfy: &Comfy,
+        assets: &Arc<Assets>,
+        prompt_id: &str,
+        submission: Submission,
+    ) -> Self {
+        let keeper = Keeper {
+            comfy: comfy.clone(),
+            assets: assets.clone(),
+            template: Arc::new(template(prompt_id, submission)),
+            places: Arc::new(Semaphore::new(AT_A_TIME)),
+        };
+        Self {
+            keeper,
+            under_way: Vec::new(),
+        }
     }
-    let template = description(comfy, outcome).await;
-    stream::iter(outcome.outputs.clone())
-        .map(|output| async {
-            let kept = keep(comfy, assets, &template, &output).await;
-            KeptOutput {
-                output,
-                kept: kept.map_err(Failure::from),
+
+    /// Begins to keep those of these outputs that are not being kept yet.
+    pub(super) fn begin(&mut self, outputs: impl IntoIterator<Item = Output>) {
+        for output in outputs {
+            if !self.under_way.iter().any(|(known, _)| *known == output) {
+                let (keeper, wanted) = (self.keeper.clone(), output.clone());
+                let task = tokio::spawn(async move { keeper.keep(&wanted).await });
+                self.under_way.push((output, task));
             }
-        })
-        .buffered(AT_A_TIME)
-        .collect()
-        .await
+        }
+    }
+
+    /// Waits for every output to be kept: those of the outcome in its order, then those that nodes
+    /// reported and the outcome does not list, because the server died or forgot. An output that
+    /// can't be fetched is reported as such and sinks none of the others.
+    pub(super) async fn finish(mut self, outcome: &Outcome) -> Vec<KeptOutput> {
+        let early = self.under_way.len();
+        self.begin(outcome.outputs.iter().cloned());
+        let mut all = Vec::new();
+        for (index, (output, task)) in self.under_way.into_iter().enumerate() {
+            let mut kept = joined(task).await;
+            if kept.is_err() && index < early {
+                // The server may have been busy.
+                kept = self.keeper.keep(&output).await;
+            }
+            let kept = kept.map_err(Failure::from);
+            all.push(KeptOutput { output, kept });
+        }
+        let listed = |kept: &KeptOutput| {
+            let mut outputs = outcome.outputs.iter();
+            outputs.position(|output| *output == kept.output)
+        };
+        all.retain(|kept| kept.kept.is_ok() || listed(kept).is_some());
+        all.sort_by_key(|kept| listed(kept).unwrap_or(usize::MAX));
+        all
+    }
 }
 
 /// What all outputs of a job have in common.
-async fn description(comfy: &Comfy, outcome: &Outcome) -> NewAsset {
-    let origin = Origin::read(&outcome.extra_data);
-    let workflow = Workflow::from_json(outcome.prompt.clone()).ok();
+fn template(prompt_id: &str, submission: Submission) -> NewAsset {
+    let origin = Origin::read(&submission.extra_data);
+    let workflow = Workflow::from_json(submission.prompt).ok();
     let declared = ["PROMPT", "prompt"]
         .iter()
         .find_map(|name| origin.parameters.get(*name)?.as_str());
     let found = declared.or_else(|| prompt_text(workflow.as_ref()?));
-    let version = comfy.version().await.ok().flatten();
     NewAsset {
-        prompt_id: Some(outcome.prompt_id.clone()),
+        prompt_id: Some(prompt_id.to_owned()),
         prompt: found.unwrap_or_default().to_owned(),
         session_id: origin.session,
         workflow: workflow.map(|workflow| Arc::new(workflow.into_json())),
         script: origin.script,
         parameters: origin.parameters,
-        server: Some(ServerRef {
-            url: comfy.server().to_string(),
-            version: version.map(|version| version.to_string()),
-        }),
         regenerated_from: origin.regenerated_from,
         ..NewAsset::default()
     }
 }
 
-async fn keep(
-    comfy: &Comfy,
-    assets: &Arc<Assets>,
-    template: &NewAsset,
-    output: &Output,
-) -> Result<Asset, JobError> {
-    let new = NewAsset {
-        node_id: Some(output.node_id.clone()),
-        kind: Some(kind(output.kind)),
-        ..template.clone()
-    };
-    match &output.body {
-        OutputBody::Text(text) => keep_text(assets, new, text).await,
-        OutputBody::File(file) => keep_file(comfy, assets, new, file).await,
+impl Keeper {
+    async fn keep(&self, output: &Output) -> Result<Asset, JobError> {
+        // The semaphore is never closed; without a place there is only more haste.
+        let _place = self.places.acquire().await.ok();
+        let Self { comfy, assets, .. } = self;
+        let version = comfy.version().await.ok().flatten();
+        let new = NewAsset {
+            node_id: Some(output.node_id.clone()),
+            kind: Some(kind(output.kind)),
+            server: Some(ServerRef {
+                url: comfy.server().to_string(),
+                version: version.map(|version| version.to_string()),
+            }),
+            ..(*self.template).clone()
+        };
+        match &output.body {
+            OutputBody::Text(text) => keep_text(assets, new, text).await,
+            OutputBody::File(file) => keep_file(comfy, assets, new, file).await,
+        }
+    }
+}
+
+async fn joined<T>(task: JoinHandle<Result<T, JobError>>) -> Result<T, JobError> {
+    match task.await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime shuts down.
+            Err(_) => Err(JobError::Cancelled),
+        },
     }
 }
 
@@ -118,11 +189,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Assets) -> Result<T, crate::assets::AssetError> + Send + 'static,
 ) -> Result<T, JobError> {
     let assets = assets.clone();
-    let done = tokio::task::spawn_blocking(move || work(&assets)).await;
-    match done {
-        Ok(result) => Ok(result?),
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    joined(tokio::task::spawn_blocking(move || Ok(work(&assets)?))).await
 }
 
 fn kind(kind: OutputKind) -> Kind {

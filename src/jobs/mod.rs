@@ -1,8 +1,8 @@
 //! Jobs: a prompt from its submission until its outputs are kept as assets.
 //!
 //! The server knows prompts and files, the asset store knows bytes and provenance; a job is what
-//! connects them. It is collected in the background as soon as it is over, so that a wiped temp
-//! folder or a client that never asks again loses nothing.
+//! connects them. It is collected in the background while it runs, each output as soon as a node
+//! reports it, so that a wiped temp folder or a client that never asks again loses nothing.
 
 mod collect;
 mod error;

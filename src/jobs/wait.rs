@@ -8,12 +8,13 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::collect::collect;
+use super::collect::Collector;
 use super::origin::Remembered;
 use super::{JobError, Origin};
 use crate::assets::{Asset, Assets};
 use crate::comfy::{
-    Comfy, ComfyError, End, JobEvent, Outcome, Output, Submit, Submitted, Workflow,
+    Comfy, ComfyError, End, JobEvent, Outcome, Output, Submission, Submit, Submitted, Workflow,
+    node_outputs,
 };
 use crate::failure::Failure;
 
@@ -51,7 +52,8 @@ pub struct Order {
 pub struct Finished {
     /// How it ended.
     pub outcome: Arc<Outcome>,
-    /// What it made, in the order in which the server lists it.
+    /// What it made, in the order in which the server lists it; behind that, what was kept while
+    /// it ran and the server no longer lists.
     pub outputs: Vec<KeptOutput>,
 }
 
@@ -220,10 +222,46 @@ impl Jobs {
 
     async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
         let Inner { comfy, assets, .. } = &*self.0;
-        let outcome = comfy
-            .wait(prompt_id, None, &CancellationToken::new())
-            .await?;
-        let outputs = collect(comfy, assets, &outcome).await;
+        // Every output is labelled with it, and a server may be too busy to tell it at the end.
+        tokio::spawn({
+            let comfy = comfy.clone();
+            async move { comfy.version().await }
+        });
+        let collector = |submission| Collector::new(comfy, assets, prompt_id, submission);
+        let mut watch = comfy.watch(prompt_id).await;
+        let mut begun: Option<Collector> = None;
+        let outcome = loop {
+            match watch.next().await {
+                Some(Ok(JobEvent::Output { node, output })) => {
+                    if begun.is_none() {
+                        begun = watch.submission().map(collector);
+                    }
+                    if let Some(begun) = &mut begun {
+                        begun.begin(node_outputs(&node, &output));
+                    }
+                }
+                Some(Ok(JobEvent::Finished(outcome))) => break outcome,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                // Nothing comes without an end, unless the runtime shuts down.
+                None => {
+                    return Err(ComfyError::Stopped {
+                        prompt_id: prompt_id.to_owned(),
+                    });
+                }
+            }
+        };
+        let outputs = match begun {
+            Some(begun) => begun.finish(&outcome).await,
+            None if outcome.outputs.is_empty() => vec![],
+            None => {
+                let submission = watch.submission().unwrap_or_else(|| Submission {
+                    prompt: outcome.prompt.clone(),
+                    extra_data: outcome.extra_data.clone(),
+                });
+                collector(submission).finish(&outcome).await
+            }
+        };
         for failure in outputs
             .iter()
             .filter_map(|output| output.kept.as_ref().err())

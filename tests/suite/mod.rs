@@ -11,6 +11,7 @@ mod mcp_outage;
 mod mcp_protocol;
 mod mcp_scripts;
 mod mcp_survive;
+mod jobs_collect;
 mod real_client;
 mod real_end;
 mod real_rig;

@@ -1,13 +1,14 @@
 //! A server that does what a test tells it, one fault at a time, below a base path and behind a
 //! header that everything must carry.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -59,6 +60,10 @@ pub(crate) struct World {
     pub(crate) history: Map<String, Value>,
     pub(crate) version: &'static str,
     pub(crate) on_prompt: OnPrompt,
+    /// What jobs have reported so far, by job and node.
+    pub(crate) reported: HashMap<String, Map<String, Value>>,
+    /// What `GET /view` gives, by name.
+    pub(crate) files: HashMap<String, Vec<u8>>,
     /// So many reads of the history find nothing.
     pub(crate) history_misses: usize,
     /// There is no socket, as behind some proxies.
@@ -100,6 +105,8 @@ impl Scripted {
             running: vec![],
             pending: vec![],
             history: Map::new(),
+            reported: HashMap::new(),
+            files: HashMap::new(),
             version: "0.33.0",
             on_prompt: OnPrompt::Accept,
             history_misses: 0,
@@ -123,6 +130,7 @@ impl Scripted {
             .route("/prompt", get(remaining).post(prompt))
             .route("/queue", get(queue).post(queue_delete))
             .route("/history/{id}", get(history))
+            .route("/view", get(view))
             .route("/system_stats", get(system_stats))
             .route("/object_info", get(object_info))
             .route("/interrupt", post(async || ()))
@@ -223,14 +231,38 @@ impl Scripted {
         world.running.push(item);
     }
 
+    /// Lets a node of a job report something.
+    pub(crate) fn report(&self, prompt_id: &str, node: &str, output: &Value) {
+        let mut world = self.world();
+        let reported = world.reported.entry(prompt_id.to_owned()).or_default();
+        reported.insert(node.to_owned(), output.clone());
+        drop(world);
+        self.say(
+            "executed",
+            &json!({ "prompt_id": prompt_id, "node": node, "output": output }),
+        );
+    }
+
+    /// Has a file to show.
+    pub(crate) fn put_file(&self, name: &str, bytes: &[u8]) {
+        let mut world = self.world();
+        world.files.insert(name.to_owned(), bytes.to_owned());
+    }
+
+    pub(crate) fn remove_file(&self, name: &str) {
+        self.world().files.remove(name);
+    }
+
     /// Moves a job from the queue to the history, without a word.
     pub(crate) fn end_silently(&self, prompt_id: &str) {
         let mut world = self.world();
         world.running.retain(|item| item[1] != prompt_id);
         world.pending.retain(|item| item[1] != prompt_id);
+        let mut outputs = world.reported.remove(prompt_id).unwrap_or_default();
+        outputs.insert("9".to_owned(), json!({ "text": [prompt_id] }));
         let entry = json!({
             "prompt": [1, prompt_id, {}, {}, []],
-            "outputs": { "9": { "text": [prompt_id] } },
+            "outputs": outputs,
             "status": { "status_str": "success", "completed": true,
                         "messages": [["execution_success", { "timestamp": 1 }]] },
         });
@@ -239,11 +271,7 @@ impl Scripted {
 
     /// The same, as the socket tells it.
     pub(crate) fn end(&self, prompt_id: &str) {
-        let output = json!({ "text": [prompt_id] });
-        self.say(
-            "executed",
-            &json!({ "prompt_id": prompt_id, "node": "9", "output": output }),
-        );
+        self.report(prompt_id, "9", &json!({ "text": [prompt_id] }));
         self.say(
             "execution_success",
             &json!({ "prompt_id": prompt_id, "timestamp": 1 }),
@@ -442,6 +470,14 @@ async fn history(State(shared): Here, Path(id): Path<String>) -> Response {
         }
     }
     axum::Json(found).into_response()
+}
+
+async fn view(State(shared): Here, Query(query): Query<HashMap<String, String>>) -> Response {
+    let world = shared.world.lock().unwrap();
+    match world.files.get(&query["filename"]) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn system_stats(State(shared): Here) -> Response {
