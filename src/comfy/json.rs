@@ -2,30 +2,38 @@
 //!
 //! `ComfyUI` answers with `json.dumps`, which prints floats that JSON has no words for as bare
 //! `NaN`, `Infinity` and `-Infinity`: in a prompt whose FLOAT was given as `"nan"`, in the options
-//! of custom nodes, in `is_changed` records. A strict parser would refuse the whole body; here
-//! they are read as `null`.
+//! of custom nodes, in `is_changed` records. And of a file whose name is no UTF-8 it prints the
+//! bytes as lone surrogates: `"caf\udce9.png"`. A strict parser would refuse the whole body for
+//! either; here the former are read as `null` and the latter as `U+FFFD`.
 
 use std::io::{self, Read};
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 const TOKENS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+/// What stands for a surrogate without a partner.
+const REPLACEMENT: &[u8] = b"\\uFFFD";
+/// An escape of four hexadecimal digits, such as a surrogate's.
+const ESCAPE: usize = 6;
 const BLOCK: usize = 16 * 1024;
 
-/// Reads a JSON body, taking bare `NaN`, `Infinity` and `-Infinity` for `null`.
-pub fn parse_lenient(body: &[u8]) -> serde_json::Result<Value> {
+/// Reads a JSON body as Python writes it; see the [module](self).
+pub fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     // Almost every body is strict JSON, and the strict parser over a slice is the fastest.
     serde_json::from_slice(body)
         .or_else(|_| serde_json::from_reader(io::BufReader::new(LenientJson::new(body))))
 }
 
 /// A reader that passes JSON through and replaces bare `NaN`, `Infinity` and `-Infinity` outside
-/// of strings by `null`. Keeps at most one block in memory.
+/// of strings by `null`, and surrogates without a partner inside of them by `\uFFFD`. Keeps at
+/// most one block in memory.
 #[derive(Debug)]
 pub struct LenientJson<R> {
     inner: R,
     block: Box<[u8]>,
     out: Vec<u8>,
+    /// What has been seen of an escape, or of two that may be a pair of surrogates.
+    held: Vec<u8>,
     sent: usize,
     state: State,
     ended: bool,
@@ -35,7 +43,8 @@ pub struct LenientJson<R> {
 enum State {
     Outside,
     InString,
-    AfterBackslash,
+    /// Inside of a string, with something held back.
+    InEscape,
     /// So many bytes of this token have been seen and held back.
     Matching(&'static [u8], usize),
 }
@@ -47,6 +56,7 @@ impl<R: Read> LenientJson<R> {
             inner,
             block: vec![0; BLOCK].into_boxed_slice(),
             out: Vec::with_capacity(BLOCK + BLOCK / 4),
+            held: Vec::with_capacity(2 * ESCAPE),
             sent: 0,
             state: State::Outside,
             ended: false,
@@ -63,6 +73,7 @@ impl<R: Read> LenientJson<R> {
             }
             if n == 0 {
                 self.ended = true;
+                self.out.append(&mut self.held);
                 if let State::Matching(token, seen) = self.state {
                     self.out.extend_from_slice(&token[..seen]);
                 }
@@ -73,18 +84,8 @@ impl<R: Read> LenientJson<R> {
 
     fn take(&mut self, byte: u8) {
         self.state = match self.state {
-            State::InString => {
-                self.out.push(byte);
-                match byte {
-                    b'"' => State::Outside,
-                    b'\\' => State::AfterBackslash,
-                    _ => State::InString,
-                }
-            }
-            State::AfterBackslash => {
-                self.out.push(byte);
-                State::InString
-            }
+            State::InString => self.in_string(byte),
+            State::InEscape => self.in_escape(byte),
             State::Outside => self.outside(byte),
             State::Matching(token, seen) if token[seen] == byte => {
                 if seen + 1 == token.len() {
@@ -101,6 +102,68 @@ impl<R: Read> LenientJson<R> {
         };
     }
 
+    fn in_string(&mut self, byte: u8) -> State {
+        if byte == b'\\' {
+            self.held.push(byte);
+            return State::InEscape;
+        }
+        self.out.push(byte);
+        if byte == b'"' {
+            State::Outside
+        } else {
+            State::InString
+        }
+    }
+
+    fn in_escape(&mut self, byte: u8) -> State {
+        let at = self.held.len();
+        let goes_on = match at % ESCAPE {
+            // A leading surrogate is complete and waits for its partner.
+            0 => byte == b'\\',
+            1 => byte == b'u',
+            _ => byte.is_ascii_hexdigit(),
+        };
+        if goes_on {
+            self.held.push(byte);
+            return match at + 1 {
+                ESCAPE => self.first_is_complete(),
+                length if length == 2 * ESCAPE => self.second_is_complete(),
+                _ => State::InEscape,
+            };
+        }
+        if at >= ESCAPE {
+            self.out.extend_from_slice(REPLACEMENT);
+            self.held.drain(..ESCAPE);
+        }
+        if self.held.is_empty() {
+            return self.in_string(byte);
+        }
+        // A short escape such as `\"`, or none at all, which is for the parser to refuse.
+        self.out.append(&mut self.held);
+        self.out.push(byte);
+        State::InString
+    }
+
+    fn first_is_complete(&mut self) -> State {
+        match code_unit(&self.held) {
+            0xD800..=0xDBFF => return State::InEscape,
+            0xDC00..=0xDFFF => self.out.extend_from_slice(REPLACEMENT),
+            _ => self.out.extend_from_slice(&self.held),
+        }
+        self.held.clear();
+        State::InString
+    }
+
+    fn second_is_complete(&mut self) -> State {
+        if matches!(code_unit(&self.held[ESCAPE..]), 0xDC00..=0xDFFF) {
+            self.out.append(&mut self.held);
+            return State::InString;
+        }
+        self.out.extend_from_slice(REPLACEMENT);
+        self.held.drain(..ESCAPE);
+        self.first_is_complete()
+    }
+
     fn outside(&mut self, byte: u8) -> State {
         if let Some(token) = TOKENS.into_iter().find(|token| token[0] == byte) {
             return State::Matching(token, 1);
@@ -112,6 +175,14 @@ impl<R: Read> LenientJson<R> {
             State::Outside
         }
     }
+}
+
+/// The number in `\uXXXX`.
+fn code_unit(escape: &[u8]) -> u32 {
+    let digits = escape[2..].iter();
+    digits.fold(0, |number, &digit| {
+        number << 4 | char::from(digit).to_digit(16).unwrap_or(0)
+    })
 }
 
 impl<R: Read> Read for LenientJson<R> {
@@ -129,7 +200,7 @@ impl<R: Read> Read for LenientJson<R> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     /// Hands out its bytes a few at a time, as a socket does.
     struct Drops<'a>(&'a [u8], usize);
@@ -153,7 +224,7 @@ mod tests {
     fn bare_non_numbers_become_null_and_strings_stay() {
         let body = br#"{"a": NaN, "b": [-Infinity, Infinity, -1], "c": "NaN \"Infinity\" \\"}"#;
         assert_eq!(
-            parse_lenient(body).unwrap(),
+            parse_lenient::<Value>(body).unwrap(),
             json!({ "a": null, "b": [null, null, -1], "c": "NaN \"Infinity\" \\" })
         );
     }
@@ -169,10 +240,51 @@ mod tests {
     }
 
     #[test]
+    fn a_surrogate_without_its_partner_is_replaced_wherever_the_body_is_cut() {
+        for (text, expected) in [
+            (r#"["caf\udce9.png"]"#, "caf\u{FFFD}.png"),
+            (r#"["\ud83d"]"#, "\u{FFFD}"),
+            (r#"["\ud83d\ude00"]"#, "\u{1F600}"),
+            (r#"["\uD83D\uDE00\uDE00"]"#, "\u{1F600}\u{FFFD}"),
+            (r#"["\ud83d\ud83d\ude00"]"#, "\u{FFFD}\u{1F600}"),
+            (r#"["\ud83d\n\ude00\""]"#, "\u{FFFD}\n\u{FFFD}\""),
+            (r#"["\ud83d\u00e9\u00e9"]"#, "\u{FFFD}\u{e9}\u{e9}"),
+            (r#"["\ud83dx\\udce9"]"#, "\u{FFFD}x\\udce9"),
+        ] {
+            for step in 1..14 {
+                let read: Value = serde_json::from_str(&through(text, step)).unwrap();
+                assert_eq!(read[0], expected, "{text} in steps of {step}");
+            }
+            assert_eq!(
+                parse_lenient::<Value>(text.as_bytes()).unwrap()[0],
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_broken_escape_is_still_refused() {
+        for body in [
+            r#"["\ud8"]"#,
+            r#"["\uzzzz"]"#,
+            r#"["\x"]"#,
+            r#"["\ud83d\ude"#,
+        ] {
+            assert!(parse_lenient::<Value>(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn seeds_are_read_exactly_beside_what_is_replaced() {
+        let value: Value = parse_lenient(br#"{"seed": 18446744073709551615, "x": NaN}"#).unwrap();
+        assert_eq!(value["seed"].as_u64(), Some(u64::MAX));
+    }
+
+    #[test]
     fn what_only_looks_like_a_token_is_still_refused() {
         for body in ["[Nope]", "[Infinit]", "[-Inf]", "[N", "-"] {
             assert_eq!(through(body, 3), body);
-            assert!(parse_lenient(body.as_bytes()).is_err(), "{body}");
+            assert!(parse_lenient::<Value>(body.as_bytes()).is_err(), "{body}");
         }
     }
 
@@ -181,6 +293,13 @@ mod tests {
         fn strict_json_passes_unchanged(texts: Vec<String>, number: f64, step in 1_usize..40) {
             let value = json!({ "texts": texts, "number": number });
             let text = value.to_string();
+            prop_assert_eq!(through(&text, step), text);
+        }
+
+        #[test]
+        fn escaped_text_passes_unchanged(text: String, step in 1_usize..40) {
+            let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+            let text = format!("\"{}\"", units.collect::<String>());
             prop_assert_eq!(through(&text, step), text);
         }
     }

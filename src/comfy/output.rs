@@ -231,7 +231,7 @@ pub fn node_outputs(node_id: &str, ui: &Value) -> Vec<Output> {
                 });
             }
         };
-        if let Some(text) = exploded_text(value) {
+        if let Some(text) = exploded_text(key, value) {
             add(OutputKind::Text, OutputBody::Text(text));
         } else {
             scan(key, value, animated, &mut add);
@@ -241,9 +241,12 @@ pub fn node_outputs(node_id: &str, ui: &Value) -> Vec<Output> {
 }
 
 /// A node that returns plain text instead of a list has it taken apart into characters by the
-/// server (`{"text": ["h", "i"]}`). Three or more lone characters are put together again.
-fn exploded_text(value: &Value) -> Option<String> {
-    let items = value.as_array().filter(|items| items.len() > 2)?;
+/// server (`{"text": ["h", "e", "y"]}`). Three or more characters and nothing else are put
+/// together again; under other keys, lists of characters may be meant (`{"labels": ["a", "b", "c"]}`).
+fn exploded_text(key: &str, value: &Value) -> Option<String> {
+    let items = value
+        .as_array()
+        .filter(|items| key == "text" && items.len() > 2)?;
     let lone = |item: &Value| {
         item.as_str()
             .filter(|text| text.chars().count() == 1)
@@ -392,6 +395,17 @@ mod tests {
                 vec!["text \"hello\"", "text \"see a.png\""],
             ),
             (json!({ "text": ["h", "e", "y"] }), vec!["text \"hey\""]),
+            (
+                json!({ "text": ["h", "e", "ys"], "labels": ["a", "b", "c"] }),
+                vec![
+                    "text \"h\"",
+                    "text \"e\"",
+                    "text \"ys\"",
+                    "text \"a\"",
+                    "text \"b\"",
+                    "text \"c\"",
+                ],
+            ),
             (
                 json!({ "latents": [{ "filename": "l.latent", "subfolder": "", "type": "output" }] }),
                 vec!["file l.latent [output]"],

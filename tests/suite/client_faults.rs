@@ -82,6 +82,24 @@ async fn a_submission_whose_answer_is_lost_is_found_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_job_at_the_front_is_behind_the_one_that_runs() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    scripted.world().on_prompt = OnPrompt::AcceptInFront;
+    let front = || Submit {
+        front: true,
+        ..Submit::default()
+    };
+    for position in [0, 1, 1] {
+        let submitted = comfy.submit(&workflow(), front()).await.unwrap();
+        assert_eq!(submitted.queue_position, Some(position));
+        if position == 0 {
+            scripted.run_next();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_submission_that_cannot_be_found_may_have_been_queued() {
     let scripted = Scripted::start().await;
     scripted.world().on_prompt = OnPrompt::Ignore;
@@ -237,6 +255,23 @@ async fn without_any_socket_jobs_are_submitted_and_waited_for_all_the_same() {
     assert_eq!(scripted.count("GET /ws"), asked, "a refusal is remembered");
     scripted.end(&prompt_id);
     assert!(wait(&comfy, &prompt_id).await.unwrap().is_success());
+}
+
+#[tokio::test]
+async fn a_server_too_busy_to_open_a_socket_is_soon_asked_again() {
+    let scripted = Scripted::start().await;
+    scripted.world().hung_socket = true;
+    let timeouts = Timeouts {
+        connect: Duration::from_millis(200),
+        ..*scripted.server().timeouts()
+    };
+    let server = scripted.server().with_timeouts(timeouts);
+    let comfy = Comfy::new(server, Ids::default(), Clock::default());
+    submit(&comfy).await;
+    scripted.world().hung_socket = false;
+    timeout(PATIENCE, scripted.hellos(1))
+        .await
+        .expect("a socket is opened");
 }
 
 #[tokio::test]

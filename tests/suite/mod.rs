@@ -1,3 +1,5 @@
+
+
 mod assets;
 mod assets_publish;
 mod assets_tidy;

@@ -28,6 +28,8 @@ pub(crate) enum OnPrompt {
     /// Queues it and says so.
     #[default]
     Accept,
+    /// Queues it before all others and says so.
+    AcceptInFront,
     /// Queues it under an id of its own, as servers did before clients could choose.
     Rename,
     /// Queues it and never answers.
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) history_misses: usize,
     /// There is no socket, as behind some proxies.
     pub(crate) no_socket: bool,
+    /// Whoever asks for a socket gets no answer.
+    pub(crate) hung_socket: bool,
     /// Sockets are opened and then not even read.
     pub(crate) dead_sockets: bool,
     /// The answer to `GET /object_info`.
@@ -107,6 +111,7 @@ impl Scripted {
             on_prompt: OnPrompt::Accept,
             history_misses: 0,
             no_socket: false,
+            hung_socket: false,
             dead_sockets: false,
             object_info: Ok(json!({})),
             instead: None,
@@ -337,10 +342,13 @@ async fn gatekeeper(
 }
 
 async fn socket(State(shared): Here, upgrade: WebSocketUpgrade) -> Response {
-    let (no_socket, dead) = {
+    let (no_socket, hung, dead) = {
         let world = shared.world.lock().unwrap();
-        (world.no_socket, world.dead_sockets)
+        (world.no_socket, world.hung_socket, world.dead_sockets)
     };
+    if hung {
+        return std::future::pending().await;
+    }
     if no_socket {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -394,7 +402,11 @@ async fn prompt(State(shared): Here, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let (behaviour, answer) = {
         let mut world = shared.world.lock().unwrap();
-        let number = world.requests.len();
+        let number = i64::try_from(world.requests.len()).unwrap();
+        let number = match world.on_prompt {
+            OnPrompt::AcceptInFront => -number,
+            _ => number,
+        };
         let prompt_id = match world.on_prompt {
             OnPrompt::Rename => json!("renamed"),
             _ => body["prompt_id"].clone(),
@@ -413,7 +425,9 @@ async fn prompt(State(shared): Here, body: Bytes) -> Response {
         )
     };
     match behaviour {
-        OnPrompt::Accept | OnPrompt::Rename => axum::Json(answer).into_response(),
+        OnPrompt::Accept | OnPrompt::AcceptInFront | OnPrompt::Rename => {
+            axum::Json(answer).into_response()
+        }
         OnPrompt::AcceptSilently | OnPrompt::Ignore => std::future::pending().await,
         OnPrompt::AcceptAndFail | OnPrompt::Fail => (
             StatusCode::INTERNAL_SERVER_ERROR,

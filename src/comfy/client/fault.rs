@@ -6,7 +6,8 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
-use super::http::{Http, Request, parse, take};
+use super::http::{Http, Request, take};
+use crate::comfy::json::parse_lenient;
 use crate::comfy::{ComfyError, Rejection};
 
 impl Http {
@@ -60,7 +61,7 @@ impl Http {
             Ok(body) => body,
             Err(error) => return error,
         };
-        match parse::<Value>(&body) {
+        match parse_lenient::<Value>(&body) {
             Ok(mut answer) if answer.get("error").is_some() => {
                 ComfyError::Rejected(Box::new(Rejection {
                     error: take(&mut answer, "/error"),

@@ -1,7 +1,6 @@
 //! HTTP with one server: every answer is checked for being `ComfyUI`'s before it is believed, and
 //! every failure is told apart ([`ComfyError`]).
 
-use std::io::BufReader;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::tls;
-use crate::comfy::json::LenientJson;
+use crate::comfy::json::parse_lenient;
 use crate::comfy::{ComfyError, Server};
 
 /// An answer larger than this is no answer of `ComfyUI` (node facts, which may be, are streamed).
@@ -211,9 +210,9 @@ impl Http {
     ) -> Result<T, ComfyError> {
         self.refuse_web_page(request, &response)?;
         let body = self.read(request, response).await?;
-        let value = parse(&body).map_err(|reason| ComfyError::Malformed {
+        let value = parse_lenient(&body).map_err(|error| ComfyError::Malformed {
             route: request.route.clone(),
-            reason,
+            reason: error.to_string(),
         })?;
         self.has_answered.store(true, Ordering::Relaxed);
         Ok(value)
@@ -277,15 +276,6 @@ impl Request {
     }
 }
 
-/// Reads JSON as Python writes it: bare `NaN`, `Infinity` and `-Infinity` are null.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    match serde_json::from_slice(body) {
-        Ok(value) => Ok(value),
-        Err(_) => serde_json::from_reader(BufReader::new(LenientJson::new(body)))
-            .map_err(|error| error.to_string()),
-    }
-}
-
 /// Takes a part out of a document; null if it is not there. Indexing would panic on a document of
 /// another shape.
 pub(super) fn take(document: &mut Value, pointer: &str) -> Value {
@@ -293,26 +283,4 @@ pub(super) fn take(document: &mut Value, pointer: &str) -> Value {
         .pointer_mut(pointer)
         .map(Value::take)
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn nan_outside_of_strings_is_read_as_null() {
-        let body = br#"{"a": NaN, "b": [-Infinity, Infinity, 1], "c": "NaN \" Infinity"}"#;
-        let value: Value = parse(body).unwrap();
-        assert_eq!(
-            value,
-            json!({ "a": null, "b": [null, null, 1], "c": "NaN \" Infinity" })
-        );
-    }
-
-    #[test]
-    fn seeds_are_read_exactly() {
-        let value: Value = parse(br#"{"seed": 18446744073709551615, "x": NaN}"#).unwrap();
-        assert_eq!(value["seed"].as_u64(), Some(u64::MAX));
-    }
 }

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes};
 use serde_json::Value;
 
 use super::http;
+use crate::comfy::json::parse_lenient;
 
 /// One message of the server, as far as it concerns jobs.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +78,7 @@ pub(super) struct NodeState {
 
 /// Reads a text message.
 pub(super) fn text(body: &str) -> Option<Message> {
-    let mut message: Value = http::parse(body.as_bytes()).ok()?;
+    let mut message: Value = parse_lenient(body.as_bytes()).ok()?;
     let mut data = http::take(&mut message, "/data");
     let word = |key: &str| data[key].as_str().map(str::to_owned);
     let prompt_id = word("prompt_id");
@@ -166,7 +167,7 @@ pub(super) fn binary(mut body: Bytes) -> Option<Message> {
             Some(Message::Text { node, text })
         }
         4 => {
-            let about: Value = http::parse(&counted(&mut body)?).ok()?;
+            let about: Value = parse_lenient(&counted(&mut body)?).ok()?;
             let mime = match about["image_type"].as_str() {
                 Some("image/png") => "image/png",
                 Some("image/webp") => "image/webp",

@@ -1,22 +1,22 @@
 //! The server's queue. Its items carry whole workflows; those are skipped while reading, because
 //! a queue of a thousand jobs is megabytes and is read again and again.
 
-use std::fmt;
+use std::collections::HashMap;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize as Derive, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use super::http::Http;
 use crate::comfy::ComfyError;
 
 /// Who waits and who runs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Derive)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     /// At most one on today's servers.
-    #[serde(rename(deserialize = "queue_running"))]
+    #[serde(rename(deserialize = "queue_running"), deserialize_with = "entries")]
     pub running: Vec<QueueEntry>,
     /// In the order in which they will run.
-    #[serde(rename(deserialize = "queue_pending"))]
+    #[serde(rename(deserialize = "queue_pending"), deserialize_with = "entries")]
     pub pending: Vec<QueueEntry>,
 }
 
@@ -62,55 +62,40 @@ pub(super) async fn read(http: &Http) -> Result<Queue, ComfyError> {
     Ok(queue)
 }
 
-impl<'de> Deserialize<'de> for QueueEntry {
-    /// Reads `[number, prompt_id, prompt, extra_data, outputs, ...]`.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Item;
-
-        impl<'de> Visitor<'de> for Item {
-            type Value = QueueEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of number, prompt id, prompt and extra data")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<QueueEntry, A::Error> {
-                let missing = || serde::de::Error::custom("a queue item has too few elements");
-                let number = items.next_element()?.ok_or_else(missing)?;
-                let prompt_id = items.next_element()?.ok_or_else(missing)?;
-                items.next_element::<IgnoredAny>()?.ok_or_else(missing)?;
-                let extra: ExtraData = items.next_element()?.unwrap_or_default();
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(QueueEntry {
-                    prompt_id,
-                    number,
-                    client_id: extra.client_id,
-                    created_at: extra.create_time,
-                })
-            }
-        }
-
-        deserializer.deserialize_seq(Item)
+impl QueueEntry {
+    /// Reads `[number, prompt_id, prompt, extra_data, outputs, ...]`; none if it is nothing of
+    /// that kind. Whoever submits can put any JSON into most of it, and must not hide all other
+    /// jobs by that.
+    fn read(item: &RawValue) -> Option<Self> {
+        let parts: Vec<&RawValue> = serde_json::from_str(item.get()).ok()?;
+        let part = |at: usize| parts.get(at).map_or("null", |part| part.get());
+        let prompt_id = serde_json::from_str(part(1)).ok()?;
+        let extra: HashMap<String, &RawValue> = serde_json::from_str(part(3)).unwrap_or_default();
+        let extra = |key: &str| extra.get(key).map_or("null", |value| value.get());
+        Some(Self {
+            prompt_id,
+            number: serde_json::from_str(part(0)).unwrap_or(0.0),
+            client_id: serde_json::from_str(extra("client_id")).ok(),
+            created_at: serde_json::from_str(extra("create_time")).ok(),
+        })
     }
 }
 
-#[derive(Default, Derive)]
-struct ExtraData {
-    #[serde(default)]
-    client_id: Option<String>,
-    #[serde(default)]
-    create_time: Option<i64>,
+fn entries<'de, D: Deserializer<'de>>(items: D) -> Result<Vec<QueueEntry>, D::Error> {
+    let items = Vec::<Box<RawValue>>::deserialize(items)?;
+    Ok(items.iter().filter_map(|it| QueueEntry::read(it)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comfy::json::parse_lenient;
 
     #[test]
     fn items_are_read_without_their_workflows() {
         let body = br#"{"queue_running": [[0, "a", {"1": {"x": NaN}}, {"client_id": "c", "create_time": 5}, ["9"]]],
                         "queue_pending": [[-1.5, "b", {}, {}, [], {"sensitive": 1}]]}"#;
-        let queue: Queue = super::super::http::parse(body).unwrap();
+        let queue: Queue = parse_lenient(body).unwrap();
         assert_eq!(
             queue.running,
             [QueueEntry {
@@ -122,5 +107,33 @@ mod tests {
         );
         assert_eq!(queue.position("b"), Some(1));
         assert!(queue.is_running("a"));
+    }
+    #[test]
+    fn an_item_with_odd_data_does_not_hide_the_others() {
+        let body = br#"{"queue_running": [],
+                        "queue_pending": [[NaN, "odd", {}, {"client_id": 5, "create_time": "now"}, []],
+                                          [1, "odder", {}, ["list"]], 7, null, {"x": 1}, [], [2, null],
+                                          [3, "fine", {}, {"client_id": "c", "create_time": 5}, []]]}"#;
+        let queue: Queue = parse_lenient(body).unwrap();
+        let read: Vec<_> = queue
+            .pending
+            .iter()
+            .map(|entry| {
+                (
+                    entry.number,
+                    entry.prompt_id.as_str(),
+                    entry.client_id.as_deref(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            read,
+            [
+                (0.0, "odd", None),
+                (1.0, "odder", None),
+                (3.0, "fine", Some("c"))
+            ]
+        );
+        assert_eq!(queue.pending[2].created_at, Some(5));
     }
 }

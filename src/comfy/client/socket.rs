@@ -141,12 +141,12 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no socket to ComfyUI");
-                    if is_outage(&error) {
-                        self.http.note_outage();
-                        self.link.send_replace(Link::Down);
-                    } else {
+                    if is_refusal(&error) {
                         pause = REFUSAL;
                         self.link.send_replace(Link::Refused(Instant::now()));
+                    } else {
+                        self.http.note_outage();
+                        self.link.send_replace(Link::Down);
                     }
                 }
             }
@@ -256,13 +256,10 @@ impl Shared {
     }
 }
 
-/// Whether the server itself can't be reached, as opposed to a proxy that does no sockets.
-fn is_outage(error: &Error) -> bool {
-    match error {
-        Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
-        Error::Http(response) => response.status().is_server_error(),
-        _ => false,
-    }
+/// Whether somebody answered that there is no socket: a proxy that does none. A server that did
+/// not answer at all may be busy, or away for a moment.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Http(response) if !response.status().is_server_error())
 }
 
 enum Stopped {

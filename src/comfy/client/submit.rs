@@ -69,8 +69,8 @@ pub struct Submitted {
     pub prompt_id: String,
     /// Its rank in the queue: lower runs first.
     pub number: f64,
-    /// How many jobs were before it, including the one that ran; none if the server could not be
-    /// asked.
+    /// An estimate of how many jobs were before it, including the one that ran: the queue may have
+    /// moved before it was asked about. None if the server could not be asked.
     pub queue_position: Option<usize>,
     /// What is wrong with those outputs that will not run, as in
     /// [`Rejection::node_errors`](crate::comfy::Rejection::node_errors); null or empty when all
@@ -213,8 +213,8 @@ impl Comfy {
         };
         let number = answer["number"].as_f64().unwrap_or(0.0);
         let queue_position = self.remaining().await.ok().map(|remaining| match number {
-            // It stands before all that wait.
-            front if front < 0.0 => 0,
+            // It stands before all that wait, and behind the one that runs, if one does.
+            front if front < 0.0 => usize::from(remaining > 1),
             _ => remaining.saturating_sub(1),
         });
         Ok(Submitted {

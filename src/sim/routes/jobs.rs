@@ -163,7 +163,7 @@ pub(super) async fn cancel(State(world): State<Arc<World>>, Path(id): Path<Strin
 /// `{"job_ids": [uuid]}`.
 pub(super) async fn cancel_many(State(world): State<Arc<World>>, bytes: Bytes) -> Response {
     let bad = |body: Json| reply::json_with(StatusCode::BAD_REQUEST, &body);
-    let Ok(body) = crate::comfy::json::parse_lenient(&bytes) else {
+    let Ok(body) = crate::comfy::json::parse_lenient::<Json>(&bytes) else {
         return bad(json!({ "error": "Request body must be valid JSON" }));
     };
     let Some(ids) = body["job_ids"].as_array() else {
