@@ -10,6 +10,7 @@ use rhai::Engine;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
 
+use super::resolver::{Libraries, Resolver};
 use super::{Limits, bindings};
 
 /// A module that many engines hold.
@@ -51,14 +52,10 @@ pub(super) fn compiling(pure: bool) -> Engine {
     engine
 }
 
-/// An engine that runs scripts of one purity over one generation's libraries.
-pub(super) fn running(
-    limits: &Limits,
-    modules: &Arc<super::resolver::Modules>,
-    pure: bool,
-) -> Engine {
+/// An engine that runs scripts of one purity over the libraries that they may import.
+pub(super) fn running(limits: &Limits, libraries: &Arc<Libraries>, pure: bool) -> Engine {
     let mut engine = bare(limits);
-    engine.set_module_resolver(super::resolver::Resolver::new(modules));
+    engine.set_module_resolver(Resolver::new(libraries));
     bindings::register(&mut engine, pure);
     engine
 }

@@ -1,25 +1,33 @@
 //! All scripts at one moment. A generation never changes; a change on disk makes a new one, and a
 //! call keeps the one that it began with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rhai::{Module, Position, Scope};
 use serde_json::{Value, json};
 
 use super::arguments::{did_you_mean, nearest};
-use super::resolver::Modules;
+use super::engine::SharedModule;
+use super::resolver::{Libraries, library_at};
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source, Sources, engine, explain};
 use crate::assets::ScriptRef;
 
-/// A script as a generation serves it.
+/// The libraries of a script that has none.
+static NO_LIBRARIES: LazyLock<Arc<Libraries>> = LazyLock::new(Arc::default);
+
+/// A script as a generation serves it, with the libraries that it was found good with. So the
+/// last good version of a script keeps working however its libraries change.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// What runs: the present text, or the last one that was good.
     pub script: Arc<Script>,
     /// A hash of the script and of every library below it (BLAKE3, hexadecimal).
     pub hash: String,
+    pub(super) libraries: Arc<Libraries>,
+    /// What a library is to those that import it.
+    pub(super) module: Option<SharedModule>,
 }
 
 impl Served {
@@ -44,7 +52,6 @@ pub struct Generation {
     served: BTreeMap<Key, Served>,
     problems: BTreeMap<Key, Diagnostic>,
     unreadable: Vec<(PathBuf, String)>,
-    pub(super) modules: Arc<Modules>,
 }
 
 impl Generation {
@@ -53,22 +60,27 @@ impl Generation {
     #[must_use]
     pub fn build(sources: Sources, previous: Option<&Self>) -> Self {
         let mut builder = Builder {
-            scripts: BTreeMap::new(),
-            problems: BTreeMap::new(),
-            modules: Modules::new(),
+            sources: &sources.found,
             previous,
+            under_way: vec![],
+            settled: BTreeMap::new(),
+            problems: BTreeMap::new(),
         };
         for source in sources.found.values() {
-            builder.compile(source);
+            builder.settle(source);
         }
-        builder.evaluate_libraries();
-        builder.check_imports();
+        let Builder {
+            settled, problems, ..
+        } = builder;
+        let served = settled
+            .into_iter()
+            .filter_map(|(key, served)| Some((key, served?)))
+            .collect();
         Self {
             number: previous.map_or(0, |previous| previous.number) + 1,
-            served: builder.hash(),
-            problems: builder.problems,
+            served,
+            problems,
             unreadable: sources.unreadable,
-            modules: Arc::new(builder.modules),
         }
     }
 
@@ -181,171 +193,331 @@ impl Generation {
             && self.served.values().zip(other.served.values()).all(same)
     }
 
-    /// The text of a script by its path `templates/NAME.rhai`, for showing a line of it.
-    pub(super) fn script_at(&self, path: &str) -> Option<&Arc<Script>> {
-        let mut all = self.served.values().map(|served| &served.script);
-        all.find(|script| script.key.path() == path)
+    /// The libraries that a script of this generation may import.
+    pub(super) fn libraries_of(&self, script: &Script) -> &Arc<Libraries> {
+        self.served
+            .get(&script.key)
+            .map_or(&NO_LIBRARIES, |served| &served.libraries)
     }
 }
 
 struct Builder<'a> {
-    scripts: BTreeMap<Key, Arc<Script>>,
-    problems: BTreeMap<Key, Diagnostic>,
-    modules: Modules,
+    sources: &'a BTreeMap<Key, Source>,
     previous: Option<&'a Generation>,
+    /// What is being put together, each for the import of the one before it.
+    under_way: Vec<Key>,
+    /// What will be served; nothing of what never was good.
+    settled: BTreeMap<Key, Option<Served>>,
+    problems: BTreeMap<Key, Diagnostic>,
 }
 
 impl Builder<'_> {
-    fn previous(&self, key: &Key) -> Option<&Arc<Script>> {
-        Some(&self.previous?.served.get(key)?.script)
+    fn previous(&self, key: &Key) -> Option<&Served> {
+        self.previous?.served.get(key)
     }
 
-    fn compile(&mut self, source: &Source) {
-        let unchanged = |script: &&Arc<Script>| {
+    /// Settles what is served for a source: the present text if it is good, or else the last good
+    /// version with the libraries that it had.
+    fn settle(&mut self, source: &Source) {
+        let key = &source.key;
+        if self.settled.contains_key(key) {
+            return;
+        }
+        self.under_way.push(key.clone());
+        let made = self.make(source);
+        self.under_way.pop();
+        let served = match made {
+            Ok(served) => Some(served),
+            Err(problem) => {
+                self.problems.insert(key.clone(), *problem);
+                self.previous(key).cloned()
+            }
+        };
+        self.settled.insert(key.clone(), served);
+    }
+
+    fn make(&mut self, source: &Source) -> Result<Served, Box<Diagnostic>> {
+        let unchanged = |served: &&Served| {
+            let script = &served.script;
             script.text == source.text && script.path == source.path && script.layer == source.layer
         };
-        if let Some(script) = self.previous(&source.key).filter(unchanged) {
-            self.scripts.insert(source.key.clone(), script.clone());
-            return;
-        }
-        match Script::compile(source) {
-            Ok(script) => {
-                self.scripts.insert(source.key.clone(), script);
-            }
-            Err(problem) => self.fall_back(&source.key, *problem),
-        }
-    }
-
-    /// Notes the problem and keeps serving the last good version.
-    fn fall_back(&mut self, key: &Key, problem: Diagnostic) {
-        self.problems.insert(key.clone(), problem);
-        match self.previous(key).cloned() {
-            Some(last_good) => self.scripts.insert(key.clone(), last_good),
-            None => self.scripts.remove(key),
+        let before = self.previous(&source.key).filter(unchanged).cloned();
+        let script = match &before {
+            Some(before) => before.script.clone(),
+            None => Script::compile(source)?,
         };
+        let libraries = self.libraries_of(&script)?;
+        let hash = hash(&script, &libraries);
+        match before.filter(|before| before.hash == hash) {
+            Some(before) => Ok(before),
+            None => Served::new(script, hash, libraries),
+        }
     }
 
-    fn library(&self, name: &str) -> Option<&Arc<Script>> {
-        self.scripts.get(&library_key(name))
-    }
-
-    /// Makes a module of each library, those it imports first.
-    fn evaluate_libraries(&mut self) {
-        let names: Vec<String> = self
-            .scripts
-            .keys()
-            .filter(|key| key.kind == Kind::Lib)
-            .map(|key| key.name.clone())
+    /// The libraries below a script. Every import must find one that works.
+    fn libraries_of(&mut self, script: &Script) -> Result<Libraries, Box<Diagnostic>> {
+        let mut imported = Libraries::new();
+        for (name, position) in &script.imports {
+            let library = self
+                .library(name)
+                .map_err(|message| diagnose(script, message, *position))?;
+            imported.insert(name.clone(), library);
+        }
+        let below = imported
+            .values()
+            .flat_map(|library| library.libraries.iter());
+        let mut libraries: Libraries = below
+            .map(|(name, library)| (name.clone(), library.clone()))
             .collect();
-        for name in &names {
-            self.evaluate_library(name, &mut vec![]);
-        }
+        libraries.extend(imported);
+        Ok(libraries)
     }
 
-    fn evaluate_library(&mut self, name: &str, importers: &mut Vec<String>) {
-        if self.modules.contains_key(name) {
-            return;
+    fn library(&mut self, name: &str) -> Result<Served, String> {
+        let key = library_key(name);
+        if let Some(first) = self.under_way.iter().position(|above| *above == key) {
+            let circle = self.under_way[first..].iter().chain([&key]);
+            let circle: Vec<&str> = circle.map(|key| key.name.as_str()).collect();
+            let circle = circle.join(" -> ");
+            return Err(format!("libraries import each other in a circle: {circle}"));
         }
-        let Some(script) = self.library(name).cloned() else {
-            return;
+        let sources = self.sources;
+        let Some(source) = sources.get(&key) else {
+            let libraries = sources.keys().filter(|key| key.kind == Kind::Lib);
+            let like = nearest(name, libraries.map(|key| key.name.as_str()));
+            let like = did_you_mean(like.as_deref());
+            return Err(format!("no library \"{name}\"{like}"));
         };
-        importers.push(name.to_owned());
-        for (import, position) in &script.imports {
-            if importers.contains(import) {
-                let circle = format!("{} -> {import}", importers.join(" -> "));
-                let message = format!("libraries import each other in a circle: {circle}");
-                self.refuse(&script, message, *position);
+        self.settle(source);
+        let settled = self.settled.get(&key).cloned().flatten();
+        settled.ok_or_else(|| format!("the library \"{name}\" is broken"))
+    }
+}
+
+impl Served {
+    fn new(
+        script: Arc<Script>,
+        hash: String,
+        libraries: Libraries,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let libraries = Arc::new(libraries);
+        let is_library = script.key.kind == Kind::Lib;
+        Ok(Self {
+            module: if is_library {
+                Some(evaluate(&script, &libraries)?)
             } else {
-                self.evaluate_library(import, importers);
-            }
-        }
-        importers.pop();
-        self.evaluate_module(name, &script);
+                None
+            },
+            script,
+            hash,
+            libraries,
+        })
     }
+}
 
-    fn evaluate_module(&mut self, name: &str, script: &Arc<Script>) {
-        let so_far = Arc::new(self.modules.clone());
-        let engine = engine::running(&Limits::default(), &so_far, true);
-        match Module::eval_ast_as_new(Scope::new(), &script.ast, &engine) {
-            Ok(module) => {
-                self.modules.insert(name.to_owned(), module.into());
-            }
-            // A missing import is told of by the check of imports, with what it could have meant.
-            Err(error) if matches!(*error, rhai::EvalAltResult::ErrorModuleNotFound(..)) => {}
-            Err(error) => {
-                let innermost = explain::innermost(&error);
-                let message = explain::message(innermost.error);
-                self.refuse(script, message, innermost.position);
-            }
-        }
-    }
+/// Makes a library's functions and constants.
+fn evaluate(script: &Script, libraries: &Arc<Libraries>) -> Result<SharedModule, Box<Diagnostic>> {
+    let engine = engine::running(&Limits::default(), libraries, true);
+    let module = Module::eval_ast_as_new(Scope::new(), &script.ast, &engine);
+    module.map(SharedModule::from).map_err(|error| {
+        let innermost = explain::innermost(&error);
+        let message = explain::message(innermost.error);
+        let at = library_at(libraries, &innermost.source);
+        let at = at.map_or(script, |library| &library.script);
+        diagnose(at, message, innermost.position)
+    })
+}
 
-    fn refuse(&mut self, script: &Script, message: String, position: Position) {
-        let problem = Diagnostic::new(message, script.path.clone(), &script.text, position);
-        self.problems.entry(script.key.clone()).or_insert(problem);
-    }
+fn diagnose(script: &Script, message: String, position: Position) -> Box<Diagnostic> {
+    Diagnostic::new(message, script.path.clone(), &script.text, position).into()
+}
 
-    /// Every import must find a library that works.
-    fn check_imports(&mut self) {
-        let scripts: Vec<Arc<Script>> = self.scripts.values().cloned().collect();
-        for script in scripts {
-            for (import, position) in &script.imports {
-                if self.modules.contains_key(import) {
-                    continue;
-                }
-                let message = if self.problems.contains_key(&library_key(import)) {
-                    format!("the library \"{import}\" is broken")
-                } else {
-                    let like = nearest(import, self.modules.keys().map(String::as_str));
-                    format!("no library \"{import}\"{}", did_you_mean(like.as_deref()))
-                };
-                self.refuse(&script, message, *position);
-            }
-        }
+/// A hash of a script and, by their own hashes, of the libraries below it.
+fn hash(script: &Script, libraries: &Libraries) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(script.text.as_bytes());
+    for (name, library) in libraries {
+        hasher.update(name.as_bytes());
+        hasher.update(library.hash.as_bytes());
     }
-
-    fn hash(&self) -> BTreeMap<Key, Served> {
-        let hashed = self.scripts.iter().map(|(key, script)| {
-            let hash = self.hash_with_libraries(script);
-            (
-                key.clone(),
-                Served {
-                    script: script.clone(),
-                    hash,
-                },
-            )
-        });
-        hashed.collect()
-    }
-
-    fn hash_with_libraries(&self, script: &Arc<Script>) -> String {
-        let mut below = BTreeSet::new();
-        self.collect_libraries(script, &mut below);
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(script.text.as_bytes());
-        for name in below {
-            if let Some(library) = self.library(&name) {
-                hasher.update(name.as_bytes());
-                hasher.update(library.text.as_bytes());
-            }
-        }
-        hasher.finalize().to_hex().to_string()
-    }
-
-    fn collect_libraries(&self, script: &Script, below: &mut BTreeSet<String>) {
-        for (import, _) in &script.imports {
-            if below.insert(import.clone())
-                && let Some(library) = self.library(import)
-            {
-                self.collect_libraries(library, below);
-            }
-        }
-    }
+    hasher.finalize().to_hex().to_string()
 }
 
 fn library_key(name: &str) -> Key {
     Key {
         kind: Kind::Lib,
         name: name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::script::{Layer, Library, Root, build};
+
+    /// A project whose template builds one node as wide as its library says.
+    struct Project {
+        folder: tempfile::TempDir,
+        library: Library,
+    }
+
+    const TEMPLATE: &str = "import \"sizes\" as sizes;\n\
+        fn build(p) { let g = workflow(); g.node(\"EmptyImage\", #{ width: sizes::wide() }); g }";
+
+    impl Project {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let root = Root {
+                layer: Layer::Project,
+                path: folder.path().into(),
+            };
+            let project = Self {
+                folder,
+                library: Library::load(vec![root]),
+            };
+            project.lib("sizes", "fn wide() { 64 }");
+            project.template(TEMPLATE);
+            assert_eq!(project.problems(), Vec::<String>::new());
+            assert_eq!(project.width(), 64);
+            project
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+            self.library.reload();
+        }
+
+        fn template(&self, text: &str) {
+            self.write("templates/one.rhai", text);
+        }
+
+        fn lib(&self, name: &str, text: &str) {
+            self.write(&format!("scripts/lib/{name}.rhai"), text);
+        }
+
+        fn problems(&self) -> Vec<String> {
+            let generation = self.library.generation();
+            let problems = generation.problems().values();
+            problems.map(|problem| problem.message.clone()).collect()
+        }
+
+        fn width(&self) -> i64 {
+            let generation = self.library.generation();
+            let built = build(&generation, "one", serde_json::Map::new()).unwrap();
+            let inputs = built.node("1").unwrap().inputs().unwrap().clone();
+            inputs["width"].as_i64().unwrap()
+        }
+
+        fn hash(&self) -> String {
+            let generation = self.library.generation();
+            generation.get(Kind::Template, "one").unwrap().hash.clone()
+        }
+    }
+
+    #[test]
+    fn a_misspelt_import_leaves_the_last_good_version_at_work() {
+        let project = Project::new();
+        let before = project.hash();
+
+        project.template(&TEMPLATE.replace("\"sizes\"", "\"sizess\""));
+
+        assert_eq!(
+            project.problems(),
+            ["no library \"sizess\", did you mean \"sizes\"?"]
+        );
+        assert_eq!(project.width(), 64);
+        assert_eq!(project.hash(), before);
+
+        project.template(&TEMPLATE.replace("sizes::wide()", "2 * sizes::wide()"));
+        assert_eq!(project.problems(), Vec::<String>::new());
+        assert_eq!(project.width(), 128);
+    }
+
+    #[test]
+    fn a_library_that_fails_when_it_is_evaluated_leaves_its_last_good_version_at_work() {
+        let project = Project::new();
+
+        project.lib(
+            "sizes",
+            "const ZERO = 0;\nconst WIDE = 64 / ZERO;\nfn wide() { 32 }",
+        );
+
+        let problems = project.problems();
+        assert!(
+            matches!(&problems[..], [one] if one.contains("zero")),
+            "{problems:?}"
+        );
+        assert_eq!(project.width(), 64);
+    }
+
+    #[test]
+    fn a_library_that_is_deleted_goes_on_in_the_scripts_above_it() {
+        let project = Project::new();
+        fs::remove_file(project.folder.path().join("scripts/lib/sizes.rhai")).unwrap();
+        project.library.reload();
+        assert_eq!(project.problems(), ["no library \"sizes\""]);
+        assert_eq!(project.width(), 64);
+    }
+
+    #[test]
+    fn a_last_good_script_keeps_the_libraries_that_it_was_good_with() {
+        let project = Project::new();
+        project.template(&TEMPLATE.replace("let g", "let let g"));
+        assert_eq!(project.problems().len(), 1);
+
+        project.lib("sizes", "fn wide(factor) { 64 * factor }");
+
+        assert_eq!(project.width(), 64);
+        project.template(&TEMPLATE.replace("wide()", "wide(3)"));
+        assert_eq!(project.problems(), Vec::<String>::new());
+        assert_eq!(project.width(), 192);
+    }
+
+    #[test]
+    fn an_import_within_a_function_of_a_last_good_library_finds_what_it_was_good_with() {
+        let project = Project::new();
+        project.lib("base", "fn unit() { 16 }");
+        let sizes = "fn wide() { import \"base\" as base; 4 * base::unit() }";
+        project.lib("sizes", sizes);
+        project.lib("sizes", &sizes.replace("4 *", "4 * *"));
+        let both = "import \"sizes\" as sizes;\nimport \"base\" as base;\n\
+            fn build(p) { let g = workflow(); \
+            g.node(\"EmptyImage\", #{ width: sizes::wide() + base::unit(1) }); g }";
+
+        project.lib("base", "fn unit(extra) { 32 + extra }");
+        project.template(both);
+
+        assert_eq!(project.problems().len(), 1, "{:?}", project.problems());
+        assert_eq!(project.width(), 64 + 33);
+    }
+
+    #[test]
+    fn a_circle_leaves_what_worked_before_it_at_work() {
+        let project = Project::new();
+        project.lib("base", "fn unit() { 16 }");
+        project.lib(
+            "sizes",
+            "import \"base\" as base;\nfn wide() { 4 * base::unit() }",
+        );
+        assert_eq!(project.width(), 64);
+
+        project.lib("base", "import \"sizes\" as sizes;\nfn unit() { 32 }");
+
+        assert_eq!(
+            project.problems(),
+            ["libraries import each other in a circle: sizes -> base -> sizes"]
+        );
+        assert_eq!(project.width(), 64);
+    }
+
+    #[test]
+    fn a_fallback_is_the_same_however_often_it_is_read() {
+        let project = Project::new();
+        project.template(&TEMPLATE.replace("\"sizes\"", "\"sizess\""));
+        assert!(!project.library.reload());
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::bindings;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
+use super::resolver::library_at;
 use super::value::{from_dynamic, to_dynamic};
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type, engine,
@@ -102,7 +103,7 @@ pub(super) fn build_checked(
     limits: &Limits,
     stop: Option<&CancellationToken>,
 ) -> Result<Workflow, ScriptError> {
-    let mut engine = engine::running(limits, &generation.modules, true);
+    let mut engine = engine::running(limits, generation.libraries_of(script), true);
     if let Some(stop) = stop {
         stop_on(&mut engine, stop.clone());
     }
@@ -128,7 +129,7 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Value, Scr
     }
     let mut engine = engine::running(
         &context.limits,
-        &generation.modules,
+        generation.libraries_of(script),
         script.key.kind.is_pure(),
     );
     stop_on(&mut engine, stop.clone());
@@ -206,9 +207,8 @@ fn explained(
     let failure = thrown
         .unwrap_or_else(|| Failure::new(code(innermost.error), explain::message(innermost.error)));
 
-    let at = generation
-        .script_at(&innermost.source)
-        .map_or(script, |found| found);
+    let at = library_at(generation.libraries_of(script), &innermost.source)
+        .map_or(script, |library| &library.script);
     let mut functions = bindings::function_names(engine);
     functions.extend(at.function_names().map(str::to_owned));
     let parameters = script

@@ -175,7 +175,7 @@ impl Sources {
 
 impl Key {
     /// The key of a path such as `scripts/tools/list_assets.rhai`.
-    fn from_path(path: &str) -> Option<Self> {
+    pub(super) fn from_path(path: &str) -> Option<Self> {
         let stem = path.strip_suffix(".rhai")?;
         Kind::ALL.into_iter().find_map(|kind| {
             let name = stem.strip_prefix(kind.folder())?.strip_prefix('/')?;
