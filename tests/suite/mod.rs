@@ -1,5 +1,3 @@
-
-
 mod assets;
 mod assets_publish;
 mod assets_tidy;
