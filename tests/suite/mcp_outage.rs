@@ -1,6 +1,7 @@
 //! The server and a ComfyUI that is not there, comes, goes, or restarts.
 
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use crate::support::mcp::McpClient;
 use crate::support::mmf::{Home, sim};
@@ -25,6 +26,8 @@ async fn the_server_starts_without_comfyui_and_works_once_it_is_there() {
     );
 
     comfy.faults().clear();
+    // It takes the simulator a moment to listen.
+    while TcpStream::connect(comfy.addr()).await.is_err() {}
     let queued = client.call("execute_workflow", workflow).await;
     let done = client.wait(queued["prompt_id"].as_str().unwrap()).await;
     assert_eq!(done["status"], "completed");
