@@ -9,10 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use massmediafactory::assets::{AssetOptions, Assets};
 use massmediafactory::clock::Clock;
-use massmediafactory::comfy::{Comfy, Server, Submit, Workflow};
+use massmediafactory::comfy::{Comfy, Outcome, Server, Submit, Workflow};
 use massmediafactory::ids::Ids;
 use massmediafactory::jobs::{Jobs, Order};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::rig::Rig;
@@ -34,12 +35,6 @@ fn comfy(rig: &Rig) -> Comfy {
     Comfy::new(server, Ids::default(), Clock::default())
 }
 
-fn late(ended_at: Option<Timestamp>) -> i128 {
-    Timestamp::now()
-        .duration_since(ended_at.unwrap())
-        .as_millis()
-}
-
 #[tokio::test]
 async fn the_end_of_a_job_on_its_own_is_told_while_the_server_collects_garbage() {
     let Some(rig) = Rig::start().await else {
@@ -48,6 +43,9 @@ async fn the_end_of_a_job_on_its_own_is_told_while_the_server_collects_garbage()
     let comfy = comfy(&rig);
     let mut all = Vec::new();
     for round in 0..ROUNDS {
+        if round > 0 {
+            sleep(PAUSE).await;
+        }
         let text = format!("round {round}");
         let job = workflow(json!({
             "text": { "class_type": "MmfText", "inputs": { "text": text } },
@@ -58,71 +56,50 @@ async fn the_end_of_a_job_on_its_own_is_told_while_the_server_collects_garbage()
             "save": { "class_type": "SaveImage",
                       "inputs": { "images": ["sleep", 0], "filename_prefix": "end" } },
         }));
-        let prompt_id = comfy
-            .submit(&job, Submit::default())
-            .await
-            .unwrap()
-            .prompt_id;
-        let outcome = comfy
-            .wait(&prompt_id, PATIENCE, &CancellationToken::new())
-            .await
-            .unwrap();
-        all.push(late(outcome.ended_at));
-        let outputs = &outcome.outputs;
-        assert_eq!(outputs.len(), 2, "{outputs:?}");
-        assert!(
-            outputs
-                .iter()
-                .any(|output| output.text() == Some(text.as_str()))
-        );
-        tokio::time::sleep(PAUSE).await;
+        let submitted = comfy.submit(&job, Submit::default()).await.unwrap();
+        let never = CancellationToken::new();
+        let waited = comfy.wait(&submitted.prompt_id, PATIENCE, &never).await;
+        let outcome = waited.unwrap();
+        let late = Timestamp::now().duration_since(outcome.ended_at.unwrap());
+        all.push(late.as_millis());
+
+        let known = |outcome: &Outcome| {
+            let mut outputs = outcome.outputs.clone();
+            outputs.sort_by(|one, other| one.node_id.cmp(&other.node_id));
+            (outcome.end.clone(), outputs, outcome.ended_at)
+        };
+        let written = comfy.outcome(&submitted.prompt_id).await.unwrap();
+        assert_eq!(known(&outcome), known(&written.unwrap()));
     }
     eprintln!("milliseconds after the server's own end: {all:?}");
+    // Not all: now and then the collection begins before even the socket has told the end.
     assert!(all.iter().min() <= Some(&50), "{all:?}");
 }
 
 #[tokio::test]
-async fn the_files_of_a_job_on_its_own_are_kept_while_the_server_collects_garbage() {
-    let Some(rig) = Rig::start().await else {
+async fn a_file_is_kept_before_its_job_ends() {
+    let Some(rig) = Rig::shared().await else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let assets = Assets::open(
-        dir.path(),
-        AssetOptions::default(),
-        Clock::default(),
-        Ids::default(),
-    );
-    let jobs = Jobs::new(comfy(&rig), Arc::new(assets.unwrap()), "s".to_owned());
-    for last in ["save", "sleep"] {
-        let mut all = Vec::new();
-        for round in 0..ROUNDS {
-            let mut job = json!({
-                "image": { "class_type": "EmptyImage",
-                           "inputs": { "width": 256, "height": 256, "batch_size": 1, "color": round } },
-                "sleep": { "class_type": "MmfSleep", "inputs": { "seconds": 0.3, "steps": 3 + round } },
-                "save": { "class_type": "SaveImage",
-                          "inputs": { "images": ["image", 0], "filename_prefix": last } },
-            });
-            if last == "save" {
-                job["sleep"]["inputs"]["value"] = json!(["image", 0]);
-                job["save"]["inputs"]["images"] = json!(["sleep", 0]);
-            }
-            let order = Order::default();
-            let submitted = jobs.submit(&workflow(job), order).await.unwrap();
-            let finished = jobs
-                .wait(
-                    &submitted.prompt_id,
-                    PATIENCE,
-                    &CancellationToken::new(),
-                    |_| {},
-                )
-                .await
-                .unwrap();
-            all.push(late(finished.outcome.ended_at));
-            assert!(finished.outputs[0].kept.is_ok(), "{finished:?}");
-            tokio::time::sleep(PAUSE).await;
-        }
-        eprintln!("{last} last, milliseconds after the server's own end: {all:?}");
-    }
+    let options = AssetOptions::default();
+    let assets = Assets::open(dir.path(), options, Clock::default(), Ids::default());
+    let jobs = Jobs::new(comfy(rig), Arc::new(assets.unwrap()), "s".to_owned());
+    // Of what can run the server takes outputs first, so the picture is saved before the sleep.
+    let job = workflow(json!({
+        "image": { "class_type": "EmptyImage",
+                   "inputs": { "width": 256, "height": 256, "batch_size": 1, "color": 7 } },
+        "save": { "class_type": "SaveImage",
+                  "inputs": { "images": ["image", 0], "filename_prefix": "before" } },
+        "invert": { "class_type": "ImageInvert", "inputs": { "image": ["image", 0] } },
+        "sleep": { "class_type": "MmfSleep",
+                   "inputs": { "seconds": 3.0, "steps": 30, "value": ["invert", 0] } },
+    }));
+    let submitted = jobs.submit(&job, Order::default()).await.unwrap();
+    let never = CancellationToken::new();
+    let waited = jobs.wait(&submitted.prompt_id, PATIENCE, &never, |_| {});
+    let finished = waited.await.unwrap();
+    let kept = finished.outputs[0].kept.as_ref().unwrap();
+    let ended_at = finished.outcome.ended_at.unwrap();
+    assert!(kept.created_at < ended_at, "{kept:?} {ended_at}");
 }
