@@ -2,7 +2,7 @@
 //! call keeps the one that it began with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use rhai::{Module, Position, Scope};
@@ -66,6 +66,9 @@ impl Generation {
             settled: BTreeMap::new(),
             problems: BTreeMap::new(),
         };
+        for (path, reason) in &sources.unreadable {
+            builder.keep_below(path, reason);
+        }
         for source in sources.found.values() {
             builder.settle(source);
         }
@@ -189,6 +192,7 @@ impl Generation {
         };
         self.served.len() == other.served.len()
             && self.problems == other.problems
+            && self.unreadable == other.unreadable
             && self.served.keys().eq(other.served.keys())
             && self.served.values().zip(other.served.values()).all(same)
     }
@@ -214,6 +218,23 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn previous(&self, key: &Key) -> Option<&Served> {
         self.previous?.served.get(key)
+    }
+
+    /// Keeps what came from a file or folder that can't be read at the moment, such as a save
+    /// that has got half-way through a letter.
+    fn keep_below(&mut self, path: &Path, reason: &str) {
+        let Some(previous) = self.previous else {
+            return;
+        };
+        let message = format!("can't be read: {reason}");
+        for (key, served) in &previous.served {
+            let script = &served.script;
+            if script.path.starts_with(path) {
+                let problem = diagnose(script, message.clone(), Position::NONE);
+                self.problems.insert(key.clone(), *problem);
+                self.settled.insert(key.clone(), Some(served.clone()));
+            }
+        }
     }
 
     /// Settles what is served for a source: the present text if it is good, or else the last good
@@ -282,13 +303,16 @@ impl Builder<'_> {
             return Err(format!("libraries import each other in a circle: {circle}"));
         }
         let sources = self.sources;
-        let Some(source) = sources.get(&key) else {
-            let libraries = sources.keys().filter(|key| key.kind == Kind::Lib);
-            let like = nearest(name, libraries.map(|key| key.name.as_str()));
-            let like = did_you_mean(like.as_deref());
-            return Err(format!("no library \"{name}\"{like}"));
-        };
-        self.settle(source);
+        match sources.get(&key) {
+            Some(source) => self.settle(source),
+            None if self.settled.contains_key(&key) => {}
+            None => {
+                let libraries = sources.keys().filter(|key| key.kind == Kind::Lib);
+                let like = nearest(name, libraries.map(|key| key.name.as_str()));
+                let like = did_you_mean(like.as_deref());
+                return Err(format!("no library \"{name}\"{like}"));
+            }
+        }
         let settled = self.settled.get(&key).cloned().flatten();
         settled.ok_or_else(|| format!("the library \"{name}\" is broken"))
     }
@@ -512,6 +536,24 @@ mod tests {
             ["libraries import each other in a circle: sizes -> base -> sizes"]
         );
         assert_eq!(project.width(), 64);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_for_a_while_is_served_as_it_was() {
+        let project = Project::new();
+        let file = project.folder.path().join("scripts/lib/sizes.rhai");
+        fs::write(&file, b"fn wide() { 32 } // half of \xc3").unwrap();
+        assert!(project.library.reload());
+        let problems = project.problems();
+        assert!(
+            matches!(&problems[..], [one] if one.starts_with("can't be read: ")),
+            "{problems:?}"
+        );
+        assert_eq!(project.width(), 64);
+
+        project.lib("sizes", "fn wide() { 32 } // half of \u{e9}");
+        assert_eq!(project.problems(), Vec::<String>::new());
+        assert_eq!(project.width(), 32);
     }
 
     #[test]

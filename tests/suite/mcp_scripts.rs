@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, NOWHERE, sim_with_steps};
+use crate::support::mmf::{Home, NOWHERE, PATIENCE, sim_with_steps};
 
 const FILE: &str = ".mmf/scripts/tools/greet.rhai";
 const CHANGED: &str = "notifications/tools/list_changed";
@@ -34,6 +35,12 @@ async fn about(client: &mut McpClient) -> Option<Value> {
 
 async fn call(client: &mut McpClient) -> Value {
     client.call("greet", json!({ "name": "you" })).await["greeting"].take()
+}
+
+/// Calls until the answer is `greeting`: a change that the client need not know of is not told.
+async fn call_until(client: &mut McpClient, greeting: &str) {
+    let answered = timeout(PATIENCE, async { while call(client).await != greeting {} }).await;
+    assert!(answered.is_ok(), "it never answers {greeting}");
 }
 
 #[tokio::test]
@@ -69,7 +76,7 @@ async fn a_new_body_is_taken_up_without_bothering_the_client() {
     assert_eq!(call(&mut client).await, "hello you");
 
     home.write(FILE, &greet("Greets.", "servus"));
-    while call(&mut client).await != "servus you" {}
+    call_until(&mut client, "servus you").await;
     assert_eq!(
         client.unread(),
         Vec::<Value>::new(),
@@ -112,7 +119,24 @@ async fn a_broken_save_leaves_the_last_good_version_at_work() {
     );
 
     home.write(FILE, &greet("Greets.", "hello again"));
-    while call(&mut client).await != "hello again you" {}
+    call_until(&mut client, "hello again you").await;
+}
+
+#[tokio::test]
+async fn a_broken_import_leaves_the_last_good_version_at_work() {
+    let home = Home::new();
+    home.write(".mmf/scripts/lib/words.rhai", "fn hello() { \"hello\" }");
+    let importing = format!("import \"words\" as words;\n{}", greet("Greets.", "hello"));
+    let importing = importing.replace("\"hello \"", "words::hello() + \" \"");
+    home.write(FILE, &importing);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    assert_eq!(call(&mut client).await, "hello you");
+
+    home.write(FILE, &importing.replace("\"words\"", "\"wordss\""));
+    let log = client.logged("greet.rhai").await;
+    assert!(log.contains("did you mean \"words\"?"), "{log}");
+    assert_eq!(call(&mut client).await, "hello you");
+    assert_eq!(about(&mut client).await, Some(json!("Greets.")));
 }
 
 #[tokio::test]
