@@ -368,6 +368,36 @@ async fn a_socket_that_nobody_needs_is_closed_and_opened_again_when_needed() {
 }
 
 #[tokio::test]
+async fn jobs_that_nobody_hears_of_or_watches_need_no_socket() {
+    for behaviour in [OnPrompt::Ignore, OnPrompt::Accept] {
+        let scripted = Scripted::start().await;
+        scripted.world().on_prompt = behaviour;
+        let timeouts = Timeouts {
+            ping: Duration::from_millis(20),
+            idle: Duration::from_millis(60),
+            ..*scripted.server().timeouts()
+        };
+        let server = scripted.server().with_timeouts(timeouts);
+        let comfy = Comfy::new(server, Ids::default(), Clock::default());
+        let submitted = try_submit(&comfy).await;
+        scripted.hellos(1).await;
+        timeout(PATIENCE, scripted.no_sockets())
+            .await
+            .expect("the socket closes");
+        // Who waits for such a job has it told all the same.
+        if let Ok(submitted) = submitted {
+            let waiting = tokio::spawn({
+                let (comfy, prompt_id) = (comfy.clone(), submitted.prompt_id.clone());
+                async move { wait(&comfy, &prompt_id).await }
+            });
+            scripted.hellos(2).await;
+            scripted.end(&submitted.prompt_id);
+            assert!(waiting.await.unwrap().unwrap().is_success());
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_end_is_told_although_the_history_is_written_late() {
     let scripted = Scripted::start().await;
     let comfy = scripted.comfy();

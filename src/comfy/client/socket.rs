@@ -95,28 +95,31 @@ impl Socket {
     /// Opens the connection if it is not open, and waits until it is or an attempt has failed.
     /// Without it everything works, later: what was missed is polled for.
     pub(super) async fn open(&self) {
+        self.begin_to_open();
         let mut link = self.shared.link.subscribe();
-        {
-            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-            if task.as_ref().is_none_or(JoinHandle::is_finished) {
-                self.shared.link.send_replace(Link::Connecting);
-                *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
-            } else {
-                let state = link.borrow_and_update().clone();
-                match state {
-                    // Not every submission should wait for the same refusal.
-                    Link::Refused(when) if when.elapsed() < REFUSAL => return,
-                    Link::Refused(_) | Link::Down => {
-                        self.shared.link.send_replace(Link::Connecting);
-                        self.shared.connect_now.notify_one();
-                    }
-                    Link::Connecting | Link::Open => {}
-                }
-            }
-        }
         let patience = self.shared.http.server().timeouts().connect * 2;
         let settled = link.wait_for(|link| *link != Link::Connecting);
         let _ = timeout(patience, settled).await;
+    }
+
+    /// The same without waiting.
+    pub(super) fn begin_to_open(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.shared.link.send_replace(Link::Connecting);
+            *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
+            return;
+        }
+        let state = self.shared.link.borrow().clone();
+        match state {
+            // Not every submission should wait for the same refusal.
+            Link::Refused(when) if when.elapsed() < REFUSAL => {}
+            Link::Refused(_) | Link::Down => {
+                self.shared.link.send_replace(Link::Connecting);
+                self.shared.connect_now.notify_one();
+            }
+            Link::Connecting | Link::Open => {}
+        }
     }
 }
 
@@ -150,7 +153,7 @@ impl Shared {
                     }
                 }
             }
-            let needed = self.tracker.is_busy();
+            let needed = self.tracker.is_busy(self.http.server().timeouts().idle);
             tokio::select! {
                 () = sleep(pause), if needed => pause = (pause * 2).min(BACKOFF.1),
                 () = self.connect_now.notified() => {}
@@ -215,7 +218,7 @@ impl Shared {
                     None => "the server closed it".to_owned(),
                 },
                 _ = ping.tick() => {
-                    if self.tracker.is_busy() {
+                    if self.tracker.is_busy(timeouts.idle) {
                         needed = Instant::now();
                     }
                     if needed.elapsed() > timeouts.idle {
