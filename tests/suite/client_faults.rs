@@ -623,6 +623,39 @@ async fn node_facts_are_read_again_after_ten_minutes() {
 }
 
 #[tokio::test]
+async fn a_link_that_would_kill_the_worker_is_left_out_by_who_knows_no_nodes_yet() {
+    let scripted = Scripted::start().await;
+    scripted.world().object_info = Ok(json!({ "EmptyImage": {
+        "input": { "required": { "width": ["INT", {}] } },
+        "output": ["IMAGE"], "output_is_list": [false], "output_name": ["IMAGE"],
+        "name": "EmptyImage", "display_name": "EmptyImage", "description": "",
+        "python_module": "nodes", "category": "image", "output_node": false,
+    }}));
+    let nodes = json!({
+        "1": { "class_type": "EmptyImage", "inputs": { "width": 8, "ghost": ["gone", 0] } },
+        "2": { "class_type": "Unheard", "inputs": { "x": ["gone", 0] } },
+        "3": { "class_type": "Fine", "inputs": { "x": ["1", 0] } },
+    });
+    let comfy = scripted.comfy();
+    let workflow = Workflow::from_json(nodes).unwrap();
+    let submitted = comfy.submit(&workflow, Submit::default()).await.unwrap();
+    let dropped: Vec<_> = submitted.dropped.iter().map(|it| &it.input[..]).collect();
+    assert_eq!(dropped, ["ghost"]);
+    assert_eq!(
+        scripted.world().pending[0][2]["1"]["inputs"],
+        json!({ "width": 8 })
+    );
+    for (request, times) in [
+        ("GET /object_info", 0),
+        ("GET /object_info/EmptyImage", 1),
+        ("GET /object_info/Unheard", 1),
+        ("GET /object_info/Fine", 0),
+    ] {
+        assert_eq!(scripted.count(request), times, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn everything_about_a_submission_reaches_the_server() {
     let scripted = Scripted::start().await;
     let comfy = scripted.comfy();

@@ -17,7 +17,7 @@ use super::follow::history;
 use super::http::{Request, take};
 use super::job::Phase;
 use super::queue;
-use super::sanitise::{Dropped, sanitise};
+use super::sanitise::{Dropped, classes_in_doubt, sanitise};
 use crate::comfy::{ComfyError, Workflow};
 
 /// How a workflow is submitted.
@@ -91,7 +91,8 @@ impl Comfy {
         if how.targets.is_some() {
             self.require_targets().await?;
         }
-        let (workflow, dropped) = sanitise(workflow, self.0.facts.at_hand().as_deref());
+        let facts = self.facts_about(classes_in_doubt(workflow)).await?;
+        let (workflow, dropped) = sanitise(workflow, &facts);
         let prompt_id = self.0.ids.random();
         let body = Bytes::from(self.body(&prompt_id, &workflow, how).to_string());
         // Events of the job can arrive before the answer to its submission.
