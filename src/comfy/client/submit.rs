@@ -18,7 +18,7 @@ use super::http::{Request, take};
 use super::job::Phase;
 use super::queue;
 use super::sanitise::{Dropped, classes_in_doubt, sanitise};
-use crate::comfy::{ComfyError, Workflow};
+use crate::comfy::{ComfyError, Feature, Workflow};
 
 /// How a workflow is submitted.
 #[derive(Clone, Debug, Default)]
@@ -137,11 +137,13 @@ impl Comfy {
     async fn require_targets(&self) -> Result<(), ComfyError> {
         let features = self.features().await?;
         match features.version {
-            Some(version) if !features.partial_targets => Err(ComfyError::Unsupported {
-                what: "run some outputs of a workflow only",
-                since: "0.3.48",
-                version: version.to_string(),
-            }),
+            Some(version) if !features.has(Feature::PartialTargets) => {
+                Err(ComfyError::Unsupported {
+                    what: "run some outputs of a workflow only",
+                    since: Feature::PartialTargets.since(),
+                    version: version.to_string(),
+                })
+            }
             _ => Ok(()),
         }
     }
