@@ -172,13 +172,7 @@ async fn server(app: &App, findings: &mut Vec<Finding>) {
 }
 
 fn features_in_words(features: &Features) -> String {
-    let all = json!(features);
-    let has = all
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, has)| **has == true);
-    let names: Vec<String> = has.map(|(name, _)| name.replace('_', " ")).collect();
+    let names: Vec<&str> = features.names().collect();
     if names.is_empty() {
         "none of the newer ones".to_owned()
     } else {

@@ -1,97 +1,69 @@
-//! What a `ComfyUI` can do, by its version. The numbers are the first releases that have a thing.
-
-use std::fmt;
+//! What a `ComfyUI` can do, by its version.
 
 use semver::Version;
-use serde::Serialize;
 
-/// Abilities that the client makes use of or must do without.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a table of independent abilities"
-)]
-pub struct Features {
-    /// The server's version, if it says one that can be read.
-    pub version: Option<Version>,
-    /// It demands canonical UUIDs as prompt ids and takes ours (0.25). Versions since 0.3.44 or
-    /// so take any string.
-    pub own_prompt_ids: bool,
-    /// `POST /interrupt {prompt_id}` stops only that job (0.3.57).
-    pub targeted_interrupt: bool,
-    /// `GET /api/jobs` (0.6.0).
-    pub jobs_api: bool,
-    /// `POST /api/jobs/{id}/cancel` (0.26.0).
-    pub jobs_cancel: bool,
-    /// Previews say to which job and node they belong (0.3.45).
-    pub preview_metadata: bool,
-    /// `extra_data.preview_method` chooses previews per job (0.5.0).
-    pub preview_method: bool,
-    /// `partial_execution_targets` limits a job to some outputs (0.3.48).
-    pub partial_targets: bool,
-    /// The server renames classes by `GET /node_replacements` (0.14.0).
-    pub node_replacements: bool,
-    /// `GET /experiment/models/{folder}` tells sizes (0.3.8).
-    pub model_sizes: bool,
-    /// The largest body that the server takes, in bytes, if it says (`GET /features`, 0.3.45).
-    pub max_upload_size: Option<u64>,
+/// Something that only newer servers can do and the client has to do without otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// `POST /interrupt {prompt_id}` stops only that job.
+    TargetedInterrupt,
+    /// `POST /api/jobs/{id}/cancel`.
+    JobsCancel,
+    /// `partial_execution_targets` limits a job to some outputs.
+    PartialTargets,
 }
 
-impl Features {
-    /// What a version can do. Of an unknown one only what does no harm is assumed: what a
-    /// request itself finds out (an answer of 404 or 405) is then left to that.
+impl Feature {
+    /// All of them with their names and the first releases that have them, oldest first.
+    pub const ALL: [(Self, &'static str, &'static str); 3] = [
+        (Self::PartialTargets, "partial targets", "0.3.48"),
+        (Self::TargetedInterrupt, "targeted interrupt", "0.3.57"),
+        (Self::JobsCancel, "cancel by job", "0.26.0"),
+    ];
+
+    /// The first release that has it.
     #[must_use]
-    pub fn of(version: Option<&Version>) -> Self {
-        let since = |major, minor, patch| {
-            // Pre-release tags such as 0.26.0-dirty have the release's abilities.
-            version.is_some_and(|version| {
-                (version.major, version.minor, version.patch) >= (major, minor, patch)
-            })
-        };
-        Self {
-            version: version.cloned(),
-            own_prompt_ids: since(0, 25, 0),
-            targeted_interrupt: since(0, 3, 57),
-            jobs_api: since(0, 6, 0),
-            jobs_cancel: since(0, 26, 0),
-            preview_metadata: since(0, 3, 45),
-            preview_method: since(0, 5, 0),
-            partial_targets: since(0, 3, 48),
-            node_replacements: since(0, 14, 0),
-            model_sizes: since(0, 3, 8),
-            max_upload_size: None,
-        }
+    pub fn since(self) -> &'static str {
+        let entry = Self::ALL.iter().find(|(feature, ..)| *feature == self);
+        entry.map_or("", |(_, _, since)| since)
     }
 }
 
-impl fmt::Display for Features {
-    /// The version and the names of what it can do.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.version {
-            Some(version) => write!(f, "{version}")?,
-            None => f.write_str("unknown version")?,
+/// What one server can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// The server's version, if it says one that can be read.
+    pub version: Option<Version>,
+}
+
+impl Features {
+    /// What a version can do.
+    #[must_use]
+    pub fn of(version: Option<&Version>) -> Self {
+        Self {
+            version: version.cloned(),
         }
-        let abilities = [
-            (self.own_prompt_ids, "own prompt ids"),
-            (self.targeted_interrupt, "targeted interrupt"),
-            (self.jobs_api, "jobs"),
-            (self.jobs_cancel, "cancel by job"),
-            (self.preview_metadata, "named previews"),
-            (self.preview_method, "previews per job"),
-            (self.partial_targets, "partial targets"),
-            (self.node_replacements, "node replacements"),
-            (self.model_sizes, "model sizes"),
-        ];
-        let able: Vec<&str> = abilities
-            .iter()
-            .filter(|(able, _)| *able)
-            .map(|(_, name)| *name)
-            .collect();
-        if able.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " ({})", able.join(", "))
+    }
+
+    /// Whether the server has it. Of an unknown version only what does no harm is assumed: what a
+    /// request itself finds out (an answer of 404 or 405) is then left to that.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        // Pre-release tags such as 0.26.0-dirty have the release's abilities.
+        let release = |version: &Version| (version.major, version.minor, version.patch);
+        let since = parse_version(feature.since());
+        match (&self.version, since) {
+            (Some(version), Some(since)) => release(version) >= release(&since),
+            _ => false,
         }
+    }
+
+    /// The names of all that the server has.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let has = Feature::ALL
+            .into_iter()
+            .filter(|(feature, ..)| self.has(*feature));
+        has.map(|(_, name, _)| name)
     }
 }
 
@@ -117,22 +89,33 @@ mod tests {
 
     #[test]
     fn abilities_follow_the_version() {
-        let of = |text: &str| Features::of(parse_version(text).as_ref());
-        assert!(!of("0.3.56").targeted_interrupt);
-        assert!(of("0.3.57").targeted_interrupt);
-        assert!(of("v0.26").jobs_cancel);
-        assert!(of("0.26.0-rc1").jobs_cancel);
-        assert!(!of("0.25.9").jobs_cancel);
-        assert!(!of("unknown").jobs_api);
+        use Feature::{JobsCancel, TargetedInterrupt};
+        for (version, feature, has) in [
+            ("0.3.56", TargetedInterrupt, false),
+            ("0.3.57", TargetedInterrupt, true),
+            ("v0.26", JobsCancel, true),
+            ("0.26.0-rc1", JobsCancel, true),
+            ("0.25.9", JobsCancel, false),
+            ("unknown", TargetedInterrupt, false),
+        ] {
+            let features = Features::of(parse_version(version).as_ref());
+            assert_eq!(features.has(feature), has, "{version}: {feature:?}");
+        }
     }
 
     #[test]
-    fn features_are_shown_with_what_they_allow() {
-        let features = Features::of(parse_version("0.3.50").as_ref());
-        assert_eq!(
-            features.to_string(),
-            "0.3.50 (named previews, partial targets, model sizes)"
-        );
+    fn features_are_named_by_what_the_version_has() {
+        let features = Features::of(parse_version("0.3.57").as_ref());
+        let names: Vec<_> = features.names().collect();
+        assert_eq!(names, ["partial targets", "targeted interrupt"]);
+    }
+
+    #[test]
+    fn the_releases_of_the_table_can_be_read() {
+        for (feature, _, since) in Feature::ALL {
+            assert!(parse_version(since).is_some());
+            assert_eq!(feature.since(), since);
+        }
     }
 
     #[test]

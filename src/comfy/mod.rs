@@ -18,7 +18,7 @@ pub use client::{
     SystemStats, UploadedFile, Watch,
 };
 pub use error::{ComfyError, Rejection};
-pub use features::{Features, parse_version};
+pub use features::{Feature, Features, parse_version};
 pub use output::{Folder, Output, OutputBody, OutputFile, OutputKind, node_outputs, outputs};
 pub use server::{DEFAULT_URL, Server, ServerError, Timeouts};
 pub use workflow::{Node, Workflow, WorkflowError};

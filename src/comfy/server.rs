@@ -39,7 +39,8 @@ pub struct Timeouts {
     pub outage: Duration,
     /// Between two pings on the socket; after three without any sign of life it counts as dead.
     pub ping: Duration,
-    /// For the socket to stay open without any job of ours.
+    /// For the socket to stay open without any job of ours that is watched, and for how long a job
+    /// that nobody watches counts after the last that was heard of it.
     pub idle: Duration,
 }
 

@@ -368,6 +368,36 @@ async fn a_socket_that_nobody_needs_is_closed_and_opened_again_when_needed() {
 }
 
 #[tokio::test]
+async fn jobs_that_nobody_hears_of_or_watches_need_no_socket() {
+    for behaviour in [OnPrompt::Ignore, OnPrompt::Accept] {
+        let scripted = Scripted::start().await;
+        scripted.world().on_prompt = behaviour;
+        let timeouts = Timeouts {
+            ping: Duration::from_millis(20),
+            idle: Duration::from_millis(60),
+            ..*scripted.server().timeouts()
+        };
+        let server = scripted.server().with_timeouts(timeouts);
+        let comfy = Comfy::new(server, Ids::default(), Clock::default());
+        let submitted = try_submit(&comfy).await;
+        scripted.hellos(1).await;
+        timeout(PATIENCE, scripted.no_sockets())
+            .await
+            .expect("the socket closes");
+        // Who waits for such a job has it told all the same.
+        if let Ok(submitted) = submitted {
+            let waiting = tokio::spawn({
+                let (comfy, prompt_id) = (comfy.clone(), submitted.prompt_id.clone());
+                async move { wait(&comfy, &prompt_id).await }
+            });
+            scripted.hellos(2).await;
+            scripted.end(&submitted.prompt_id);
+            assert!(waiting.await.unwrap().unwrap().is_success());
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_end_is_told_although_the_history_is_written_late() {
     let scripted = Scripted::start().await;
     let comfy = scripted.comfy();
@@ -589,6 +619,39 @@ async fn node_facts_are_read_again_after_ten_minutes() {
         clock.advance(Duration::from_secs(advance));
         comfy.node_facts().await.unwrap();
         assert_eq!(scripted.count("GET /object_info"), reads);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_would_kill_the_worker_is_left_out_by_who_knows_no_nodes_yet() {
+    let scripted = Scripted::start().await;
+    scripted.world().object_info = Ok(json!({ "EmptyImage": {
+        "input": { "required": { "width": ["INT", {}] } },
+        "output": ["IMAGE"], "output_is_list": [false], "output_name": ["IMAGE"],
+        "name": "EmptyImage", "display_name": "EmptyImage", "description": "",
+        "python_module": "nodes", "category": "image", "output_node": false,
+    }}));
+    let nodes = json!({
+        "1": { "class_type": "EmptyImage", "inputs": { "width": 8, "ghost": ["gone", 0] } },
+        "2": { "class_type": "Unheard", "inputs": { "x": ["gone", 0] } },
+        "3": { "class_type": "Fine", "inputs": { "x": ["1", 0] } },
+    });
+    let comfy = scripted.comfy();
+    let workflow = Workflow::from_json(nodes).unwrap();
+    let submitted = comfy.submit(&workflow, Submit::default()).await.unwrap();
+    let dropped: Vec<_> = submitted.dropped.iter().map(|it| &it.input[..]).collect();
+    assert_eq!(dropped, ["ghost"]);
+    assert_eq!(
+        scripted.world().pending[0][2]["1"]["inputs"],
+        json!({ "width": 8 })
+    );
+    for (request, times) in [
+        ("GET /object_info", 0),
+        ("GET /object_info/EmptyImage", 1),
+        ("GET /object_info/Unheard", 1),
+        ("GET /object_info/Fine", 0),
+    ] {
+        assert_eq!(scripted.count(request), times, "{request}");
     }
 }
 

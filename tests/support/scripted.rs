@@ -133,6 +133,7 @@ impl Scripted {
             .route("/view", get(view))
             .route("/system_stats", get(system_stats))
             .route("/object_info", get(object_info))
+            .route("/object_info/{class}", get(class_info))
             .route("/interrupt", post(async || ()))
             .route("/api/jobs/{id}/cancel", post(cancel))
             .layer(middleware::from_fn_with_state(
@@ -488,6 +489,20 @@ async fn system_stats(State(shared): Here) -> Response {
 async fn object_info(State(shared): Here) -> Response {
     match shared.world.lock().unwrap().object_info.clone() {
         Ok(info) => axum::Json(info).into_response(),
+        Err(status) => status.into_response(),
+    }
+}
+
+/// An unknown class is no error.
+async fn class_info(State(shared): Here, Path(class): Path<String>) -> Response {
+    match shared.world.lock().unwrap().object_info.clone() {
+        Ok(mut info) => {
+            let mut found = Map::new();
+            if let Some(entry) = info.as_object_mut().and_then(|info| info.remove(&class)) {
+                found.insert(class, entry);
+            }
+            axum::Json(found).into_response()
+        }
         Err(status) => status.into_response(),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::comfy::Comfy;
 use super::follow::history;
 use super::queue;
-use crate::comfy::ComfyError;
+use crate::comfy::{ComfyError, Feature};
 
 /// What became of a job that was to be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,7 +57,7 @@ impl Comfy {
     /// Whether the job was stopped; none if the server has no such route.
     async fn cancel_by_jobs_api(&self, prompt_id: &str) -> Result<Option<bool>, ComfyError> {
         let features = self.features().await?;
-        if features.version.is_some() && !features.jobs_cancel {
+        if features.version.is_some() && !features.has(Feature::JobsCancel) {
             return Ok(None);
         }
         let http = &self.0.http;
@@ -93,7 +93,7 @@ impl Comfy {
     }
 
     async fn interrupt_alone(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
-        if !self.features().await?.targeted_interrupt {
+        if !self.features().await?.has(Feature::TargetedInterrupt) {
             // Such a server ignores the id. If nobody waits, nobody else can be hit.
             let queue = queue::read(&self.0.http).await?;
             let only = queue

@@ -83,6 +83,34 @@ impl Comfy {
         self.read_facts().await
     }
 
+    /// What is known of these classes without reading all: from the latest facts, and from the
+    /// server for classes that are not in those. A class that the server can't tell of is left
+    /// out; the error is that the server is away.
+    pub(super) async fn facts_about(
+        &self,
+        classes: impl IntoIterator<Item = &str>,
+    ) -> Result<Vec<Arc<NodeFacts>>, ComfyError> {
+        let at_hand = self.0.facts.at_hand();
+        let mut found = Vec::from_iter(at_hand.clone());
+        for class in classes {
+            if at_hand
+                .as_ref()
+                .is_some_and(|all| all.class(class).is_some())
+            {
+                continue;
+            }
+            let request = self.0.http.get(["object_info", class]);
+            let answer = self.0.http.bytes(&request, |builder| builder).await;
+            match answer.map(|body| NodeFacts::read(&body[..])) {
+                Ok(Ok(facts)) => found.push(Arc::new(facts)),
+                Ok(Err(error)) => tracing::warn!(class, %error, "a node class can't be read"),
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => tracing::warn!(class, %error, "a node class can't be read"),
+            }
+        }
+        Ok(found)
+    }
+
     fn fresh_facts(&self) -> Option<Arc<NodeFacts>> {
         let now = self.0.clock.now();
         let outages = self.0.http.outages();

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 
 use super::message::{Message, NodeState};
 use super::outcome::{End, Outcome};
@@ -119,6 +121,8 @@ struct State {
     done: HashSet<String>,
     /// Reads in a row in which the server knew nothing of it.
     missed: u32,
+    /// When it was last known not to be over.
+    alive_at: Option<Instant>,
     /// All that was told of it, as long as that is without a gap.
     story: Option<Story>,
 }
@@ -143,7 +147,10 @@ impl Job {
             prompt_id: prompt_id.to_owned(),
             events: broadcast::Sender::new(BACKLOG),
             conclusion: watch::Sender::new(None),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                alive_at: Some(Instant::now()),
+                ..State::default()
+            }),
             titles: titles.collect(),
             nodes_total: workflow.map_or(0, Workflow::len),
             submitted,
@@ -202,6 +209,7 @@ impl Job {
 
     /// Notes that it was not over yet while this connection was open.
     pub(super) fn note_alive(&self, connection: Option<u64>) {
+        self.state().alive_at = Some(Instant::now());
         let connection = connection.unwrap_or(0);
         self.alive_on.fetch_max(connection, Ordering::Relaxed);
     }
@@ -209,9 +217,22 @@ impl Job {
     /// Whether this connection was open all the time in which the job can have ended, so that it
     /// should have told of that, and did not.
     pub(super) fn ended_unheard_on(&self, connection: u64) -> bool {
-        self.submitted.is_some()
+        self.is_ours()
             && self.alive_on.load(Ordering::Relaxed) == connection
             && !self.heard_end.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages about it matter: it may not be over, and someone watches, or it was heard
+    /// of within this time. A submission that was lost is never heard of.
+    pub(super) fn needs_socket(&self, idle: Duration) -> bool {
+        let state = self.state();
+        let is_recent = || state.alive_at.is_some_and(|at| at.elapsed() < idle);
+        state.phase != Phase::Ended && (self.is_watched() || is_recent())
+    }
+
+    /// Whether we submitted it, so that the server tells us about it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.submitted.is_some()
     }
 
     pub(super) fn is_watched(&self) -> bool {

@@ -5,6 +5,9 @@
 //! node without `inputs`, and a link to a missing node in an input that the node's class does not
 //! declare, because only declared inputs are validated but all are resolved.
 
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -22,10 +25,21 @@ pub struct Dropped {
     pub value: Value,
 }
 
-/// The workflow as it may be sent. Links are only dropped when the node classes are known: a link
+/// The classes of nodes with a link to a missing node, which have to be known to say whether that
+/// link would kill.
+pub(super) fn classes_in_doubt(workflow: &Workflow) -> BTreeSet<&str> {
+    let ids = ids(workflow);
+    let in_doubt = workflow.nodes().filter(|node| {
+        let mut inputs = node.inputs().into_iter().flat_map(Map::values);
+        inputs.any(|value| is_dangling(value, &ids))
+    });
+    in_doubt.filter_map(|node| node.class_type()).collect()
+}
+
+/// The workflow as it may be sent. Links are only dropped when the node's class is known: a link
 /// to a missing node in a declared input is for the server to refuse.
-pub(super) fn sanitise(workflow: &Workflow, facts: Option<&NodeFacts>) -> (Workflow, Vec<Dropped>) {
-    let ids: Vec<&str> = workflow.nodes().map(|node| node.id).collect();
+pub(super) fn sanitise(workflow: &Workflow, facts: &[Arc<NodeFacts>]) -> (Workflow, Vec<Dropped>) {
+    let ids = ids(workflow);
     let mut dropped = Vec::new();
     let mut clean = Map::new();
     for node in workflow.nodes() {
@@ -33,7 +47,9 @@ pub(super) fn sanitise(workflow: &Workflow, facts: Option<&NodeFacts>) -> (Workf
         if node.class_type().is_some() && !body["inputs"].is_object() {
             body["inputs"] = json!({});
         }
-        let class = node.class_type().and_then(|name| facts?.class(name));
+        let class = node
+            .class_type()
+            .and_then(|name| facts.iter().find_map(|facts| facts.class(name)));
         if let (Some(class), Some(inputs)) = (class, body["inputs"].as_object_mut()) {
             inputs.retain(|name, value| {
                 let kills = class.input(name).is_none() && is_dangling(value, &ids);
@@ -53,13 +69,17 @@ pub(super) fn sanitise(workflow: &Workflow, facts: Option<&NodeFacts>) -> (Workf
     (clean, dropped)
 }
 
+fn ids(workflow: &Workflow) -> HashSet<&str> {
+    workflow.nodes().map(|node| node.id).collect()
+}
+
 /// What the server takes for a link, a list of a string and a number, to a node that isn't there.
-fn is_dangling(value: &Value, ids: &[&str]) -> bool {
+fn is_dangling(value: &Value, ids: &HashSet<&str>) -> bool {
     let Some([Value::String(target), Value::Number(_)]) = value.as_array().map(Vec::as_slice)
     else {
         return false;
     };
-    !ids.contains(&target.as_str())
+    !ids.contains(target.as_str())
 }
 
 #[cfg(test)]
@@ -79,7 +99,7 @@ mod tests {
     #[test]
     fn inputs_are_always_there() {
         let workflow = Workflow::from_json(json!({ "1": { "class_type": "X" } })).unwrap();
-        let (clean, dropped) = sanitise(&workflow, None);
+        let (clean, dropped) = sanitise(&workflow, &[]);
         assert_eq!(
             clean.as_map()["1"],
             json!({ "class_type": "X", "inputs": {} })
@@ -99,7 +119,7 @@ mod tests {
             "2": { "class_type": "Unknown", "inputs": { "x": ["9", 0] } },
         }))
         .unwrap();
-        let (clean, dropped) = sanitise(&workflow, Some(&facts()));
+        let (clean, dropped) = sanitise(&workflow, &[Arc::new(facts())]);
         assert_eq!(
             dropped,
             [Dropped {

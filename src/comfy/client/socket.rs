@@ -6,8 +6,12 @@
 //! still holds the old connection, the end of the old one makes the server forget the new one,
 //! which then stays open and silent (all versions up to 0.38). So a broken connection is closed
 //! and its end awaited before the next is opened, and whoever depends on messages must poll too.
+//!
+//! The socket goes to the server directly, also where the environment (`HTTPS_PROXY`, ...) sends
+//! HTTP through a proxy.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +31,7 @@ use super::http::Http;
 use super::message::{self, Message};
 use super::tls;
 use super::tracker::Tracker;
+use crate::comfy::Server;
 
 /// Between two attempts to connect; doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
@@ -55,6 +60,8 @@ struct Shared {
     /// Cuts the pause between two attempts short.
     connect_now: Notify,
     stop: CancellationToken,
+    /// The log says already that the socket uses no proxy.
+    warned: AtomicBool,
 }
 
 /// The state of the connection.
@@ -84,6 +91,7 @@ impl Socket {
             link: watch::Sender::new(Link::Connecting),
             connect_now: Notify::new(),
             stop: stop.clone(),
+            warned: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -95,28 +103,31 @@ impl Socket {
     /// Opens the connection if it is not open, and waits until it is or an attempt has failed.
     /// Without it everything works, later: what was missed is polled for.
     pub(super) async fn open(&self) {
+        self.begin_to_open();
         let mut link = self.shared.link.subscribe();
-        {
-            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-            if task.as_ref().is_none_or(JoinHandle::is_finished) {
-                self.shared.link.send_replace(Link::Connecting);
-                *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
-            } else {
-                let state = link.borrow_and_update().clone();
-                match state {
-                    // Not every submission should wait for the same refusal.
-                    Link::Refused(when) if when.elapsed() < REFUSAL => return,
-                    Link::Refused(_) | Link::Down => {
-                        self.shared.link.send_replace(Link::Connecting);
-                        self.shared.connect_now.notify_one();
-                    }
-                    Link::Connecting | Link::Open => {}
-                }
-            }
-        }
         let patience = self.shared.http.server().timeouts().connect * 2;
         let settled = link.wait_for(|link| *link != Link::Connecting);
         let _ = timeout(patience, settled).await;
+    }
+
+    /// The same without waiting.
+    pub(super) fn begin_to_open(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.shared.link.send_replace(Link::Connecting);
+            *task = Some(tokio::spawn(Arc::clone(&self.shared).run()));
+            return;
+        }
+        let state = self.shared.link.borrow().clone();
+        match state {
+            // Not every submission should wait for the same refusal.
+            Link::Refused(when) if when.elapsed() < REFUSAL => {}
+            Link::Refused(_) | Link::Down => {
+                self.shared.link.send_replace(Link::Connecting);
+                self.shared.connect_now.notify_one();
+            }
+            Link::Connecting | Link::Open => {}
+        }
     }
 }
 
@@ -141,6 +152,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no socket to ComfyUI");
+                    self.mention_proxy();
                     if is_refusal(&error) {
                         pause = REFUSAL;
                         self.link.send_replace(Link::Refused(Instant::now()));
@@ -150,7 +162,7 @@ impl Shared {
                     }
                 }
             }
-            let needed = self.tracker.is_busy();
+            let needed = self.tracker.is_busy(self.http.server().timeouts().idle);
             tokio::select! {
                 () = sleep(pause), if needed => pause = (pause * 2).min(BACKOFF.1),
                 () = self.connect_now.notified() => {}
@@ -194,6 +206,19 @@ impl Shared {
         }
     }
 
+    /// Says once why there may be no socket although HTTP works.
+    fn mention_proxy(&self) {
+        let name = proxy_variable(self.http.server(), |name| std::env::var_os(name).is_some());
+        if let Some(name) = name
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "{name} is used for HTTP only: without a direct way to ComfyUI there are no \
+                 previews and no progress, and the ends of jobs are polled for"
+            );
+        }
+    }
+
     /// Takes in messages until there is a reason to close this connection.
     async fn listen(&self, stream: &mut Stream, connection: u64) -> Stopped {
         let timeouts = *self.http.server().timeouts();
@@ -215,7 +240,7 @@ impl Shared {
                     None => "the server closed it".to_owned(),
                 },
                 _ = ping.tick() => {
-                    if self.tracker.is_busy() {
+                    if self.tracker.is_busy(timeouts.idle) {
                         needed = Instant::now();
                     }
                     if needed.elapsed() > timeouts.idle {
@@ -262,6 +287,20 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Http(response) if !response.status().is_server_error())
 }
 
+/// The variable of the environment that has HTTP to this server go through a proxy, unless
+/// `NO_PROXY` excepts it.
+fn proxy_variable(server: &Server, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
+    if server.is_local() {
+        return None;
+    }
+    let names = if server.is_secure() {
+        ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    } else {
+        ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+    };
+    names.into_iter().find(|name| is_set(name))
+}
+
 enum Stopped {
     Unneeded,
     Broken(String),
@@ -275,4 +314,27 @@ async fn close(stream: &mut Stream) {
         }
     };
     let _ = timeout(GOODBYE, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_the_socket_does_not_use_is_named() {
+        for (url, set, expected) in [
+            (
+                "https://comfy.example.com",
+                "HTTPS_PROXY",
+                Some("HTTPS_PROXY"),
+            ),
+            ("https://comfy.example.com", "HTTP_PROXY", None),
+            ("http://comfy.example.com", "all_proxy", Some("all_proxy")),
+            ("http://127.0.0.1:8188", "HTTP_PROXY", None),
+        ] {
+            let server = Server::parse(url).unwrap();
+            let found = proxy_variable(&server, |name| name == set);
+            assert_eq!(found, expected, "{url} with {set}");
+        }
+    }
 }

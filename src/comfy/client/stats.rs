@@ -127,15 +127,7 @@ impl Comfy {
             }
         }
         let stats = self.system_stats().await?;
-        let mut features = Features::of(parse_version(&stats.comfyui_version).as_ref());
-        if features.version.is_none() {
-            features.jobs_api = self.answers_json(["api", "jobs"]).await?;
-            features.node_replacements = self.answers_json(["node_replacements"]).await?;
-        }
-        // Absent before 0.3.45, and of no importance.
-        if let Ok(flags) = self.0.http.get_json::<Value>(["features"]).await {
-            features.max_upload_size = flags["max_upload_size"].as_u64();
-        }
+        let features = Features::of(parse_version(&stats.comfyui_version).as_ref());
         let mut cache = self
             .0
             .features
@@ -146,14 +138,5 @@ impl Comfy {
             outages,
         });
         Ok(features)
-    }
-
-    /// Whether the route exists. An unknown one is 404 or 405, or the web page of a proxy.
-    async fn answers_json<const N: usize>(&self, path: [&str; N]) -> Result<bool, ComfyError> {
-        match self.0.http.get_json::<Value>(path).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_outage() => Err(error),
-            Err(_) => Ok(false),
-        }
     }
 }

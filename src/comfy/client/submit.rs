@@ -17,8 +17,8 @@ use super::follow::history;
 use super::http::{Request, take};
 use super::job::Phase;
 use super::queue;
-use super::sanitise::{Dropped, sanitise};
-use crate::comfy::{ComfyError, Workflow};
+use super::sanitise::{Dropped, classes_in_doubt, sanitise};
+use crate::comfy::{ComfyError, Feature, Workflow};
 
 /// How a workflow is submitted.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,8 @@ impl Comfy {
         if how.targets.is_some() {
             self.require_targets().await?;
         }
-        let (workflow, dropped) = sanitise(workflow, self.0.facts.at_hand().as_deref());
+        let facts = self.facts_about(classes_in_doubt(workflow)).await?;
+        let (workflow, dropped) = sanitise(workflow, &facts);
         let prompt_id = self.0.ids.random();
         let body = Bytes::from(self.body(&prompt_id, &workflow, how).to_string());
         // Events of the job can arrive before the answer to its submission.
@@ -136,11 +137,13 @@ impl Comfy {
     async fn require_targets(&self) -> Result<(), ComfyError> {
         let features = self.features().await?;
         match features.version {
-            Some(version) if !features.partial_targets => Err(ComfyError::Unsupported {
-                what: "run some outputs of a workflow only",
-                since: "0.3.48",
-                version: version.to_string(),
-            }),
+            Some(version) if !features.has(Feature::PartialTargets) => {
+                Err(ComfyError::Unsupported {
+                    what: "run some outputs of a workflow only",
+                    since: Feature::PartialTargets.since(),
+                    version: version.to_string(),
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::job::{Job, Phase};
+use super::job::Job;
 use super::message::Message;
 use crate::comfy::Workflow;
 
@@ -114,12 +115,9 @@ impl Tracker {
         open.cloned().collect()
     }
 
-    /// Whether any job is not over yet as far as is known.
-    pub(super) fn is_busy(&self) -> bool {
-        self.jobs()
-            .by_id
-            .values()
-            .any(|job| job.phase() != Phase::Ended)
+    /// Whether messages about any job matter; see [`Job::needs_socket`].
+    pub(super) fn is_busy(&self, idle: Duration) -> bool {
+        self.jobs().by_id.values().any(|job| job.needs_socket(idle))
     }
 
     /// Hands a message to the job that it is about; gives that back if the message says that the

@@ -99,6 +99,10 @@ impl Comfy {
         let mut conclusion = job.conclusion();
         let job = Interest::new(&self.0.tracker, job);
         self.0.follower.attend(&job);
+        if job.is_ours() {
+            // It may have been closed while nobody watched.
+            self.0.socket.begin_to_open();
+        }
         let concluded = async {
             // The sender lives as long as the job, which is held here.
             match conclusion.wait_for(Option::is_some).await.as_deref() {
