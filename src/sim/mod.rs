@@ -25,6 +25,7 @@ mod nodes;
 mod options;
 mod picture;
 mod progress;
+mod python_json;
 mod queue;
 mod routes;
 mod shape;

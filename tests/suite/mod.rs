@@ -17,4 +17,5 @@ mod script_errors;
 mod sim_media;
 mod sim_protocol;
 mod sim_run;
+mod sim_wire;
 mod store;

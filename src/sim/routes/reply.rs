@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::super::python_json;
+
 /// JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
     json_with(StatusCode::OK, value)
@@ -13,7 +15,7 @@ pub(super) fn json(value: &impl Serialize) -> Response {
 
 /// JSON with a status.
 pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
+    match python_json::to_vec(value) {
         Ok(body) => {
             let kind = "application/json; charset=utf-8";
             (status, [(header::CONTENT_TYPE, kind)], body).into_response()
