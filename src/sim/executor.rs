@@ -437,9 +437,11 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn send_progress_state(&self) {
-        self.world
-            .hub
-            .send("progress_state", &self.progress.state(), self.client());
+        if self.world.release.has_features() {
+            self.world
+                .hub
+                .send("progress_state", &self.progress.state(), self.client());
+        }
     }
 
     /// A block reached the node with a message: it is reported, and the run goes on.

@@ -2,7 +2,7 @@
 //! order of execution and its caching, with painted pictures in place of what a model would make.
 //!
 //! It stands behind `mmf sim`, `--sim` and `mmf demo`, and all offline tests. Over HTTP and
-//! WebSocket it behaves as `ComfyUI` 0.33 does, including the races and the mistakes that clients
+//! WebSocket it behaves as `ComfyUI` 0.33 does, or an older one if told so, including the races and the mistakes that clients
 //! have to live with, and it can be told to misbehave further ([`Fault`]).
 
 mod bench;
@@ -27,6 +27,7 @@ mod picture;
 mod progress;
 mod python_json;
 mod queue;
+mod release;
 mod routes;
 mod shape;
 mod socket;

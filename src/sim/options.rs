@@ -37,7 +37,8 @@ pub struct SimOptions {
     pub clock: Clock,
     /// Makes prompt ids and client ids.
     pub ids: Ids,
-    /// The `ComfyUI` version that it claims to be. The behaviour is that of 0.33.
+    /// The `ComfyUI` version that it claims to be: its routes, its rules for prompts and ids. What
+    /// no client asks for by version (the order of execution, caching) is that of 0.33.
     pub version: String,
     /// The graphics card's memory in bytes.
     pub vram_total: u64,
