@@ -26,7 +26,9 @@ pub(super) async fn post(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Response {
-    let answer = accept(&world, &headers, &bytes).into_response();
+    let own = world.clone();
+    let answer = reply::blocking(move || accept(&own, &headers, &bytes)).await;
+    let answer = answer.into_response();
     match answer
         .status()
         .is_success()

@@ -13,13 +13,16 @@ pub(super) fn json(value: &impl Serialize) -> Response {
     json_with(StatusCode::OK, value)
 }
 
+/// JSON that is written already.
+pub(super) fn written(body: impl Into<Body>) -> Response {
+    let kind = "application/json; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
 /// JSON with a status.
 pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response {
     match python_json::to_vec(value) {
-        Ok(body) => {
-            let kind = "application/json; charset=utf-8";
-            (status, [(header::CONTENT_TYPE, kind)], body).into_response()
-        }
+        Ok(body) => (status, written(body)).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             trouble()
@@ -70,6 +73,13 @@ impl IntoResponse for Refusal {
 /// An exception in a handler.
 pub(super) fn raised<E>(_: E) -> Refusal {
     trouble().into()
+}
+
+/// Runs what reads files, paints or validates apart from the tasks that must answer others.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(raised)
 }
 
 /// The body as JSON; what is none is an exception in the handler, not a 400.
