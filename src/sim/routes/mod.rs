@@ -9,6 +9,7 @@ mod nodes;
 mod prompt;
 mod queue;
 mod reply;
+mod serve;
 pub(super) mod system;
 mod upload;
 mod view;
