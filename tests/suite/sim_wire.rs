@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 use massmediafactory::sim::FolderType;
+use reqwest::multipart::{Form, Part};
 use tokio_tungstenite::connect_async;
 
 use crate::support::sim::{CLIENT, fast, get_bytes, http};
@@ -19,6 +20,30 @@ async fn answers_and_messages_are_json_as_python_writes_it() {
         greeting.to_text().unwrap(),
         format!(r#"{{"type": "status", "data": {status}}}"#).replace("SID", CLIENT)
     );
+}
+
+/// The answers are those of a real 0.3.75 to the same requests.
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_in_aiohttps_words() {
+    let sim = fast().await;
+    let big = vec![b' '; (100 << 20) + 1];
+    let prompt = http()
+        .post(format!("{}/prompt", sim.url()))
+        .body(big.clone());
+    let part = Part::bytes(big).file_name("big.bin");
+    let upload = http()
+        .post(format!("{}/upload/image", sim.url()))
+        .multipart(Form::new().part("image", part));
+    for request in [prompt, upload] {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 413);
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/plain; charset=utf-8"
+        );
+        let text = answer.text().await.unwrap();
+        assert_eq!(text, "Maximum request body size 104857600 exceeded.");
+    }
 }
 
 /// The answers are those of a real 0.3.75 to the same requests.

@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::socket;
@@ -77,9 +79,19 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .fallback(reply::unknown)
         .method_not_allowed_fallback(reply::unknown)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::map_response(too_large))
         .layer(middleware::from_fn_with_state(
             world.clone(),
             guard::check_origin,
         ))
         .with_state(world)
+}
+
+/// A body beyond the limit is refused in aiohttp's words, whoever finds out.
+async fn too_large(answer: Response) -> Response {
+    if answer.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return answer;
+    }
+    let text = format!("Maximum request body size {BODY_LIMIT} exceeded.");
+    (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
 }
