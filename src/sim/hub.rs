@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
-use super::fault::Faults;
+use super::faults::Faults;
 use super::python_json;
 use super::sync::lock;
 

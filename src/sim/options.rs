@@ -12,7 +12,7 @@ use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts};
 use crate::ids::Ids;
 
 use super::cache::Caching;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::node::SimNode;
 
 /// What a simulator is started with. The default is a fresh, fast server on a free port.

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use super::cache::{Cache, Traits};
 use super::catalog::Catalog;
 use super::executor::Run;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::folders::Folders;
 use super::hub::Hub;
 use super::interrupt::Interrupt;
