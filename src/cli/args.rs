@@ -119,6 +119,16 @@ pub(super) struct SimArgs {
     /// Node classes to offer, as `mmf nodes snapshot` recorded them [default: ComfyUI 0.33.0's]
     #[arg(long, value_name = "FILE")]
     pub(super) nodes: Option<PathBuf>,
+    /// Behave as this version of ComfyUI, such as 0.3.75 [default: that of the node classes]
+    #[arg(long, value_name = "VERSION", value_parser = parse_comfyui_version)]
+    pub(super) version: Option<String>,
+}
+
+/// A version that can be told apart from others; it is kept as it was written.
+fn parse_comfyui_version(text: &str) -> Result<String, String> {
+    crate::comfy::parse_version(text)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| "a version is written as 0.3.75 or 0.33.0".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,17 @@ use crate::failure::{Code, Failure};
 use crate::sim::{Sim, SimOptions};
 
 pub(super) async fn sim(global: &Global, args: SimArgs) -> Result<Ended, Stopped> {
+    let simulator = Sim::start(options(global, args)?).await?;
+    report::line(simulator.url());
+    report::note("a simulated ComfyUI listens there; Ctrl-C stops it");
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| Failure::new(Code::INTERNAL_ERROR, error.to_string()))?;
+    simulator.shutdown().await;
+    Ok(Ended::Well)
+}
+
+fn options(global: &Global, args: SimArgs) -> Result<SimOptions, Stopped> {
     let mut options = SimOptions {
         listen: args.listen,
         data: args.dir,
@@ -19,12 +30,37 @@ pub(super) async fn sim(global: &Global, args: SimArgs) -> Result<Ended, Stopped
         options.version = snapshot.comfyui_version;
         options.facts = Some(Arc::new(snapshot.facts));
     }
-    let simulator = Sim::start(options).await?;
-    report::line(simulator.url());
-    report::note("a simulated ComfyUI listens there; Ctrl-C stops it");
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Failure::new(Code::INTERNAL_ERROR, error.to_string()))?;
-    simulator.shutdown().await;
-    Ok(Ended::Well)
+    if let Some(version) = args.version {
+        options.version = version;
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Args, Command};
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<SimOptions, clap::Error> {
+        let args = Args::try_parse_from(["mmf", "sim"].iter().chain(words))?;
+        let Command::Sim(sim) = args.command else {
+            panic!("another command");
+        };
+        let Ok(options) = options(&args.global, sim) else {
+            panic!("options that can't be used");
+        };
+        Ok(options)
+    }
+
+    #[test]
+    fn the_simulated_version_can_be_chosen() {
+        let default = parsed(&[]).unwrap().version;
+        assert_eq!(default, crate::comfy::nodes::BUNDLED_VERSION);
+        let chosen = parsed(&["--version", "0.3.75"]).unwrap().version;
+        assert_eq!(chosen, "0.3.75");
+        let refused = parsed(&["--version", "latest"]).unwrap_err();
+        assert!(refused.to_string().contains("0.3.75"), "{refused}");
+    }
 }

@@ -63,6 +63,7 @@ impl<'r, 'a> Bench<'r, 'a> {
             .item
             .extra_data
             .get("preview_method")
+            .filter(|_| self.run.world.release.has_preview_method())
             .and_then(Json::as_str)
         {
             Some("none") => false,

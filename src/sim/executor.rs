@@ -13,34 +13,9 @@ use super::graph::{Graph, Knowledge, NodeNotFound, Schedule, link};
 use super::node::Raised;
 use super::progress::Progress;
 use super::queue::Item;
+use super::report::{Raise, Report};
 use super::value::Value;
 use super::world::World;
-
-/// What `/history` gets to know about a run.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) outputs: Map<String, Json>,
-    pub(super) meta: Map<String, Json>,
-    pub(super) messages: Vec<Json>,
-    pub(super) failed: bool,
-}
-
-impl Report {
-    /// The history's entry, in the real one's order of keys.
-    pub(super) fn entry(self, item: &Item) -> Json {
-        let status = if self.failed { "error" } else { "success" };
-        json!({
-            "prompt": item.to_json(),
-            "outputs": self.outputs,
-            "status": {
-                "status_str": status,
-                "completed": !self.failed,
-                "messages": self.messages,
-            },
-            "meta": self.meta,
-        })
-    }
-}
 
 /// What kills the real server's worker thread: the prompt stays in the queue for ever.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +43,11 @@ pub(super) struct Run<'a> {
     signatures: HashMap<String, Signature>,
     /// Results of this prompt, also of nodes whose signature does not keep.
     results: HashMap<String, Entry>,
-    schedule: Schedule,
-    executed: Vec<String>,
+    pub(super) schedule: Schedule,
+    pub(super) executed: Vec<String>,
     shown: Map<String, Json>,
     expansions: HashMap<String, Vec<Called>>,
-    report: Report,
+    pub(super) report: Report,
 }
 
 /// What came of a node's turn.
@@ -196,22 +171,15 @@ impl<'a> Run<'a> {
         };
         match called {
             Ok(called) => self.finish(id, called),
-            Err((raised, inputs)) => {
-                self.fail(id, &raised, &inputs);
+            Err(raise) => {
+                self.fail(id, &raise);
                 Ok(Turn::Failed)
             }
         }
     }
 
     /// Calls the node; nothing if it first needs lazy inputs.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an exception comes with the inputs it saw"
-    )]
-    fn start(
-        &mut self,
-        id: &str,
-    ) -> Result<Option<Result<Vec<Called>, (Raised, Map<String, Json>)>>, WorkerDeath> {
+    fn start(&mut self, id: &str) -> Result<Option<Result<Vec<Called>, Raise>>, WorkerDeath> {
         let class = self.graph.class(id).to_owned();
         self.progress.start(id, &self.graph);
         self.send_progress_state();
@@ -245,7 +213,7 @@ impl<'a> Run<'a> {
         let signature = self.signature(id);
         let mut bench = Bench::new(self, id);
         let called = calls::call(&mut bench, id, &class, &inputs, &signature.hash);
-        Ok(Some(called.map_err(|raised| (raised, described(&inputs)))))
+        Ok(Some(called.map_err(|raised| Raise::new(raised, &inputs))))
     }
 
     /// The lazy inputs that the node wants: all of them, unless its type knows better.
@@ -307,7 +275,7 @@ impl<'a> Run<'a> {
                         "Attempt to add duplicate node {taken}. Ensure node ids are unique and deterministic or use graph_utils.GraphBuilder."
                     ),
                 );
-                self.fail(id, &raised, &Map::new());
+                self.fail(id, &raised.into());
                 return Ok(Turn::Failed);
             }
             for node in ids {
@@ -437,71 +405,10 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn send_progress_state(&self) {
-        self.world
-            .hub
-            .send("progress_state", &self.progress.state(), self.client());
-    }
-
-    /// A block reached the node with a message: it is reported, and the run goes on.
-    pub(super) fn report_block(&self, id: &str, message: &str) {
-        let data = json!({
-            "prompt_id": self.item.id,
-            "node_id": id,
-            "node_type": self.graph.class(id),
-            "executed": self.executed,
-            "exception_message": format!("Execution Blocked: {message}"),
-            "exception_type": "ExecutionBlocked",
-            "traceback": [],
-            "current_inputs": [],
-            "current_outputs": [],
-        });
-        self.world.hub.send("execution_error", &data, self.client());
-    }
-
-    fn fail(&mut self, id: &str, raised: &Raised, inputs: &Map<String, Json>) {
-        let real = self.graph.real(id).to_owned();
-        let class = self.graph.class(&real).to_owned();
-        let mut data = Map::from_iter([
-            ("node_id".to_owned(), json!(real)),
-            ("node_type".to_owned(), json!(class)),
-            ("executed".to_owned(), json!(self.executed)),
-        ]);
-        let Raised::Exception { kind, message } = raised else {
-            self.message("execution_interrupted", data, true);
-            return;
-        };
-        let current: Vec<&String> = self.item.prompt.keys().collect();
-        data.extend([
-            (
-                "exception_message".to_owned(),
-                json!(format!("{message}\n{}", tips(kind))),
-            ),
-            ("exception_type".to_owned(), json!(kind)),
-            ("traceback".to_owned(), json!(traceback(&class, kind))),
-            ("current_inputs".to_owned(), json!(inputs)),
-            ("current_outputs".to_owned(), json!(current)),
-        ]);
-        self.message("execution_error", data, false);
-    }
-
-    fn fail_cycle(&mut self) {
-        let id = self.schedule.any().cloned().unwrap_or_default();
-        let raised = Raised::new("graph.DependencyCycleError", "Dependency cycle detected");
-        self.fail(&id, &raised, &Map::new());
-    }
-
-    /// One of the messages that the history keeps too.
-    fn message(&mut self, event: &str, data: Map<String, Json>, broadcast: bool) {
-        let mut message = Map::from_iter([("prompt_id".to_owned(), json!(self.item.id))]);
-        message.extend(data);
-        message.insert(
-            "timestamp".to_owned(),
-            json!(self.world.clock.now().as_millisecond()),
-        );
-        let message = Json::Object(message);
-        self.report.messages.push(json!([event, message]));
-        if broadcast || self.client().is_some() {
-            self.world.hub.send(event, &message, self.client());
+        if self.world.release.has_features() {
+            self.world
+                .hub
+                .send("progress_state", &self.progress.state(), self.client());
         }
     }
 }
@@ -525,31 +432,4 @@ impl Knowledge for Known<'_> {
     fn is_output(&self, id: &str) -> bool {
         self.world.catalog.shape(self.graph.class(id)).is_output
     }
-}
-
-fn described(inputs: &calls::Gathered) -> Map<String, Json> {
-    let describe = |values: &Vec<Value>| values.iter().map(Value::describe).collect::<Json>();
-    inputs
-        .iter()
-        .map(|(name, values)| (name.clone(), describe(values)))
-        .collect()
-}
-
-/// What the server adds to the message when it knows better.
-fn tips(kind: &str) -> &'static str {
-    if kind == "torch.OutOfMemoryError" {
-        "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before \
-         you might have accidentally set the batch_size to a large number."
-    } else {
-        ""
-    }
-}
-
-fn traceback(class: &str, kind: &str) -> [String; 2] {
-    [
-        "  File \"execution.py\", in execute\n    output_data, output_ui, has_subgraph, \
-         has_pending_tasks = await get_output_data(prompt_id, unique_id, obj, input_data_all)\n"
-            .to_owned(),
-        format!("  File \"simulator\", in {class}\n    raise {kind}\n"),
-    ]
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
-use super::fault::Faults;
+use super::faults::Faults;
+use super::python_json;
 use super::sync::lock;
 
 /// What a socket's task is told to do.
@@ -101,7 +102,7 @@ impl Hub {
         if self.faults.loses(event) {
             return;
         }
-        let text = json!({ "type": event, "data": data }).to_string();
+        let text = python_json::to_string(&json!({ "type": event, "data": data }));
         self.deliver(&Delivery::Text(text.into()), to);
     }
 
@@ -118,7 +119,7 @@ impl Hub {
         picture: &[u8],
         to: Option<&str>,
     ) {
-        let metadata = metadata.to_string();
+        let metadata = python_json::to_string(metadata);
         let head = [4u32.to_be_bytes(), length(metadata.len())].concat();
         self.send_binary("preview", &[&head, metadata.as_bytes(), picture], to);
     }

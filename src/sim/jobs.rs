@@ -3,10 +3,16 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::queue::Item;
+use super::release::Release;
 
 /// All statuses, in the order in which an error message lists them.
-pub(super) const STATUSES: [&str; 5] =
-    ["pending", "in_progress", "completed", "failed", "cancelled"];
+const STATUSES: [&str; 5] = ["pending", "in_progress", "completed", "failed", "cancelled"];
+
+/// The statuses that a release knows.
+pub(super) fn statuses(release: Release) -> &'static [&'static str] {
+    let count = if release.has_cancelled_jobs() { 5 } else { 4 };
+    &STATUSES[..count]
+}
 
 /// Longer texts are cut in a preview.
 const TEXT_PREVIEW: usize = 1024;
@@ -37,7 +43,7 @@ pub(super) fn queued_in_detail(item: &Item, status: &str) -> Json {
 }
 
 /// A prompt that is over, out of its history entry.
-pub(super) fn finished(id: &str, entry: &Json) -> Json {
+pub(super) fn finished(id: &str, entry: &Json, release: Release) -> Json {
     let messages = entry["status"]["messages"]
         .as_array()
         .map(Vec::as_slice)
@@ -53,8 +59,8 @@ pub(super) fn finished(id: &str, entry: &Json) -> Json {
     let interrupted = message("execution_interrupted");
     let failed = message("execution_error");
     let status = match (entry["status"]["status_str"].as_str(), interrupted) {
-        (Some("error"), Some(_)) => "cancelled",
-        (Some("error"), None) => "failed",
+        (Some("error"), Some(_)) if release.has_cancelled_jobs() => "cancelled",
+        (Some("error"), _) => "failed",
         _ => "completed",
     };
     let extra = entry["prompt"][3].as_object().cloned().unwrap_or_default();
@@ -80,8 +86,8 @@ pub(super) fn finished(id: &str, entry: &Json) -> Json {
 }
 
 /// The same with outputs, status and workflow.
-pub(super) fn detailed(id: &str, entry: &Json) -> Json {
-    let mut job = finished(id, entry);
+pub(super) fn detailed(id: &str, entry: &Json, release: Release) -> Json {
+    let mut job = finished(id, entry, release);
     job["outputs"] = normalized(&entry["outputs"]);
     job["execution_status"] = entry["status"].clone();
     job["workflow"] = json!({ "prompt": entry["prompt"][2], "extra_data": entry["prompt"][3] });

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::{Code, Failure};
 
 use super::catalog::Catalog;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::folders::Folders;
 use super::listener::{Door, bind};
 use super::options::SimOptions;

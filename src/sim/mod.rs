@@ -2,7 +2,7 @@
 //! order of execution and its caching, with painted pictures in place of what a model would make.
 //!
 //! It stands behind `mmf sim`, `--sim` and `mmf demo`, and all offline tests. Over HTTP and
-//! WebSocket it behaves as `ComfyUI` 0.33 does, including the races and the mistakes that clients
+//! WebSocket it behaves as `ComfyUI` 0.33 does, or an older one if told so, including the races and the mistakes that clients
 //! have to live with, and it can be told to misbehave further ([`Fault`]).
 
 mod bench;
@@ -11,6 +11,7 @@ mod calls;
 mod catalog;
 mod executor;
 mod fault;
+mod faults;
 mod folders;
 mod font;
 mod graph;
@@ -25,7 +26,10 @@ mod nodes;
 mod options;
 mod picture;
 mod progress;
+mod python_json;
 mod queue;
+mod release;
+mod report;
 mod routes;
 mod shape;
 mod socket;
@@ -34,7 +38,8 @@ mod value;
 mod world;
 
 pub use cache::Caching;
-pub use fault::{Fault, FaultError, FaultKind, Faults};
+pub use fault::{Fault, FaultError, FaultKind};
+pub use faults::Faults;
 pub use folders::{FolderType, Folders, SaveSlot};
 pub use lifecycle::{Sim, SimError};
 pub use node::{Call, Inputs, Outcome, Raised, Server, SimNode};

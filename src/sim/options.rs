@@ -12,7 +12,7 @@ use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts};
 use crate::ids::Ids;
 
 use super::cache::Caching;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::node::SimNode;
 
 /// What a simulator is started with. The default is a fresh, fast server on a free port.
@@ -37,7 +37,8 @@ pub struct SimOptions {
     pub clock: Clock,
     /// Makes prompt ids and client ids.
     pub ids: Ids,
-    /// The `ComfyUI` version that it claims to be. The behaviour is that of 0.33.
+    /// The `ComfyUI` version that it claims to be: its routes, its rules for prompts and ids. What
+    /// no client asks for by version (the order of execution, caching) is that of 0.33.
     pub version: String,
     /// The graphics card's memory in bytes.
     pub vram_total: u64,

@@ -333,7 +333,7 @@ mod tests {
     }
 
     fn queue() -> Queue {
-        Queue::new(Arc::new(Hub::new(super::super::fault::Faults::default())))
+        Queue::new(Arc::new(Hub::new(super::super::faults::Faults::default())))
     }
 
     fn pending(queue: &Queue) -> Vec<String> {

@@ -60,9 +60,12 @@ async fn serve(world: Arc<World>, sid: String, mut socket: WebSocket) {
                 Some(Ok(Message::Text(text))) => {
                     // What is no JSON counts for nothing, not even as the first message.
                     if let Ok(message) = serde_json::from_str::<Json>(&text) {
-                        if is_first && message["type"] == "feature_flags" {
+                        if is_first
+                            && message["type"] == "feature_flags"
+                            && world.release.has_features()
+                        {
                             world.hub.set_flags(&sid, &message["data"]);
-                            world.hub.send("feature_flags", &features(), Some(&sid));
+                            world.hub.send("feature_flags", &features(world.release), Some(&sid));
                         }
                         is_first = false;
                     }

@@ -13,12 +13,13 @@ use crate::clock::Clock;
 use super::cache::{Cache, Traits};
 use super::catalog::Catalog;
 use super::executor::Run;
-use super::fault::Faults;
+use super::faults::Faults;
 use super::folders::Folders;
 use super::hub::Hub;
 use super::interrupt::Interrupt;
 use super::options::SimOptions;
 use super::queue::{Item, Next, Queue};
+use super::release::Release;
 use super::sync::lock;
 
 /// What a running prompt can ask of those who keep the server running.
@@ -37,6 +38,7 @@ pub(super) struct World {
     pub(super) interrupt: Interrupt,
     pub(super) faults: Faults,
     pub(super) clock: Clock,
+    pub(super) release: Release,
     /// The client whose prompt runs and the node it is at.
     current: Mutex<Option<(String, String)>>,
     pleas: mpsc::UnboundedSender<Plea>,
@@ -58,6 +60,7 @@ impl World {
             interrupt: Interrupt::default(),
             faults: options.faults.clone(),
             clock: options.clock.clone(),
+            release: Release::of(&options.version),
             current: Mutex::default(),
             pleas,
             options,

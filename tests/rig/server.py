@@ -7,6 +7,8 @@ all else goes to standard error.
 Usage: server.py COMFYUI_FOLDER BASE_FOLDER PORT [COMFYUI_OPTION...]   (port 0: any free one)
 """
 
+import errno
+import json
 import os
 import runpy
 import shutil
@@ -18,6 +20,7 @@ import urllib.error
 import urllib.request
 
 READY_WITHIN_SECONDS = 240
+PORT_WITHIN_SECONDS = 5
 NODE_PACKS = ("mmf_test_nodes.py", "websocket_image_save.py")
 
 
@@ -33,14 +36,17 @@ def end_with_the_test(base):
     os._exit(0)
 
 
-def announce_when_ready(url, status):
+def announce_when_ready(url, base, status):
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            direct.open(f"{url}/system_stats", timeout=10).read()
+            with direct.open(f"{url}/system_stats", timeout=10) as answer:
+                argv = json.load(answer)["system"]["argv"]
+            if base not in argv:
+                raise OSError(f"another server answers on {url}: {argv}")
             break
-        except (urllib.error.URLError, OSError) as problem:
+        except (urllib.error.URLError, OSError, ValueError, KeyError) as problem:
             if time.monotonic() > deadline:
                 print(f"not ready after {READY_WITHIN_SECONDS} s: {problem}", file=sys.stderr, flush=True)
                 os._exit(1)
@@ -49,21 +55,39 @@ def announce_when_ready(url, status):
     os.close(status)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def hold_port(port):
+    """A socket bound to the port, or to any free one: nobody can take it before ComfyUI listens."""
+    held = socket.socket()
+    # Both the server that is killed and the one after it need this: connections outlive the former.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    deadline = time.monotonic() + PORT_WITHIN_SECONDS
+    while True:
+        try:
+            held.bind(("127.0.0.1", port))
+            return held
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def listen_on(held):
+    """Lets ComfyUI listen on this socket instead of opening the port itself."""
+    from aiohttp import web
+
+    web.TCPSite = lambda runner, *_address, **options: web.SockSite(runner, held, **options)
 
 
 def main(comfyui, base, port, options):
     # More threads make these tiny models ten times slower when the tests keep all cores busy.
     os.environ["OMP_NUM_THREADS"] = "1"
-    port = int(port) or free_port()
+    held = hold_port(int(port))
+    port = held.getsockname()[1]
     status = os.dup(1)
     os.dup2(2, 1)
     threading.Thread(target=end_with_the_test, args=(base,), daemon=True).start()
     url = f"http://127.0.0.1:{port}"
-    threading.Thread(target=announce_when_ready, args=(url, status), daemon=True).start()
+    threading.Thread(target=announce_when_ready, args=(url, base, status), daemon=True).start()
     main_file = os.path.join(comfyui, "main.py")
     sys.argv = [main_file, "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
     sys.argv += ["--base-directory", base, "--front-end-root", os.path.join(base, "web")]
@@ -73,6 +97,7 @@ def main(comfyui, base, port, options):
     sys.argv += [*NODE_PACKS, *options]
     sys.path[0] = comfyui
     os.chdir(base)
+    listen_on(held)
     runpy.run_path(main_file, run_name="__main__")
 
 

@@ -23,4 +23,6 @@ mod script_errors;
 mod sim_media;
 mod sim_protocol;
 mod sim_run;
+mod sim_versions;
+mod sim_wire;
 mod store;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use massmediafactory::sim::{Sim, SimOptions};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -104,6 +105,27 @@ async fn a_killed_server_comes_back_on_its_port() {
         get(&rig, "/queue").await,
         json!({"queue_running": [], "queue_pending": []})
     );
+}
+
+#[tokio::test]
+async fn another_server_on_the_port_is_never_taken_for_the_rig() {
+    let Some(mut rig) = Rig::start().await else {
+        return;
+    };
+    let addr = rig.url().strip_prefix("http://").expect("an address");
+    let listen = addr.parse().expect("an address");
+    rig.kill();
+    let options = SimOptions {
+        listen,
+        ..SimOptions::default()
+    };
+    let _thief = Sim::start(options).await.expect("the port is free");
+    let Err(died) = tokio::spawn(rig.restart()).await else {
+        panic!("the simulator passed for ComfyUI");
+    };
+    let died = died.into_panic();
+    let said = died.downcast_ref::<String>().expect("a message");
+    assert!(said.contains("Address already in use"), "{said}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What kind of content a file's name promises.
 
+use super::super::release::Release;
+
 /// The content type by the name's ending, as Python's `mimetypes` guesses it.
 pub(super) fn content_type(name: &str) -> &'static str {
     let ending = name
@@ -34,9 +36,10 @@ pub(super) fn content_type(name: &str) -> &'static str {
 }
 
 /// Whether a browser might execute it, so that it is only handed out as a download.
-pub(super) fn is_dangerous(content_type: &str) -> bool {
-    matches!(
-        content_type,
-        "text/html" | "text/javascript" | "text/css" | "image/svg+xml" | "text/xml"
-    )
+pub(super) fn is_dangerous(content_type: &str, release: Release) -> bool {
+    match content_type {
+        "text/html" | "text/javascript" | "text/css" => true,
+        "image/svg+xml" | "text/xml" => release.guards_views(),
+        _ => false,
+    }
 }

@@ -26,6 +26,7 @@ pub(super) async fn list(
     let (Ok(max_items), Ok(offset)) = (number("max_items"), number("offset")) else {
         return reply::trouble();
     };
+    let offset = offset.filter(|_| world.release.has_history_offset());
     let entries = world.queue.history(max_items, offset.unwrap_or(-1));
     let entries: Map<String, Json> = entries
         .into_iter()

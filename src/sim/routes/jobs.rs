@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
-use super::super::jobs::{self, STATUSES};
+use super::super::jobs;
+use super::super::release::Release;
 use super::super::world::World;
 use super::prompt::is_canonical;
 use super::reply;
@@ -27,7 +28,8 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(query: &Parameters) -> Result<Self, String> {
+    fn read(query: &Parameters, release: Release) -> Result<Self, String> {
+        let known = jobs::statuses(release);
         let lower = |name: &str, default: &str| {
             query
                 .get(name)
@@ -41,13 +43,13 @@ impl Wish {
         let unknown: Vec<&str> = statuses
             .iter()
             .map(String::as_str)
-            .filter(|status| !STATUSES.contains(status))
+            .filter(|status| !known.contains(status))
             .collect();
         if !unknown.is_empty() {
             return Err(format!(
                 "Invalid status value(s): {}. Valid values: {}",
                 unknown.join(", "),
-                STATUSES.join(", ")
+                known.join(", ")
             ));
         }
         let sort_by = lower("sort_by", "created_at");
@@ -109,7 +111,7 @@ pub(super) async fn list(
     State(world): State<Arc<World>>,
     Query(query): Query<Parameters>,
 ) -> Response {
-    let wish = match Wish::read(&query) {
+    let wish = match Wish::read(&query, world.release) {
         Ok(wish) => wish,
         Err(error) => return reply::json_with(StatusCode::BAD_REQUEST, &json!({ "error": error })),
     };
@@ -117,7 +119,9 @@ pub(super) async fn list(
     let queued = running.iter().map(|item| jobs::queued(item, "in_progress"));
     let waiting = pending.iter().map(|item| jobs::queued(item, "pending"));
     let done = world.queue.history(None, -1);
-    let done = done.iter().map(|(id, entry)| jobs::finished(id, entry));
+    let done = done
+        .iter()
+        .map(|(id, entry)| jobs::finished(id, entry, world.release));
     let mut jobs: Vec<Json> = queued
         .chain(waiting)
         .chain(done)
@@ -144,7 +148,7 @@ pub(super) async fn list(
 
 pub(super) async fn one(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
     if let Some(entry) = world.queue.history_entry(&id) {
-        return reply::json(&jobs::detailed(&id, &entry));
+        return reply::json(&jobs::detailed(&id, &entry, world.release));
     }
     let (running, pending) = world.queue.items();
     let running = running.iter().map(|item| (item, "in_progress"));

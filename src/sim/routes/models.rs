@@ -12,6 +12,18 @@ use super::super::options::FOLDERS;
 use super::super::world::World;
 use super::reply;
 
+/// The endings of model files (`supported_pt_extensions`).
+const EXTENSIONS: [&str; 8] = [
+    ".ckpt",
+    ".pt",
+    ".pt2",
+    ".bin",
+    ".pth",
+    ".safetensors",
+    ".pkl",
+    ".sft",
+];
+
 /// Names without their endings.
 pub(super) async fn embeddings(State(world): State<Arc<World>>) -> Response {
     let files = world
@@ -63,11 +75,11 @@ pub(super) async fn folders_with_paths(State(world): State<Arc<World>>) -> Respo
         .into_iter()
         .filter(|name| *name != "configs");
     let entry = |name: &str| {
-        json!({
-            "name": name,
-            "folders": [world.folders.models().join(name)],
-            "extensions": [".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"],
-        })
+        let mut entry = json!({ "name": name, "folders": [world.folders.models().join(name)] });
+        if world.release.guards_views() {
+            entry["extensions"] = json!(EXTENSIONS);
+        }
+        entry
     };
     reply::json(&names.map(entry).collect::<Json>())
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::comfy::validate::replacement;
 
 use super::super::world::World;
-use super::reply;
+use super::reply::{self, Refusal};
 
 /// The classes that 0.33.0 replaces.
 const OLD_CLASSES: [&str; 8] = [
@@ -23,18 +23,24 @@ const OLD_CLASSES: [&str; 8] = [
     "ConditioningAverage ",
 ];
 
-pub(super) async fn object_info(State(world): State<Arc<World>>) -> Response {
-    let facts = world.catalog.facts_with_inputs(world.folders.input_files());
-    reply::json(&facts)
+pub(super) async fn object_info(State(world): State<Arc<World>>) -> Result<Response, Refusal> {
+    let written = reply::blocking(move || {
+        let offer = world.catalog.offer(world.folders.input_files());
+        offer.written()
+    });
+    Ok(reply::written(written.await?.map_err(reply::raised)?))
 }
 
 /// `{class: info}`, or `{}` for an unknown class.
 pub(super) async fn class_info(
     State(world): State<Arc<World>>,
     Path(class): Path<String>,
-) -> Response {
-    let facts = world.catalog.facts_with_inputs(world.folders.input_files());
-    reply::json(&facts.class_object_info(&class))
+) -> Result<Response, Refusal> {
+    let info = reply::blocking(move || {
+        let offer = world.catalog.offer(world.folders.input_files());
+        offer.facts.class_object_info(&class)
+    });
+    Ok(reply::json(&info.await?))
 }
 
 /// Which old classes are replaced when a prompt comes in. How their inputs are carried over is the

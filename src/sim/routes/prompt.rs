@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value as Json, json};
 use crate::comfy::validate::{CoreValidation, Outcome, Rules, Validator, Verdict};
 
 use super::super::fault::FaultKind;
+use super::super::python_json;
 use super::super::queue::Item;
 use super::super::world::World;
 use super::queue::truthy;
@@ -25,7 +26,9 @@ pub(super) async fn post(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Response {
-    let answer = accept(&world, &headers, &bytes).into_response();
+    let own = world.clone();
+    let answer = reply::blocking(move || accept(&own, &headers, &bytes)).await;
+    let answer = answer.into_response();
     match answer
         .status()
         .is_success()
@@ -65,6 +68,7 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     }
     let source = headers
         .get("comfy-usage-source")
+        .filter(|_| world.release.demands_uuids())
         .and_then(|value| value.to_str().ok());
     if let Some(source) = source.filter(|_| !extra_data.contains_key("comfy_usage_source")) {
         extra_data.insert("comfy_usage_source".to_owned(), json!(source));
@@ -83,8 +87,10 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
     for key in SENSITIVE {
         extra_data.shift_remove(key);
     }
-    let created = world.clock.now().as_millisecond();
-    extra_data.insert("create_time".to_owned(), json!(created));
+    if world.release.notes_create_time() {
+        let created = world.clock.now().as_millisecond();
+        extra_data.insert("create_time".to_owned(), json!(created));
+    }
     let answer = json!({ "prompt_id": id, "number": number, "node_errors": said["node_errors"] });
     let item = Item {
         number,
@@ -140,9 +146,17 @@ fn number(world: &World, body: &Map<String, Json>) -> Result<Number, Refusal> {
         .ok_or_else(|| reply::trouble().into())
 }
 
-/// The client's id, which must be a UUID as Python writes it, or a new one.
+/// The client's id, which must be a UUID as Python writes it, or a new one; before 0.25 it was
+/// `str()` of anything.
 fn prompt_id(world: &World, given: Option<&Json>) -> Result<String, Refusal> {
     match given {
+        Some(given) if !world.release.demands_uuids() => Ok(match given {
+            Json::String(id) => id.clone(),
+            Json::Null => "None".to_owned(),
+            Json::Bool(true) => "True".to_owned(),
+            Json::Bool(false) => "False".to_owned(),
+            other => python_json::to_string(other),
+        }),
         None | Some(Json::Null) => Ok(world.options.ids.random()),
         Some(Json::String(id)) if is_canonical(id) => Ok(id.clone()),
         Some(_) => Err(refusal(

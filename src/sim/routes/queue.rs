@@ -36,10 +36,11 @@ pub(super) async fn post(
     Ok(reply::empty())
 }
 
-/// With a `prompt_id` only if that prompt runs; a body that says nothing interrupts what runs.
+/// With a `prompt_id` (0.3.57) only if that prompt runs; a body that says nothing interrupts what runs.
 pub(super) async fn interrupt(State(world): State<Arc<World>>, bytes: Bytes) -> Response {
     let body = reply::body(&bytes).unwrap_or_default();
-    match body["prompt_id"].as_str().filter(|id| !id.is_empty()) {
+    let id = body["prompt_id"].as_str().filter(|id| !id.is_empty());
+    match id.filter(|_| world.release.has_targeted_interrupt()) {
         Some(id) => {
             world.queue.interrupt_if_running(id, &world.interrupt);
         }

@@ -6,18 +6,23 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::super::python_json;
+
 /// JSON.
 pub(super) fn json(value: &impl Serialize) -> Response {
     json_with(StatusCode::OK, value)
 }
 
+/// JSON that is written already.
+pub(super) fn written(body: impl Into<Body>) -> Response {
+    let kind = "application/json; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
 /// JSON with a status.
 pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => {
-            let kind = "application/json; charset=utf-8";
-            (status, [(header::CONTENT_TYPE, kind)], body).into_response()
-        }
+    match python_json::to_vec(value) {
+        Ok(body) => (status, written(body)).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             trouble()
@@ -68,6 +73,13 @@ impl IntoResponse for Refusal {
 /// An exception in a handler.
 pub(super) fn raised<E>(_: E) -> Refusal {
     trouble().into()
+}
+
+/// Runs what reads files, paints or validates apart from the tasks that must answer others.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(raised)
 }
 
 /// The body as JSON; what is none is an exception in the handler, not a 400.

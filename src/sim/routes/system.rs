@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
+use super::super::release::Release;
 use super::super::world::World;
 use super::reply;
 
@@ -16,9 +17,10 @@ pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
     let options = &world.options;
     let vram_free = options.vram_total.saturating_sub(VRAM_IN_USE);
     let previews = if options.previews { "auto" } else { "none" };
-    reply::json(&json!({
+    let release = world.release;
+    let mut stats = json!({
         "system": {
-            "os": "linux",
+            "os": if release.has_manager() { "linux" } else { "posix" },
             "ram_total": options.ram_total,
             "ram_free": options.ram_total / 4 * 3,
             "comfyui_version": options.version,
@@ -41,22 +43,35 @@ pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
             "torch_vram_total": 0,
             "torch_vram_free": 0,
         }],
-    }))
+    });
+    if let Some(system) = stats["system"].as_object_mut() {
+        if !release.lists_packages() {
+            system.shift_remove("comfy_package_versions");
+        }
+        if !release.demands_uuids() {
+            system.shift_remove("deploy_environment");
+        }
+    }
+    reply::json(&stats)
 }
 
-/// The flags of a 0.33 server.
-pub(in super::super) fn features() -> Json {
-    json!({
-        "supports_preview_metadata": true,
-        "max_upload_size": 100 << 20,
-        "extension": { "manager": { "supports_v4": true } },
-        "node_replacements": true,
-        "assets": false,
-    })
+/// The server's flags.
+pub(in super::super) fn features(release: Release) -> Json {
+    let mut features = json!({ "supports_preview_metadata": true, "max_upload_size": 100 << 20 });
+    if release.has_manager() {
+        features["extension"] = json!({ "manager": { "supports_v4": true } });
+    }
+    if release.has_node_replacements() {
+        features["node_replacements"] = json!(true);
+    }
+    if release.has_assets_switch() {
+        features["assets"] = json!(false);
+    }
+    features
 }
 
-pub(super) async fn get_features() -> Response {
-    reply::json(&features())
+pub(super) async fn get_features(State(world): State<Arc<World>>) -> Response {
+    reply::json(&features(world.release))
 }
 
 pub(super) async fn extensions() -> Response {

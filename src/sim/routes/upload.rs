@@ -32,9 +32,8 @@ pub(super) async fn image(
     multipart: Multipart,
 ) -> Result<Response, Refusal> {
     let form = read(multipart).await?;
-    keep(&world, &form, &|path, bytes| {
-        fs::write(path, bytes).map_err(raised)
-    })
+    let save = |path: &Path, bytes: &[u8]| fs::write(path, bytes).map_err(raised);
+    reply::blocking(move || keep(&world, &form, &save)).await?
 }
 
 /// The uploaded picture's alpha goes into a copy of the one that `original_ref` names.
@@ -43,15 +42,22 @@ pub(super) async fn mask(
     multipart: Multipart,
 ) -> Result<Response, Refusal> {
     let form = read(multipart).await?;
-    keep(&world, &form, &|path, bytes| {
-        let reference = form.original_ref.as_deref().unwrap_or_default();
-        let reference: Json = serde_json::from_str(reference).map_err(raised)?;
-        match original(&world, &reference)? {
-            Some(original) => merge_alpha(&original, bytes, path).map_err(raised),
-            // A reference to nothing writes nothing, and the answer says that all is well.
-            None => Ok(()),
-        }
+    reply::blocking(move || {
+        keep(&world, &form, &|path, bytes| {
+            merge(&world, &form, path, bytes)
+        })
     })
+    .await?
+}
+
+fn merge(world: &World, form: &Form, path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    let reference = form.original_ref.as_deref().unwrap_or_default();
+    let reference: Json = serde_json::from_str(reference).map_err(raised)?;
+    match original(world, &reference)? {
+        Some(original) => merge_alpha(&original, bytes, path).map_err(raised),
+        // A reference to nothing writes nothing, and the answer says that all is well.
+        None => Ok(()),
+    }
 }
 
 async fn read(mut multipart: Multipart) -> Result<Form, Refusal> {

@@ -6,29 +6,47 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageError, ImageFormat, Rgba};
 
 use super::super::folders::{FolderType, split_annotation, within};
+use super::super::release::Release;
 use super::super::world::World;
 use super::files::{content_type, is_dangerous};
-use super::reply;
+use super::reply::{self, Refusal};
+use super::serve::{self, set};
 
 type Parameters = HashMap<String, String>;
+
+/// What is shown of a file.
+enum Shown {
+    AsItIs { path: PathBuf, name: String },
+    Converted(Response),
+}
 
 pub(super) async fn get(
     State(world): State<Arc<World>>,
     Query(query): Query<Parameters>,
     headers: HeaderMap,
-) -> Response {
-    match find(&world, &query) {
-        Ok((path, name)) => answer(&path, &name, &query, &headers).unwrap_or_else(|error| {
+) -> Result<Response, Refusal> {
+    let release = world.release;
+    match reply::blocking(move || show(&world, &query)).await?? {
+        Shown::AsItIs { path, name } => Ok(file(&path, &name, &headers, release).await),
+        Shown::Converted(answer) => Ok(answer),
+    }
+}
+
+fn show(world: &World, query: &Parameters) -> Result<Shown, Refusal> {
+    let (path, name) = find(world, query).map_err(reply::status)?;
+    match converted(&path, &name, query) {
+        Ok(Some(answer)) => Ok(Shown::Converted(answer)),
+        Ok(None) => Ok(Shown::AsItIs { path, name }),
+        Err(error) => {
             tracing::debug!(%error, name, "a file could not be shown");
-            reply::trouble()
-        }),
-        Err(status) => reply::status(status),
+            Err(reply::trouble().into())
+        }
     }
 }
 
@@ -60,37 +78,25 @@ fn find(world: &World, query: &Parameters) -> Result<(PathBuf, String), StatusCo
     }
 }
 
-fn answer(
-    path: &Path,
-    name: &str,
-    query: &Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, ImageError> {
+/// The picture in the form that is asked for, if it is not its own.
+fn converted(path: &Path, name: &str, query: &Parameters) -> Result<Option<Response>, ImageError> {
     let channel = query.get("channel").map_or("", String::as_str);
     if let Some(preview) = query.get("preview") {
-        return Ok(picture(name, preview_of(path, preview, channel)?));
+        return Ok(Some(picture(name, preview_of(path, preview, channel)?)));
     }
-    match channel {
-        "rgb" => {
-            let rgb = DynamicImage::ImageRgb8(image::open(path)?.into_rgb8());
-            Ok(picture(
-                name,
-                ("image/png", encoded(&rgb, ImageFormat::Png)?),
-            ))
-        }
+    let shown = match channel {
+        "rgb" => DynamicImage::ImageRgb8(image::open(path)?.into_rgb8()),
         "a" => {
             let mut alpha = image::open(path)?.into_rgba8();
             for pixel in alpha.pixels_mut() {
                 *pixel = Rgba([0, 0, 0, pixel[3]]);
             }
-            let alpha = DynamicImage::ImageRgba8(alpha);
-            Ok(picture(
-                name,
-                ("image/png", encoded(&alpha, ImageFormat::Png)?),
-            ))
+            DynamicImage::ImageRgba8(alpha)
         }
-        _ => Ok(file(name, std::fs::read(path)?, headers)),
-    }
+        _ => return Ok(None),
+    };
+    let bytes = encoded(&shown, ImageFormat::Png)?;
+    Ok(Some(picture(name, ("image/png", bytes))))
 }
 
 /// `webp` or `jpeg`, with `;QUALITY`; whatever else is asked for becomes WebP.
@@ -134,70 +140,36 @@ fn picture(name: &str, (kind, bytes): (&'static str, Vec<u8>)) -> Response {
 }
 
 /// The file as it is, or the part of it that was asked for.
-fn file(name: &str, bytes: Vec<u8>, headers: &HeaderMap) -> Response {
+async fn file(path: &Path, name: &str, headers: &HeaderMap, release: Release) -> Response {
     let mut kind = content_type(name);
     let mut disposition = format!("filename=\"{}\"", quoted(name));
-    let dangerous = is_dangerous(kind);
+    let dangerous = is_dangerous(kind, release);
     let shown_as_image = headers
         .get("sec-fetch-dest")
         .is_some_and(|dest| dest == "image");
     if dangerous && !(shown_as_image && kind == "image/svg+xml") {
         kind = "application/octet-stream";
-        disposition = format!("attachment; {disposition}");
-    }
-    let total = bytes.len();
-    let range = headers
-        .get(header::RANGE)
-        .and_then(|value| value.to_str().ok());
-    let mut answer = match range.and_then(|range| part(range, total)) {
-        None => bytes.into_response(),
-        Some(Err(())) => {
-            let mut answer = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
-            set(
-                &mut answer,
-                header::CONTENT_RANGE,
-                &format!("bytes */{total}"),
-            );
-            return answer;
+        if release.guards_views() {
+            disposition = format!("attachment; {disposition}");
         }
-        Some(Ok((first, last))) => {
-            let mut answer =
-                (StatusCode::PARTIAL_CONTENT, bytes[first..=last].to_vec()).into_response();
-            set(
-                &mut answer,
-                header::CONTENT_RANGE,
-                &format!("bytes {first}-{last}/{total}"),
-            );
-            answer
+    }
+    let mut answer = match serve::file(path, headers).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(%error, name, "a file could not be read");
+            return reply::trouble();
         }
     };
     set(&mut answer, header::CONTENT_TYPE, kind);
-    set(&mut answer, header::ACCEPT_RANGES, "bytes");
-    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if dangerous {
-        set(&mut answer, header::VARY, "Sec-Fetch-Dest");
-        set(&mut answer, header::CACHE_CONTROL, "no-store");
+    if release.guards_views() {
+        set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if dangerous {
+            set(&mut answer, header::VARY, "Sec-Fetch-Dest");
+            set(&mut answer, header::CACHE_CONTROL, "no-store");
+        }
     }
     dispose(&mut answer, &disposition);
     answer
-}
-
-/// First and last byte of `bytes=A-B`, `bytes=A-` or `bytes=-N`; nothing for what is no such range,
-/// an error for one beyond the end.
-fn part(range: &str, total: usize) -> Option<Result<(usize, usize), ()>> {
-    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let end = total.checked_sub(1);
-    let (first, last) = match (first.parse::<usize>(), last.parse::<usize>()) {
-        (Ok(first), Ok(last)) if last >= first => (first, last),
-        (Ok(first), Err(_)) if last.is_empty() => (first, usize::MAX),
-        (Err(_), Ok(count)) if first.is_empty() => (total.saturating_sub(count), usize::MAX),
-        _ => return None,
-    };
-    Some(
-        end.filter(|end| first <= *end)
-            .map(|end| (first, last.min(end)))
-            .ok_or(()),
-    )
 }
 
 fn quoted(name: &str) -> String {
@@ -206,27 +178,4 @@ fn quoted(name: &str) -> String {
 
 fn dispose(answer: &mut Response, disposition: &str) {
     set(answer, header::CONTENT_DISPOSITION, disposition);
-}
-
-/// Sets a header, unless the value can't stand in one.
-fn set(answer: &mut Response, name: header::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-        answer.headers_mut().insert(name, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read_as_http_has_them() {
-        assert_eq!(part("bytes=0-3", 10), Some(Ok((0, 3))));
-        assert_eq!(part("bytes=4-", 10), Some(Ok((4, 9))));
-        assert_eq!(part("bytes=-3", 10), Some(Ok((7, 9))));
-        assert_eq!(part("bytes=8-99", 10), Some(Ok((8, 9))));
-        assert_eq!(part("bytes=10-", 10), Some(Err(())));
-        assert_eq!(part("bytes=3-1", 10), None);
-        assert_eq!(part("lines=1-2", 10), None);
-    }
 }
