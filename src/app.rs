@@ -230,7 +230,7 @@ async fn keep_tidy(assets: Arc<Assets>) {
 
 async fn tidy(assets: &Arc<Assets>) {
     let assets = assets.clone();
-    match tokio::task::spawn_blocking(move || assets.remove_expired()).await {
+    match tokio::task::spawn_blocking(move || assets.tidy()).await {
         Ok(Ok(removed)) if removed.asset_ids.is_empty() => {}
         Ok(Ok(removed)) => tracing::info!(
             assets = removed.asset_ids.len(),

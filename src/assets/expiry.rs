@@ -7,7 +7,7 @@ use super::{AssetError, Assets};
 use crate::store::{Key, StoreError, Writer, files};
 
 /// Removed under one hold of the write lock: others get their turn between.
-const BATCH: usize = 100;
+pub(super) const BATCH: usize = 100;
 
 /// Journals shorter than this are never worth writing anew.
 const COMPACT_FROM_BYTES: u64 = 8 << 20;

@@ -6,6 +6,7 @@
 //! blobs/ab/<blake3>.png     the bytes, once however often they were made
 //! records/7f/<id>.json      one file per asset, see [`Asset`] for its fields
 //! workflows/<blake3>.json   workflows as they were run, shared by the assets of a run
+//! swept                     when files that no record names were removed last
 //! ```
 //!
 //! The other files there belong to [`crate::store`].
@@ -20,6 +21,7 @@ mod preview;
 mod probe;
 pub mod publish;
 mod query;
+mod sweep;
 
 pub use asset::{Asset, FolderType, Kind, Provenance, ScriptRef, ServerRef};
 pub use collection::{AssetOptions, Assets, NewAsset};

@@ -181,6 +181,11 @@ impl Store {
         self.tail.read(As::Reader, Index::flush)
     }
 
+    /// All files of records, damaged ones included, in no order.
+    pub fn record_files(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        record_files(&self.dir.join("records"))
+    }
+
     /// The folder of files being written, on the same file system as the rest.
     #[must_use]
     pub fn temp(&self) -> PathBuf {
@@ -285,7 +290,7 @@ fn journal_from_records(dir: &Path, schema: Schema, ids: &Ids) -> Result<Rebuilt
 }
 
 /// All record files, without holding their names in memory at once.
-fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let shards = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten());
     files.map(|file| file.path()).filter(|path| {

@@ -1,6 +1,7 @@
 //! Which index folder is this process's: the first one that nobody else holds.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -61,18 +62,17 @@ impl Slot {
         }
     }
 
-    /// Moves a broken index out of the way and opens an empty one.
+    /// Moves a broken index, which must be closed, out of the way and opens an empty one.
     pub(super) fn replace_index(&self, broken: &Broken) -> Result<Index, StoreError> {
         tracing::warn!(index = %self.folder.display(), reason = broken.0, "the index is broken and is built anew");
         let aside = self.folder.with_extension("broken");
         // Renamed first: a folder half removed must not be opened by the next process.
-        for folder in [&aside, &self.folder] {
-            if folder.exists() {
-                if *folder == self.folder {
-                    fs::rename(folder, &aside).map_err(StoreError::io("rename", folder))?;
-                }
-                fs::remove_dir_all(&aside).map_err(StoreError::io("remove", &aside))?;
+        remove_dir(&aside)?;
+        match fs::rename(&self.folder, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io("rename", &self.folder)(error));
             }
+            _ => remove_dir(&aside)?,
         }
         Index::open(&self.folder, self.counted).map_err(|broken| StoreError::Index {
             path: self.folder.clone(),
@@ -82,5 +82,15 @@ impl Slot {
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// Removes a folder; that it's gone already is fine.
+fn remove_dir(folder: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", folder)(error))
+        }
+        _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::StoreError;
 use super::index::{Broken, Index, Position};
@@ -23,12 +23,15 @@ pub(super) struct Tail {
     schema: u32,
     slot: Slot,
     state: Mutex<State>,
+    /// Held by whoever asks the index without holding the state, taken while still holding it.
+    asking: RwLock<()>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     journal: Arc<Journal>,
-    index: Arc<Index>,
+    /// `None` if it broke and no other could be opened in its place.
+    index: Option<Arc<Index>>,
     position: Position,
 }
 
@@ -75,17 +78,17 @@ impl Tail {
         let mut state = State {
             position: known,
             journal: Arc::new(journal),
-            index: Arc::new(index),
+            index: Some(Arc::new(index)),
         };
         if let Err(broken) = state.settle_on_journal(false) {
-            state.index = Arc::new(slot.replace_index(&broken)?);
-            state.position = state.journal.beginning();
+            state.replace_index(&slot, &broken)?;
         }
         Ok(Self {
             path,
             schema,
             slot,
             state: Mutex::new(state),
+            asking: RwLock::default(),
         })
     }
 
@@ -96,12 +99,17 @@ impl Tail {
         who: As,
         ask: impl Fn(&Index) -> Result<T, Broken>,
     ) -> Result<T, StoreError> {
-        let index = self.current(&mut self.state(), who)?;
-        let broken = match ask(&index) {
+        let mut state = self.state();
+        let index = self.current(&mut state, who)?;
+        let asking = self.asking.read().unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        let answer = ask(&index);
+        drop(index);
+        drop(asking);
+        let broken = match answer {
             Ok(answer) => return Ok(answer),
             Err(broken) => broken,
         };
-        drop(index);
         let mut state = self.state();
         self.replace_index(&mut state, &broken)?;
         let index = self.current(&mut state, who)?;
@@ -117,7 +125,8 @@ impl Tail {
         // Readers needn't wait for the disk: the state is locked only to fetch the journal.
         let journal = Arc::clone(&self.state().journal);
         journal.append(changes, &self.path)?;
-        self.current(&mut self.state(), As::Writer)?;
+        let mut state = self.state();
+        self.current(&mut state, As::Writer)?;
         Ok(())
     }
 
@@ -171,23 +180,24 @@ impl Tail {
 
     fn current(&self, state: &mut State, who: As) -> Result<Arc<Index>, StoreError> {
         let broken = match self.catch_up(state, who) {
-            Ok(()) => return Ok(Arc::clone(&state.index)),
+            Ok(index) => return Ok(index),
             Err(Trouble::Store(error)) => return Err(error),
             Err(Trouble::Index(broken)) => broken,
         };
         self.replace_index(state, &broken)?;
         match self.catch_up(state, who) {
-            Ok(()) => Ok(Arc::clone(&state.index)),
+            Ok(index) => Ok(index),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Index(broken)) => Err(self.give_up(broken)),
         }
     }
 
-    fn catch_up(&self, state: &mut State, who: As) -> Result<(), Trouble> {
+    fn catch_up(&self, state: &mut State, who: As) -> Result<Arc<Index>, Trouble> {
+        let index = state.index()?;
         loop {
             let failed = |error| StoreError::io("read", &self.path)(error);
             if state.journal.len().map_err(failed)? == state.position.offset {
-                return Ok(());
+                return Ok(index);
             }
             if state.is_worth_loading() {
                 state.load().map_err(failed)??;
@@ -199,7 +209,7 @@ impl Tail {
             let grown = chunk.end > state.position.offset;
             if grown {
                 state.position.offset = chunk.end;
-                state.index.apply(chunk.changes, &state.position)?;
+                index.apply(chunk.changes, &state.position)?;
             }
             if chunk.moved {
                 match Journal::open(&self.path, self.schema)? {
@@ -208,23 +218,23 @@ impl Tail {
                         state.settle_on_journal(true)?;
                     }
                     // The new journal isn't there yet; a later read finds it.
-                    _ if who == As::Reader => return Ok(()),
+                    _ if who == As::Reader => return Ok(index),
                     // It never will be: whoever announced it died.
                     _ => {
                         state.position.offset = state.journal.len().map_err(failed)?;
-                        state.index.apply(Vec::new(), &state.position)?;
+                        index.apply(Vec::new(), &state.position)?;
                     }
                 }
             } else if !grown {
-                return Ok(());
+                return Ok(index);
             }
         }
     }
 
     fn replace_index(&self, state: &mut State, broken: &Broken) -> Result<(), StoreError> {
-        state.index = Arc::new(self.slot.replace_index(broken)?);
-        state.position = state.journal.beginning();
-        Ok(())
+        // Others may still be asking, which doesn't take long.
+        let _alone = self.asking.write().unwrap_or_else(PoisonError::into_inner);
+        state.replace_index(&self.slot, broken)
     }
 
     fn give_up(&self, broken: Broken) -> StoreError {
@@ -236,6 +246,20 @@ impl Tail {
 }
 
 impl State {
+    fn index(&self) -> Result<Arc<Index>, Broken> {
+        let none = || Broken("it could not be opened".to_owned());
+        self.index.clone().ok_or_else(none)
+    }
+
+    /// Closes the index before its folder is taken away: what a database that is still open
+    /// writes would land in the folder of its successor. Nobody else may be asking it.
+    fn replace_index(&mut self, slot: &Slot, broken: &Broken) -> Result<(), StoreError> {
+        self.index = None;
+        self.index = Some(Arc::new(slot.replace_index(broken)?));
+        self.position = self.journal.beginning();
+        Ok(())
+    }
+
     /// Whether the index knows nothing yet of a long journal.
     fn is_worth_loading(&self) -> bool {
         let beginning = self.journal.beginning();
@@ -245,7 +269,11 @@ impl State {
 
     fn load(&mut self) -> std::io::Result<Result<(), Broken>> {
         let (journal, mut at) = (Arc::clone(&self.journal), self.position.clone());
-        let loaded = self.index.load(|| {
+        let index = match self.index() {
+            Ok(index) => index,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        let loaded = index.load(|| {
             let chunk = journal.read(at.offset, LOAD_BYTES)?;
             if chunk.end == at.offset {
                 return Ok(None);
@@ -272,13 +300,67 @@ impl State {
                     offset,
                     ..self.journal.beginning()
                 };
-                self.index.apply(Vec::new(), &self.position)
+                self.index()?.apply(Vec::new(), &self.position)
             }
             None => {
-                self.index.clear()?;
+                self.index()?.clear()?;
                 self.position = self.journal.beginning();
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::ids::Ids;
+    use crate::store::{Row, Schema, Store};
+
+    #[test]
+    fn a_broken_index_is_replaced_when_nobody_asks_it_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let schema = Schema {
+            version: 1,
+            row: |_| Row::default(),
+            counted: &[],
+        };
+        let store = Store::open(dir.path(), schema, &Clock::default(), &Ids::default()).unwrap();
+        store.write(|writer| writer.put("one", &json!({}))).unwrap();
+        let (tail, in_the_midst) = (&store.tail, &Barrier::new(2));
+        let (replaced, heard) = channel();
+
+        thread::scope(|scope| {
+            let asks = move || {
+                let ask = |index: &Index| {
+                    in_the_midst.wait();
+                    // Many times as long as a replacement takes that waits for nobody.
+                    let heard = heard.recv_timeout(Duration::from_millis(500));
+                    assert_eq!(heard, Err(RecvTimeoutError::Timeout));
+                    index.count(None)
+                };
+                assert_eq!(tail.read(As::Reader, ask).unwrap(), 1);
+            };
+            scope.spawn(asks);
+            in_the_midst.wait();
+            let broken = AtomicBool::new(true);
+            let ask = |index: &Index| {
+                if broken.swap(false, Ordering::Relaxed) {
+                    return Err(Broken("so it seems".to_owned()));
+                }
+                replaced.send(()).ok();
+                index.count(None)
+            };
+            assert_eq!(tail.read(As::Reader, ask).unwrap(), 1);
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! Keeping assets, finding them again and letting them go.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -349,6 +350,82 @@ fn what_is_no_picture_has_no_preview_and_says_so() {
     );
 
     assert_eq!(failure.code, Code::UNSUPPORTED_TYPE);
+}
+
+/// Makes a file look as if it had been written that long before the shelf's clock.
+fn age(shelf: &Shelf, path: &Path, by: Duration) {
+    let file = fs::File::options().append(true).open(path).unwrap();
+    file.set_modified((shelf.clock.now() - by).into()).unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_behind_is_swept_away_an_hour_later() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let shelf = Shelf::new();
+    let workflow = Some(Arc::new(json!({})));
+    let new = NewAsset {
+        workflow,
+        ..output("run", "a.txt")
+    };
+    let kept = shelf.assets.keep(new, b"kept").unwrap();
+    let below = |name: &str, hash_of: &[u8]| {
+        let hash = blake3::hash(hash_of).to_hex().to_string();
+        let path = shelf.dir.path().join(match name {
+            "workflows" => format!("workflows/{hash}.json"),
+            _ => format!("blobs/{}/{hash}.png", &hash[..2]),
+        });
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, hash_of).unwrap();
+        path
+    };
+    let stray = [below("blobs", b"lost"), below("workflows", b"lost")];
+    let young = below("blobs", b"young");
+    let foreign = shelf.dir.path().join("blobs/readme.txt");
+    fs::write(&foreign, "by hand").unwrap();
+    let own = [
+        shelf.assets.path(&kept.asset_id).unwrap(),
+        shelf.dir.path().join(format!(
+            "workflows/{}.json",
+            kept.provenance.workflow.as_ref().unwrap()
+        )),
+    ];
+    for path in stray.iter().chain(&own).chain([&foreign]) {
+        age(&shelf, path, HOUR * 2);
+    }
+    age(&shelf, &young, HOUR / 2);
+
+    assert_eq!(shelf.assets.tidy().unwrap().bytes, 8);
+
+    assert!(stray.iter().all(|path| !path.exists()));
+    assert!(
+        own.iter()
+            .chain([&young, &foreign])
+            .all(|path| path.exists())
+    );
+    shelf.clock.advance(HOUR);
+    assert_eq!(shelf.assets.tidy().unwrap().bytes, 5);
+    assert!(!young.exists());
+}
+
+#[test]
+fn bytes_that_only_a_damaged_record_names_are_not_swept_away() {
+    let shelf = Shelf::new();
+    let [damaged, _] = ["a.txt", "b.txt"].map(|name| {
+        let kept = shelf.assets.keep(output("run", name), name.as_bytes());
+        kept.unwrap()
+    });
+    let id = &damaged.asset_id;
+    let record = shelf.dir.path().join("records").join(&id[id.len() - 2..]);
+    let record = record.join(format!("{id}.json"));
+    let json = fs::read_to_string(&record).unwrap();
+    fs::write(&record, json.trim_end().trim_end_matches('}')).unwrap();
+    assert_eq!(shelf.assets.rebuild().unwrap().records, 1);
+    let blob = shelf.dir.path().join(&damaged.blob);
+    age(&shelf, &blob, TTL);
+
+    shelf.assets.tidy().unwrap();
+
+    assert!(blob.exists());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use massmediafactory::assets::{AssetOptions, Assets, NewAsset, Query};
 use massmediafactory::clock::Clock;
@@ -14,7 +15,7 @@ use massmediafactory::ids::Ids;
 use massmediafactory::store::{Key, Row, Schema, Store};
 use serde_json::{Value, json};
 
-use crate::support::assets::{Shelf, output};
+use crate::support::assets::{Shelf, files_below, output};
 use crate::support::processes::{Process, given, report};
 
 fn folder() -> tempfile::TempDir {
@@ -147,6 +148,23 @@ fn a_killed_process_loses_nothing_it_had_reported() {
     assets.keep(output("last", "a.txt"), b"last").unwrap();
     let listed = all(&assets).len() as u64;
     assert_eq!(assets.rebuild().unwrap().records, listed);
+    drop(assets);
+    nothing_is_left_over_in(dir.path());
+}
+
+/// An hour or two later only what an asset needs is still there.
+fn nothing_is_left_over_in(dir: &Path) {
+    let clock = Clock::fixed(jiff::Timestamp::now() + Duration::from_hours(2));
+    let assets = Assets::open(dir, AssetOptions::default(), clock, Ids::default()).unwrap();
+    assets.tidy().unwrap();
+
+    let needed = all(&assets).into_iter().map(|id| assets.get(&id).unwrap());
+    let (blobs, workflows): (HashSet<_>, HashSet<_>) = needed
+        .map(|asset| (asset.blob, asset.provenance.workflow))
+        .unzip();
+    assert_eq!(files_below(&dir.join("blobs")), blobs.len());
+    let workflows = workflows.into_iter().flatten().count();
+    assert_eq!(files_below(&dir.join("workflows")), workflows);
 }
 
 #[test]
