@@ -116,8 +116,8 @@ impl Project {
             fs::create_dir(file.parent().unwrap()).unwrap();
             fs::write(&file, script("New")).unwrap();
         };
-        let made = |now: &Generation| is_titled(now, &name, "New");
-        figures.add("a script in a new folder", self.time(make, made).await);
+        let is_there = |now: &Generation| is_titled(now, &name, "New");
+        figures.add("a script in a new folder", self.time(make, is_there).await);
 
         let stage = self.path("stage");
         fs::create_dir(&stage).unwrap();

@@ -24,7 +24,7 @@ use crate::sim::{Sim, SimOptions};
 
 /// How often a process that stays lets go of assets whose time is over. Until then they are
 /// merely not shown.
-const TIDY_EVERY: Duration = Duration::from_hours(1);
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How a process of ours is put together.
 #[derive(Debug, Default)]

@@ -98,10 +98,9 @@ impl Assets {
                         writer.remove(id)?;
                         gone.push(asset);
                     }
-                    Ok(Some(_)) => {}
                     // Its file was removed by other hands, which didn't tell the journal.
                     Ok(None) if writer.row(id)?.is_some() => writer.remove(id)?,
-                    Ok(None) => {}
+                    Ok(_) => {}
                     // One bad record must not keep all the others for ever.
                     Err(AssetError::Store(error @ StoreError::Damaged { .. })) => {
                         tracing::warn!(%error, "left a damaged record as it is");

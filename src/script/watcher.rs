@@ -412,7 +412,7 @@ mod tests {
         let mut news = library.subscribe();
         let (sender, receiver) = mpsc::channel();
         let watches = Watches::new(&library, sender.clone());
-        let watcher = Watcher { thread: sender };
+        let held = Watcher { thread: sender };
         let weak = Arc::downgrade(&library);
         let (ended, end) = tokio::sync::oneshot::channel();
         thread::spawn(move || {
@@ -424,7 +424,7 @@ mod tests {
         fs::write(templates.join("pony/first.rhai"), SCRIPT).unwrap();
         let looked = timeout(DEADLINE, news.changed()).await;
         looked.expect("it is taken up").unwrap();
-        drop(watcher);
+        drop(held);
 
         timeout(DEADLINE, end).await.expect("it ends").unwrap();
     }
