@@ -95,10 +95,8 @@ impl App {
         let assets = Arc::new(assets);
         let comfy = Comfy::new(server, ids.clone(), clock.clone());
         let library = Arc::new(Library::load(config.script_roots()));
-        let publisher = Publisher::new(config.project_dir.clone(), clock.clone());
-        if let Some(folder) = &config.publish_dir {
-            publisher.set_folder(folder)?;
-        }
+        let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
+            .with_folder(config.publish_dir.clone());
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
         let host = Host {
             jobs: Jobs::new(comfy.clone(), assets.clone(), ids.ordered()),
