@@ -52,6 +52,11 @@ pub(super) fn library(global: &Global) -> Result<Library, Failure> {
 /// The app as the command line asks for it.
 pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
     let config = Config::load(&global.overrides())?;
+    if !global.sim {
+        for withheld in &config.withheld {
+            tracing::warn!("{withheld}");
+        }
+    }
     let simulate = global.sim.then(|| simulator(global));
     App::start(&config, AppOptions { simulate, watch }).await
 }
