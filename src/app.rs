@@ -59,12 +59,12 @@ impl Found {
     }
 
     /// The script in a file, wherever it lies.
-    pub fn in_file(library: &Library, file: &Path) -> Result<Self, Failure> {
+    pub fn in_file(library: &Library, file: &Path) -> Result<Self, ScriptError> {
         let (Key { kind, name }, generation) = library.with_file(file).map_err(|error| {
-            Failure::new(
+            ScriptError::Arguments(Failure::new(
                 crate::failure::Code::NOT_FOUND,
                 format!("{} can't be read: {error}", file.display()),
-            )
+            ))
         })?;
         let served = generation.get(kind, &name)?.clone();
         Ok(Self { generation, served })
@@ -135,7 +135,7 @@ impl App {
     }
 
     /// The script in a file, wherever it lies.
-    pub fn load_file(&self, file: &Path) -> Result<Found, Failure> {
+    pub fn load_file(&self, file: &Path) -> Result<Found, ScriptError> {
         Found::in_file(&self.library, file)
     }
 
@@ -157,10 +157,12 @@ impl App {
         found: Found,
         arguments: Map<String, Value>,
         caller: Caller,
-    ) -> Result<Workflow, Failure> {
+    ) -> Result<Workflow, ScriptError> {
         let script = found.served.reference();
         let parameters = found.served.script.arguments(arguments.clone())?;
-        let workflow = Workflow::from_json(self.run(found, arguments, caller).await?)?;
+        let built = self.run(found, arguments, caller).await?;
+        let workflow =
+            Workflow::from_json(built).map_err(|error| ScriptError::Arguments(error.into()))?;
         let origin = Origin {
             script: Some(script),
             parameters,

@@ -206,7 +206,9 @@ fn a_template_has_neither_clock_nor_sleep() {
         ("sleep(1)", "a pure script does not sleep"),
         ("sleep(0.5)", "a pure script does not sleep"),
     ] {
-        let project = template(&format!("fn build(p) {{\n    {call};\n    workflow()\n}}\n"));
+        let project = template(&format!(
+            "fn build(p) {{\n    {call};\n    workflow()\n}}\n"
+        ));
         let shown = project.failure(&json!({}));
         assert!(shown.contains(wanted), "{shown}");
     }
@@ -218,7 +220,14 @@ fn seeds_count_on_across_the_limits_of_ints() {
         "param(\"SEED\", \"seed\");\nfn build(p) {\n    let g = workflow();\n    \
          g.node(\"KSampler\", #{ seed: p.SEED + 1, before: p.SEED - 1, turned: 1 + p.SEED });\n    g\n}\n",
     );
-    for seed in [0, 1 << 53, (1 << 62) - 1, (1 << 63) - 1, 1 << 63, u64::MAX - 1] {
+    for seed in [
+        0,
+        1 << 53,
+        (1 << 62) - 1,
+        (1 << 63) - 1,
+        1 << 63,
+        u64::MAX - 1,
+    ] {
         let Value::Object(arguments) = json!({ "SEED": seed }) else {
             panic!("not an object")
         };
