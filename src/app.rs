@@ -67,12 +67,12 @@ impl Found {
     }
 
     /// The script in a file, wherever it lies.
-    pub fn in_file(library: &Library, file: &Path) -> Result<Self, Failure> {
+    pub fn in_file(library: &Library, file: &Path) -> Result<Self, ScriptError> {
         let (Key { kind, name }, generation) = library.with_file(file).map_err(|error| {
-            Failure::new(
+            ScriptError::Arguments(Failure::new(
                 crate::failure::Code::NOT_FOUND,
                 format!("{} can't be read: {error}", file.display()),
-            )
+            ))
         })?;
         let served = generation.get(kind, &name)?.clone();
         Ok(Self { generation, served })
@@ -103,10 +103,8 @@ impl App {
         let assets = Arc::new(assets);
         let comfy = Comfy::new(server, ids.clone(), clock.clone());
         let library = Arc::new(Library::load(config.script_roots()));
-        let publisher = Publisher::new(config.project_dir.clone(), clock.clone());
-        if let Some(folder) = &config.publish_dir {
-            publisher.set_folder(folder)?;
-        }
+        let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
+            .with_folder(config.publish_dir.clone());
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
         let tidying = options
             .watch
@@ -155,7 +153,7 @@ impl App {
     }
 
     /// The script in a file, wherever it lies.
-    pub fn load_file(&self, file: &Path) -> Result<Found, Failure> {
+    pub fn load_file(&self, file: &Path) -> Result<Found, ScriptError> {
         Found::in_file(&self.library, file)
     }
 
@@ -177,10 +175,12 @@ impl App {
         found: Found,
         arguments: Map<String, Value>,
         caller: Caller,
-    ) -> Result<Workflow, Failure> {
+    ) -> Result<Workflow, ScriptError> {
         let script = found.served.reference();
         let parameters = found.served.script.arguments(arguments.clone())?;
-        let workflow = Workflow::from_json(self.run(found, arguments, caller).await?)?;
+        let built = self.run(found, arguments, caller).await?;
+        let workflow =
+            Workflow::from_json(built).map_err(|error| ScriptError::Arguments(error.into()))?;
         let origin = Origin {
             script: Some(script),
             parameters,

@@ -1,17 +1,21 @@
 //! The one configuration, put together once at the start.
 //!
 //! Later sources win: defaults, the user's `config.toml`, the project's `.mmf/config.toml`,
-//! environment variables, the command line.
+//! environment variables, the command line. Headers alone don't follow that rule: they are
+//! secrets, written for one server, and [`server`] says to whom they go.
 
+mod file;
+mod server;
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
-use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
 
-use crate::comfy::{DEFAULT_URL, Server, ServerError};
+use self::file::Settings;
+use self::server::Sources;
+use crate::comfy::{Server, ServerError};
 use crate::failure::{Code, Failure};
 use crate::script::{Layer, Root};
 
@@ -43,18 +47,31 @@ pub struct Config {
     pub asset_ttl: Option<Duration>,
     /// Where assets are published, if it was set; else it is looked for.
     pub publish_dir: Option<PathBuf>,
-    /// The largest picture to publish, in bytes.
-    pub publish_max_bytes: Option<u64>,
     /// The settings' files that were read.
     pub files: Vec<PathBuf>,
+    /// Headers that are set and not sent, with the reason; the headers themselves aren't told.
+    pub withheld: Vec<String>,
 }
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file or variable has a value that can't be.
-    #[error("the settings can't be read: {0}")]
-    Settings(Box<figment::Error>),
+    /// A settings' file can't be read, or says what can't be.
+    #[error("{}: {reason}", place(path, *.line))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong with it, without what is written there: it may be a secret.
+        reason: String,
+    },
+    /// A variable is not text.
+    #[error("{0} is not valid UTF-8")]
+    NotText(&'static str),
+    /// `COMFY_MCP_ASSET_TTL_HOURS` or `[assets] ttl_hours`.
+    #[error("assets can't live for {0} hours: it takes a number from 0, which is for ever")]
+    Lifetime(String),
     /// The server's address or a header.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -81,96 +98,70 @@ impl From<ConfigError> for Failure {
     }
 }
 
-/// The settings as files and variables say them.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    comfyui: ComfySettings,
-    data_dir: Option<PathBuf>,
-    assets: AssetSettings,
-    publish: PublishSettings,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ComfySettings {
-    url: String,
-    /// Secrets: one `Name: value` a line.
-    headers: String,
-}
-
-/// Headers are never shown, not even when the settings are debugged.
-impl std::fmt::Debug for ComfySettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ComfySettings")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AssetSettings {
-    /// Hours; 0 for ever.
-    ttl_hours: f64,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PublishSettings {
-    dir: Option<PathBuf>,
-    max_bytes: Option<u64>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            comfyui: ComfySettings {
-                url: DEFAULT_URL.to_owned(),
-                headers: String::new(),
-            },
-            data_dir: None,
-            assets: AssetSettings {
-                ttl_hours: DEFAULT_TTL_HOURS,
-            },
-            publish: PublishSettings::default(),
-        }
-    }
+/// Where this process finds itself, apart from its command line.
+struct Surroundings<'a> {
+    project_dir: PathBuf,
+    user_file: Option<PathBuf>,
+    user_data: Option<PathBuf>,
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Config {
     /// Puts the configuration of this process together.
     pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
-        let project_dir = std::env::current_dir().map_err(ConfigError::NoFolder)?;
         let folders = ProjectDirs::from("", "", "massmediafactory");
-        let user_file = folders
-            .as_ref()
-            .map(|folders| folders.config_dir().join("config.toml"));
-        let project_file = project_dir.join(PROJECT_FOLDER).join("config.toml");
-        let files: Vec<PathBuf> = user_file
-            .into_iter()
-            .chain([project_file])
-            .filter(|file| file.is_file())
-            .collect();
+        let folders = folders.as_ref();
+        let surroundings = Surroundings {
+            project_dir: std::env::current_dir().map_err(ConfigError::NoFolder)?,
+            user_file: folders.map(|folders| folders.config_dir().join("config.toml")),
+            user_data: folders.map(|folders| folders.data_dir().to_owned()),
+            variable: &|name| std::env::var_os(name),
+        };
+        Self::within(surroundings, overrides)
+    }
 
-        let settings = read(&files)?;
+    fn within(surroundings: Surroundings, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let Surroundings {
+            project_dir,
+            user_file,
+            user_data,
+            variable,
+        } = surroundings;
+        let project_file = project_dir.join(PROJECT_FOLDER).join("config.toml");
+        let user = Settings::of(user_file)?;
+        let project = Settings::of(Some(project_file))?;
+
+        let server = server::choose(&Sources {
+            command_line: overrides.url.as_deref(),
+            variable_url: text(variable, "COMFYUI_URL")?.as_deref(),
+            variable_headers: text(variable, "COMFYUI_HEADERS")?.as_deref(),
+            project: &project,
+            user: &user,
+        })?;
         let data_dir = overrides
             .data_dir
             .clone()
-            .or(settings.data_dir)
-            .or_else(|| folders.map(|folders| folders.data_dir().to_owned()))
+            .or_else(|| set(variable, "MMF_DATA_DIR").map(PathBuf::from))
+            .or_else(|| project.data_dir.clone())
+            .or_else(|| user.data_dir.clone())
+            .or(user_data)
             .ok_or(ConfigError::NoHome)?;
+        let hours = match text(variable, "COMFY_MCP_ASSET_TTL_HOURS")? {
+            Some(written) => match written.parse() {
+                Ok(hours) => Some(hours),
+                Err(_) => return Err(ConfigError::Lifetime(format!("\"{written}\""))),
+            },
+            None => project.assets.ttl_hours.or(user.assets.ttl_hours),
+        };
+        let publish_dir = project.publish.dir.or(user.publish.dir);
         Ok(Self {
-            server: server(
-                overrides.url.as_deref().unwrap_or(&settings.comfyui.url),
-                &settings.comfyui.headers,
-            )?,
+            server: server.server,
+            withheld: server.withheld,
             data_dir: absolute(&project_dir, data_dir),
-            asset_ttl: ttl(settings.assets.ttl_hours),
-            publish_dir: settings.publish.dir.map(|dir| absolute(&project_dir, dir)),
-            publish_max_bytes: settings.publish.max_bytes,
+            asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,
+            publish_dir: publish_dir.map(|dir| absolute(&project_dir, dir)),
             project_dir,
-            files,
+            files: [user.file, project.file].into_iter().flatten().collect(),
         })
     }
 
@@ -196,53 +187,40 @@ impl Config {
     }
 }
 
-fn read(files: &[PathBuf]) -> Result<Settings, ConfigError> {
-    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
-    for file in files {
-        figment = figment.merge(Toml::file_exact(file));
+fn place(path: &Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
     }
-    figment
-        .merge(
-            Env::raw()
-                .only(&["COMFYUI_URL"])
-                .map(|_| "comfyui.url".into()),
-        )
-        .merge(
-            Env::raw()
-                .only(&["COMFYUI_HEADERS"])
-                .map(|_| "comfyui.headers".into()),
-        )
-        .merge(
-            Env::raw()
-                .only(&["COMFY_MCP_ASSET_TTL_HOURS"])
-                .map(|_| "assets.ttl_hours".into()),
-        )
-        .merge(
-            Env::raw()
-                .only(&["MMF_DATA_DIR"])
-                .map(|_| "data_dir".into()),
-        )
-        .extract()
-        .map_err(|error| ConfigError::Settings(Box::new(error)))
 }
 
-fn server(url: &str, headers: &str) -> Result<Server, ConfigError> {
-    let mut server = Server::parse(url)?;
-    for line in headers
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
-        let (name, value) = line.split_once(':').ok_or(ConfigError::Header)?;
-        server = server.header(name.trim(), value.trim())?;
-    }
-    Ok(server)
+/// A variable that says something: one that is empty is as good as none.
+fn set(variable: &dyn Fn(&str) -> Option<OsString>, name: &str) -> Option<OsString> {
+    variable(name).filter(|value| !value.is_empty())
 }
 
-/// Hours as a duration; nothing sensible, or 0, means for ever.
-fn ttl(hours: f64) -> Option<Duration> {
-    let seconds = (hours > 0.0).then_some(hours * 3600.0)?;
-    Duration::try_from_secs_f64(seconds).ok()
+fn text(
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    name: &'static str,
+) -> Result<Option<String>, ConfigError> {
+    let Some(value) = set(variable, name) else {
+        return Ok(None);
+    };
+    let value = value
+        .into_string()
+        .map_err(|_| ConfigError::NotText(name))?;
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
+}
+
+/// Hours as a duration, 0 as for ever.
+fn lifetime(hours: f64) -> Result<Option<Duration>, ConfigError> {
+    if hours == 0.0 {
+        return Ok(None);
+    }
+    Duration::try_from_secs_f64(hours * 3600.0)
+        .map(Some)
+        .map_err(|_| ConfigError::Lifetime(hours.to_string()))
 }
 
 fn absolute(base: &Path, path: PathBuf) -> PathBuf {
@@ -257,33 +235,129 @@ fn absolute(base: &Path, path: PathBuf) -> PathBuf {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_project_file_says_where_the_server_is_and_nothing_unknown() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config.toml");
-        std::fs::write(&file, "[comfyui]\nurl = \"https://gpu.example/comfy\"\n").unwrap();
-        let settings = read(std::slice::from_ref(&file)).unwrap();
-        assert_eq!(settings.comfyui.url, "https://gpu.example/comfy");
+    /// A project with settings, a user's settings, and variables.
+    struct Desk {
+        dir: tempfile::TempDir,
+        variables: Vec<(&'static str, &'static str)>,
+    }
 
-        std::fs::write(&file, "[comfyui]\nulr = \"x\"\n").unwrap();
-        let error = read(&[file]).unwrap_err().to_string();
-        assert!(error.contains("ulr"), "{error}");
+    impl Desk {
+        fn new(project: &str, user: &str, variables: &[(&'static str, &'static str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join(PROJECT_FOLDER)).unwrap();
+            let project_file = dir.path().join(PROJECT_FOLDER).join("config.toml");
+            std::fs::write(project_file, project).unwrap();
+            std::fs::write(dir.path().join("user.toml"), user).unwrap();
+            let variables = variables.to_vec();
+            Self { dir, variables }
+        }
+
+        fn load(&self, overrides: &Overrides) -> Result<Config, ConfigError> {
+            let surroundings = Surroundings {
+                project_dir: self.dir.path().to_owned(),
+                user_file: Some(self.dir.path().join("user.toml")),
+                user_data: Some(self.dir.path().join("data")),
+                variable: &|asked| {
+                    let found = self.variables.iter().find(|(name, _)| *name == asked);
+                    found.map(|(_, value)| value.into())
+                },
+            };
+            Config::within(surroundings, overrides)
+        }
+
+        fn config(&self) -> Config {
+            self.load(&Overrides::default()).unwrap()
+        }
+
+        fn refusal(&self) -> String {
+            self.load(&Overrides::default()).unwrap_err().to_string()
+        }
     }
 
     #[test]
-    fn headers_are_used_but_never_shown() {
-        let server = server("http://gpu", "Authorization: Bearer s3cret\nX-Team: art").unwrap();
-        assert!(!format!("{server:?} {server}").contains("s3cret"));
-        let settings = ComfySettings {
-            url: "u".into(),
-            headers: "Authorization: s3cret".into(),
+    fn the_nearer_source_wins() {
+        let user =
+            "data_dir = \"/user\"\n[comfyui]\nurl = \"http://user\"\n[assets]\nttl_hours = 1";
+        let project = "data_dir = \"near\"\n[comfyui]\nurl = \"http://project\"\n";
+        let config = Desk::new("", user, &[]).config();
+        assert_eq!(config.server.to_string(), "http://user");
+        assert_eq!(config.data_dir, Path::new("/user"));
+
+        let desk = Desk::new(project, user, &[]);
+        let config = desk.config();
+        assert_eq!(config.server.to_string(), "http://project");
+        assert_eq!(config.data_dir, desk.dir.path().join("near"));
+        assert_eq!(config.asset_ttl, Some(Duration::from_secs(3600)));
+        assert_eq!(config.files.len(), 2);
+
+        let variables = [
+            ("COMFYUI_URL", "http://variable"),
+            ("COMFY_MCP_ASSET_TTL_HOURS", "0.5"),
+            ("MMF_DATA_DIR", "/variable"),
+        ];
+        let desk = Desk::new(project, user, &variables);
+        let config = desk.config();
+        assert_eq!(config.server.to_string(), "http://variable");
+        assert_eq!(config.data_dir, Path::new("/variable"));
+        assert_eq!(config.asset_ttl, Some(Duration::from_secs(1800)));
+        let said = Overrides {
+            url: Some("http://said".into()),
+            data_dir: Some("/said".into()),
         };
-        assert!(!format!("{settings:?}").contains("s3cret"));
+        let config = desk.load(&said).unwrap();
+        assert_eq!(config.server.to_string(), "http://said");
+        assert_eq!(config.data_dir, Path::new("/said"));
     }
 
     #[test]
-    fn no_time_to_live_means_for_ever() {
-        assert_eq!(ttl(0.0), None);
-        assert_eq!(ttl(24.0), Some(Duration::from_secs(86_400)));
+    fn a_variable_is_text_whatever_it_looks_like() {
+        let desk = Desk::new("", "", &[("MMF_DATA_DIR", "123")]);
+        assert_eq!(desk.config().data_dir, desk.dir.path().join("123"));
+
+        let refusal = Desk::new("", "", &[("COMFYUI_HEADERS", "123456")]).refusal();
+        assert!(refusal.contains("no colon"), "{refusal}");
+        assert!(!refusal.contains("123456"), "{refusal}");
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        let names = [
+            "COMFYUI_URL",
+            "COMFYUI_HEADERS",
+            "COMFY_MCP_ASSET_TTL_HOURS",
+            "MMF_DATA_DIR",
+        ];
+        let desk = Desk::new("", "", &names.map(|name| (name, "")));
+        let config = desk.config();
+        assert_eq!(config.server.to_string(), crate::comfy::DEFAULT_URL);
+        assert_eq!(config.data_dir, desk.dir.path().join("data"));
+        assert_eq!(config.asset_ttl, Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_without_what_stands_there() {
+        let refusal = Desk::new("[comfyui]\nulr = \"x\"\n", "", &[]).refusal();
+        assert!(refusal.contains("config.toml:2: "), "{refusal}");
+        assert!(refusal.contains("unknown field `ulr`"), "{refusal}");
+        for secret in [
+            "headers = \"X: 123456",
+            "headers = 123456",
+            "headers = [123456]",
+        ] {
+            let refusal = Desk::new("", &format!("[comfyui]\n{secret}\n"), &[]).refusal();
+            assert!(refusal.contains("user.toml:2: "), "{refusal}");
+            assert!(!refusal.contains("123456"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn only_zero_means_for_ever() {
+        assert_eq!(lifetime(0.0).unwrap(), None);
+        assert_eq!(lifetime(24.0).unwrap(), Some(Duration::from_secs(86_400)));
+        for wrong in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(lifetime(wrong).is_err(), "{wrong}");
+        }
+        let refusal = Desk::new("", "", &[("COMFY_MCP_ASSET_TTL_HOURS", "a day")]).refusal();
+        assert!(refusal.contains("\"a day\" hours"), "{refusal}");
     }
 }

@@ -137,7 +137,8 @@ impl Failure {
         self
     }
 
-    /// `{error, message, hint?, ...details}`, as agents and `--json` readers get it.
+    /// `{error, message, hint?, ...details}`, as agents and `--json` readers get it. A detail, which
+    /// a script may name as it likes, never takes the place of one of the first three.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut object = json!({ "error": self.code.as_str(), "message": self.message });
@@ -145,7 +146,9 @@ impl Failure {
             object["hint"] = json!(hint);
         }
         for (name, value) in &*self.details {
-            object[name] = value.clone();
+            if object.get(name).is_none() {
+                object[name] = value.clone();
+            }
         }
         object
     }
@@ -193,5 +196,17 @@ mod tests {
             })
         );
         assert_eq!(failure.exit_code(), 6);
+    }
+
+    #[test]
+    fn a_detail_never_takes_the_place_of_the_code_or_the_message() {
+        let failure = Failure::new(Code::NOT_FOUND, "no such thing")
+            .detail("error", "another code")
+            .detail("message", 5)
+            .detail("field", "name");
+        assert_eq!(
+            failure.to_json(),
+            json!({ "error": "NOT_FOUND", "message": "no such thing", "field": "name" })
+        );
     }
 }

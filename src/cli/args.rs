@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::run_args::{RunOptions, TemplateOptions};
 use crate::config::Overrides;
 use crate::sim::Fault;
 
@@ -79,7 +80,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// Where to put everything [default: mmf-demo in the folder for temporary files]
+    /// Where to put everything [default: demo in your user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
     /// The picture to ask for
@@ -88,15 +89,17 @@ pub(super) struct DemoArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(
-    disable_help_flag = true,
-    override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]"
-)]
+#[command(override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
 pub(super) struct RunArgs {
     /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
     /// `mmf run NAME --help` lists them
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
     pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: RunOptions,
+    #[command(flatten)]
+    pub(super) template: TemplateOptions,
 }
 
 #[derive(Debug, clap::Args)]

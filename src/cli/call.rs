@@ -13,7 +13,7 @@ pub(super) async fn call(global: &Global, args: &CallArgs) -> Result<Ended, Stop
     match answer(global, args).await {
         Ok(value) => {
             report::json(&value);
-            Ok(Ended::Well)
+            Ok(Ended::with(&value))
         }
         // A failure is an answer, too: the one that an agent would get.
         Err(failure) => {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use directories::ProjectDirs;
 use serde_json::{Map, Value, json};
 
 use super::args::{DemoArgs, Global};
@@ -18,10 +19,7 @@ const TEMPLATE: &str = "sd3_txt2img";
 
 pub(super) async fn demo(global: &Global, args: &DemoArgs) -> Result<Ended, Stopped> {
     let began = Instant::now();
-    let folder = args
-        .dir
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join("mmf-demo"));
+    let folder = folder(args)?;
     let demo = Demo::start(global, &folder).await?;
 
     report::line("1. A simulated ComfyUI is running, in this process.");
@@ -57,6 +55,23 @@ pub(super) async fn demo(global: &Global, args: &DemoArgs) -> Result<Ended, Stop
     Ok(Ended::Well)
 }
 
+/// The demo's folder, which belongs to the user: one that anybody may write to could have been made
+/// by somebody else.
+fn folder(args: &DemoArgs) -> Result<PathBuf, Failure> {
+    let of_user = || {
+        let folders = ProjectDirs::from("", "", "massmediafactory")?;
+        Some(folders.cache_dir().join("demo"))
+    };
+    let folder = args.dir.clone().or_else(of_user).ok_or_else(|| {
+        Failure::new(Code::INVALID_PARAMS, "this system has no home folder")
+            .hint("choose a folder with --dir")
+    })?;
+    std::path::absolute(&folder).map_err(|error| {
+        let message = format!("{} can't be used: {error}", folder.display());
+        Failure::new(Code::TOOL_ERROR, message)
+    })
+}
+
 struct Demo {
     app: App,
     /// How many pictures were made.
@@ -78,6 +93,8 @@ impl Demo {
             ..global.overrides()
         };
         let config = Config {
+            // A project of its own, whatever the present folder has.
+            project_dir: folder.to_owned(),
             publish_dir: Some(web),
             ..Config::load(&overrides)?
         };
@@ -111,11 +128,11 @@ impl Demo {
             .call("validate_workflow", json!({ "workflow": workflow }))
             .await?;
         let nodes = workflow.as_object().map_or(0, Map::len);
-        let valid = if verdict["valid"] == true {
-            "valid"
-        } else {
-            "not valid"
-        };
+        if verdict["valid"] != true {
+            let message = format!("the workflow of the template {TEMPLATE} is not valid");
+            return Err(Failure::new(Code::VALIDATION_ERROR, message)
+                .detail("node_errors", verdict["node_errors"].clone()));
+        }
         let queued = self
             .call("execute_workflow", json!({ "workflow": workflow }))
             .await?;
@@ -130,7 +147,7 @@ impl Demo {
         let id = word(output, "asset_id").to_owned();
         let path = self.path(&id)?;
         report::line(format_args!(
-            "{}. Template {TEMPLATE}, seed {seed}: {nodes} nodes, {valid}, {}x{} in {:.1} s\n   {}",
+            "{}. Template {TEMPLATE}, seed {seed}: {nodes} nodes, valid, {}x{} in {:.1} s\n   {}",
             self.made.get() + 1,
             output["width"],
             output["height"],

@@ -8,9 +8,11 @@ use serde_json::json;
 use super::args::{DoctorArgs, Global};
 use super::{Ended, Stopped, report, start};
 use crate::app::App;
+use crate::assets::publish::PublishError;
 use crate::comfy::Features;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::script::Generation;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -44,20 +46,7 @@ impl Finding {
 }
 
 pub(super) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Ended, Stopped> {
-    let config = Config::load(&global.overrides())?;
-    let mut findings = vec![settings(&config), writable("data folder", &config.data_dir)];
-    match start::app(global, false).await {
-        Ok(app) => {
-            findings.push(Finding::good(
-                "asset store",
-                config.assets_dir().display().to_string(),
-            ));
-            findings.push(scripts(&app));
-            server(&app, &mut findings).await;
-            findings.push(publishing(&app));
-        }
-        Err(failure) => findings.push(Finding::bad("asset store", failure)),
-    }
+    let findings = examine(global).await;
     let healthy = findings.iter().all(|finding| finding.ok);
     if args.json {
         report::json(&json!({ "healthy": healthy, "findings": findings }));
@@ -69,6 +58,41 @@ pub(super) async fn doctor(global: &Global, args: &DoctorArgs) -> Result<Ended, 
     }
     let failure = Failure::new(Code::TOOL_ERROR, "not everything is in place");
     Err(Stopped::Reported(Box::new(failure)))
+}
+
+async fn examine(global: &Global) -> Vec<Finding> {
+    let config = match Config::load(&global.overrides()) {
+        Ok(config) => config,
+        Err(error) => return vec![Finding::bad("settings", error)],
+    };
+    let mut findings = vec![settings(&config)];
+    if !global.sim {
+        findings.extend(config.withheld.iter().map(|withheld| {
+            let failure = Failure::new(Code::INVALID_PARAMS, withheld);
+            Finding::bad(
+                "headers",
+                failure.hint("set COMFYUI_URL and COMFYUI_HEADERS if they are to be sent there"),
+            )
+        }));
+    }
+    findings.push(writable(
+        "data folder",
+        &config.data_dir,
+        "set MMF_DATA_DIR to a folder of yours",
+    ));
+    match start::app(global, false).await {
+        Ok(app) => {
+            findings.push(Finding::good(
+                "asset store",
+                config.assets_dir().display().to_string(),
+            ));
+            findings.push(scripts(&app.library().generation()));
+            server(&app, &mut findings).await;
+            findings.push(publishing(&app));
+        }
+        Err(failure) => findings.push(Finding::bad("start", failure)),
+    }
+    findings
 }
 
 fn show(findings: &[Finding]) {
@@ -98,7 +122,7 @@ fn settings(config: &Config) -> Finding {
     Finding::good("settings", found)
 }
 
-fn writable(what: &'static str, folder: &Path) -> Finding {
+fn writable(what: &'static str, folder: &Path, advice: &str) -> Finding {
     let probe = folder.join(".mmf-probe");
     let tried = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&probe, b""))
@@ -108,30 +132,28 @@ fn writable(what: &'static str, folder: &Path) -> Finding {
         Err(error) => {
             let message = format!("{} can't be written: {error}", folder.display());
             let failure = Failure::new(Code::TOOL_ERROR, message);
-            Finding::bad(what, failure.hint("set MMF_DATA_DIR to a folder of yours"))
+            Finding::bad(what, failure.hint(advice))
         }
     }
 }
 
-fn scripts(app: &App) -> Finding {
-    let generation = app.library().generation();
-    let count = generation.all().count();
-    match generation.problems().values().next() {
-        None => Finding::good("scripts", format!("{count} scripts, none broken")),
-        Some(problem) => {
-            let broken = generation.problems().len();
-            let message = format!(
-                "{broken} broken of {}, first: {}",
-                count + broken,
-                problem.one_line()
-            );
-            let failure = Failure::new(Code::SCRIPT_ERROR, message);
-            Finding::bad(
-                "scripts",
-                failure.hint("`mmf script list` shows each with its line"),
-            )
-        }
+fn scripts(generation: &Generation) -> Finding {
+    let count = generation.listing().len();
+    if let Some(problem) = generation.problems().values().next() {
+        let broken = generation.problems().len();
+        let message = format!("{broken} broken of {count}, first: {}", problem.one_line());
+        let failure = Failure::new(Code::SCRIPT_ERROR, message);
+        return Finding::bad(
+            "scripts",
+            failure.hint("`mmf script list` shows each with its line"),
+        );
     }
+    if let Some((path, reason)) = generation.unreadable().first() {
+        let message = format!("{} can't be read: {reason}", path.display());
+        let failure = Failure::new(Code::TOOL_ERROR, message);
+        return Finding::bad("scripts", failure.hint("check who may read it"));
+    }
+    Finding::good("scripts", format!("{count} scripts, none broken"))
 }
 
 async fn server(app: &App, findings: &mut Vec<Finding>) {
@@ -181,13 +203,17 @@ fn features_in_words(features: &Features) -> String {
 }
 
 fn publishing(app: &App) -> Finding {
-    let info = app.host().publisher.info();
-    let found = info.publish_dir.map_or_else(
-        || {
-            "no folder found; make public/gen or set [publish] dir if you want to publish"
-                .to_owned()
-        },
-        |folder| folder.display().to_string(),
-    );
-    Finding::good("publishing", found)
+    match app.host().publisher.folder() {
+        Ok(folder) => writable(
+            "publishing",
+            &folder,
+            "check who may write there, or set [publish] dir to another folder",
+        ),
+        // Most people publish nothing.
+        Err(PublishError::NoFolder { .. }) => Finding::good(
+            "publishing",
+            "no folder found; make public/gen or set [publish] dir if you want to publish",
+        ),
+        Err(error) => Finding::bad("publishing", error),
+    }
 }

@@ -2,8 +2,10 @@
 
 mod args;
 mod call;
+mod copy;
 mod demo;
 mod doctor;
+mod ended;
 mod json_argument;
 mod nodes;
 mod progress;
@@ -19,16 +21,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Args, Command};
+use self::args::{Args, Command, ScriptCommand};
+use self::ended::Ended;
 use crate::failure::Failure;
-
-/// How a command ended, other than by failing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    Well,
-    /// Some of it worked: exit code 4.
-    Partly,
-}
+use crate::script::{Diagnostic, ScriptError};
 
 /// Runs the command line of this process.
 #[must_use]
@@ -40,16 +36,15 @@ pub fn main() -> ExitCode {
     start::logging(args.global.verbose);
     let runtime = match start::runtime() {
         Ok(runtime) => runtime,
-        Err(failure) => return report::failed(&failure),
+        Err(failure) => return report::failed(&failure, None),
     };
     let ended = runtime.block_on(dispatch(args));
     // A script's thread may still be in the middle of something when the user interrupts.
     runtime.shutdown_background();
     match ended {
-        Ok(Ended::Well) => ExitCode::SUCCESS,
-        Ok(Ended::Partly) => ExitCode::from(4),
+        Ok(ended) => ended.into(),
         Err(Stopped::Usage(error)) => report::usage(&error),
-        Err(Stopped::Failed(failure)) => report::failed(&failure),
+        Err(Stopped::Failed(failure, at)) => report::failed(&failure, at.as_deref()),
         Err(Stopped::Reported(failure)) => ExitCode::from(failure.exit_code()),
     }
 }
@@ -58,15 +53,37 @@ pub fn main() -> ExitCode {
 enum Stopped {
     /// The arguments make no sense; also a request for help.
     Usage(Box<clap::Error>),
-    /// To be told to the user.
-    Failed(Box<Failure>),
+    /// To be told to the user, with the place in a script if there is one.
+    Failed(Box<Failure>, Option<Box<Diagnostic>>),
     /// Told to the user already, as the command's result.
     Reported(Box<Failure>),
 }
 
 impl<T: Into<Failure>> From<T> for Stopped {
     fn from(error: T) -> Self {
-        Self::Failed(Box::new(error.into()))
+        Self::Failed(Box::new(error.into()), None)
+    }
+}
+
+impl Stopped {
+    /// Because of a script, whose mistake can be pointed at.
+    fn by_script(error: ScriptError) -> Self {
+        // What a script throws on purpose speaks for itself.
+        let at = error.diagnostic().cloned().map(Box::new);
+        let failure = Failure::from(error);
+        let at = at.filter(|_| failure.details.contains_key("frame"));
+        Self::Failed(Box::new(failure), at)
+    }
+
+    /// Tells it as JSON on stdout, for a command that was asked for that.
+    fn as_json(self) -> Self {
+        let failure = match self {
+            Self::Failed(failure, _) => failure,
+            Self::Usage(error) if error.use_stderr() => Box::new(report::usage_failure(&error)),
+            other => return other,
+        };
+        report::json(&failure.to_json());
+        Self::Reported(failure)
     }
 }
 
@@ -79,7 +96,14 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Serve => serve::serve(global).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
-        Command::Script(script) => script::script(global, &script),
+        Command::Script(ScriptCommand::List { json }) => {
+            let listed = script::list(global, json);
+            if json {
+                listed.map_err(Stopped::as_json)
+            } else {
+                listed
+            }
+        }
         Command::Doctor(doctor) => doctor::doctor(global, &doctor).await,
     }
 }

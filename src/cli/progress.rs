@@ -15,6 +15,12 @@ const PER_NODE: u64 = 1000;
 /// How often a bar without news shows that it is alive.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What the script says that it is doing.
+const STAGE: &str = "{spinner} {msg}";
+
+/// How far a job is.
+const JOB: &str = "{bar:30} {percent:>3} %  {msg}  {eta}";
+
 /// The bars of one command. Where stderr is no terminal they are not drawn.
 #[derive(Clone)]
 pub(super) struct Display(Arc<Inner>);
@@ -28,7 +34,7 @@ struct Inner {
 impl Display {
     pub(super) fn start() -> Self {
         let bars = MultiProgress::new();
-        let stage = bars.add(ProgressBar::no_length().with_style(style("{spinner} {msg}")));
+        let stage = bars.add(ProgressBar::no_length().with_style(style(STAGE)));
         Self(Arc::new(Inner {
             bars,
             jobs: Mutex::default(),
@@ -85,8 +91,7 @@ impl Display {
     fn bar(&self, prompt_id: &str) -> ProgressBar {
         let mut jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = jobs.entry(prompt_id.to_owned()).or_insert_with(|| {
-            let bar = ProgressBar::new(PER_NODE)
-                .with_style(style("{bar:30} {percent:>3} %  {msg}  {eta}"));
+            let bar = ProgressBar::new(PER_NODE).with_style(style(JOB));
             let bar = self.0.bars.add(bar);
             bar.enable_steady_tick(TICK);
             bar
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_styles_are_well_formed() {
-        for template in ["{spinner} {msg}", "{bar:30} {percent:>3} %  {msg}  {eta}"] {
+        for template in [STAGE, JOB] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
+use crate::script::Diagnostic;
 
 /// Exit code of a command line that makes no sense, as for any other invalid input.
 const USAGE: u8 = 3;
@@ -25,14 +26,30 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Shows a failure and gives its exit code.
-pub(super) fn failed(failure: &Failure) -> ExitCode {
+/// What clap has to say, for a program: its first line without the label.
+pub(super) fn usage_failure(error: &clap::Error) -> Failure {
+    let said = error.to_string();
+    let first = said.lines().next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    Failure::new(Code::INVALID_PARAMS, message).hint("`mmf run NAME --help` lists what it takes")
+}
+
+/// Shows a failure, at its place in a script if there is one, and gives its exit code.
+pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
     let red = if colours() {
         ("\x1b[1;31m", "\x1b[0m")
     } else {
         ("", "")
     };
-    match failure.details.get("frame").and_then(Value::as_str) {
+    let frame = match at {
+        Some(at) => Some(at.render(colours())),
+        // The mistake was in a script that another one called.
+        None => failure
+            .details
+            .get("frame")
+            .map(|frame| text(frame).to_owned()),
+    };
+    match &frame {
         Some(frame) => eprintln!("{frame}"),
         None => eprintln!("{}error{}: {failure}", red.0, red.1),
     }
@@ -52,7 +69,8 @@ pub(super) fn failed(failure: &Failure) -> ExitCode {
             }
         }
     }
-    if let Some(hint) = &failure.hint {
+    // A frame has its own help.
+    if let Some(hint) = failure.hint.as_ref().filter(|_| frame.is_none()) {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(failure.exit_code())

@@ -1,21 +1,42 @@
 //! `mmf run`: any template, pipeline or tool, by name or by file.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, RunArgs};
+use super::copy::{copy, copy_all};
 use super::progress::Display;
-use super::run_args::{ParseError, Parsed, RunOptions, at_data_dir, merged, parse};
+use super::run_args::{
+    DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
+};
 use super::{Ended, Stopped, report, start};
 use crate::app::{App, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
-use crate::script::{Caller, Kind, Library};
+use crate::script::{Caller, Kind, Library, ScriptError};
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stopped> {
+    let prepared = prepare(global, args);
+    let json = match &prepared {
+        Ok((_, parsed)) => parsed.options.json,
+        // As far as can be told of words that make no sense.
+        Err(_) => args.options.json || args.words.iter().any(|word| word == "--json"),
+    };
+    let ended = match prepared {
+        Ok((found, parsed)) => execute(found, parsed).await,
+        Err(stopped) => Err(stopped),
+    };
+    if json {
+        ended.map_err(Stopped::as_json)
+    } else {
+        ended
+    }
+}
+
+/// What is to be run, and how.
+fn prepare(global: &Global, args: &RunArgs) -> Result<(Found, Parsed), Stopped> {
     let (name, words) = match args.words.as_slice() {
         [first, words @ ..] if !first.starts_with('-') => (first, words),
         _ => {
@@ -24,25 +45,17 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
                 .into());
         }
     };
-    let found = find(&start::library(&at_data_dir(global, words))?, name)?;
-    let parsed = parse(&found.served.script, words).map_err(|error| match error {
+    let library = start::library(&at_data_dir(global, words))?;
+    let found = find(&library, name).map_err(Stopped::by_script)?;
+    let mut parsed = parse(&found.served.script, words, args).map_err(|error| match error {
         ParseError::Usage(error) => Stopped::Usage(error),
         ParseError::Failed(failure) => failure.into(),
     })?;
-    let app = start::app(&merged(global, &parsed.options.global), false).await?;
-    let ended = execute(&app, found, parsed).await;
-    // The answer is out by now.
-    app.tidy().await;
-    match ended {
-        Err(Stopped::Failed(failure)) if words.iter().any(|word| word == "--json") => {
-            report::json(&failure.to_json());
-            Err(Stopped::Reported(failure))
-        }
-        other => other,
-    }
+    parsed.global = merged(global, &parsed.global);
+    Ok((found, parsed))
 }
 
-fn find(library: &Library, name: &str) -> Result<Found, Failure> {
+fn find(library: &Library, name: &str) -> Result<Found, ScriptError> {
     let file = Path::new(name);
     if file
         .extension()
@@ -50,11 +63,24 @@ fn find(library: &Library, name: &str) -> Result<Found, Failure> {
     {
         return Found::in_file(library, file);
     }
-    Ok(Found::named(library, name)?)
+    Found::named(library, name)
 }
 
-async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
-    let Parsed { options, arguments } = parsed;
+async fn execute(found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
+    let app = start::app(&parsed.global, false).await?;
+    let ended = execute_in(&app, found, parsed).await;
+    // The answer is out by now.
+    app.tidy().await;
+    ended
+}
+
+async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
+    let Parsed {
+        options,
+        template,
+        arguments,
+        ..
+    } = parsed;
     let display = Display::start();
     let caller = Caller {
         progress: display.sink(),
@@ -64,10 +90,9 @@ async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopp
     if found.served.script.key.kind != Kind::Template {
         let result = app.run(found, arguments, caller).await;
         display.finish();
-        report::json(&result?);
-        return Ok(Ended::Well);
+        return answer(app, &result.map_err(Stopped::by_script)?, &options);
     }
-    let ran = run_template(app, found, arguments, &options, &caller).await;
+    let ran = run_template(app, found, arguments, &template, &caller).await;
     display.finish();
     match ran? {
         Ran::Built(workflow) => {
@@ -79,6 +104,19 @@ async fn execute(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopp
             node_errors,
         } => show(app, &finished, &node_errors, &options),
     }
+}
+
+/// Shows what a tool or pipeline gave.
+fn answer(app: &App, result: &Value, options: &RunOptions) -> Result<Ended, Stopped> {
+    let copies = match &options.output {
+        Some(folder) => copy_all(app, result, folder)?,
+        None => vec![],
+    };
+    report::json(result);
+    for copy in copies {
+        report::note(format_args!("copied to {}", copy.display()));
+    }
+    Ok(Ended::with(result))
 }
 
 enum Ran {
@@ -94,18 +132,19 @@ async fn run_template(
     app: &App,
     found: Found,
     arguments: Map<String, Value>,
-    options: &RunOptions,
+    options: &TemplateOptions,
     caller: &Caller,
-) -> Result<Ran, Failure> {
-    let workflow = app.build(found, arguments, caller.clone()).await?;
+) -> Result<Ran, Stopped> {
+    let workflow = app.build(found, arguments, caller.clone()).await;
+    let workflow = workflow.map_err(Stopped::by_script)?;
     if options.workflow {
         return Ok(Ran::Built(workflow.into_json()));
     }
     let submitted = app.submit(&workflow, Submit::default()).await?;
-    let limit = Duration::try_from_secs_f64(options.timeout).ok();
-    let finished = app.wait(&submitted.prompt_id, limit, caller).await?;
+    let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let finished = app.wait(&submitted.prompt_id, Some(limit), caller).await?;
     match finished.outcome.failure() {
-        Some(failure) => Err(failure),
+        Some(failure) => Err(failure.into()),
         None => Ok(Ran::Finished {
             finished,
             node_errors: submitted.node_errors,
@@ -174,39 +213,6 @@ fn entry(app: &App, output: &KeptOutput, folder: Option<&Path>) -> Result<Value,
         entry["text"] = text.as_str().into();
     }
     Ok(entry)
-}
-
-/// Copies under the first name that is free: nothing is overwritten.
-fn copy(from: &Path, folder: &Path, filename: &str) -> Result<PathBuf, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Code::COPY_FAILED,
-            format!("can't write to {}: {error}", folder.display()),
-        )
-        .hint("choose another folder with -o; the asset is kept in any case")
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let name = Path::new(filename);
-    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = name
-        .extension()
-        .map(|it| format!(".{}", it.to_string_lossy()))
-        .unwrap_or_default();
-    let names = std::iter::once(filename.to_owned())
-        .chain((1..).map(|n| format!("{stem} ({n}){extension}")));
-    for name in names {
-        let target = folder.join(name);
-        match std::fs::File::create_new(&target) {
-            Ok(mut file) => {
-                let mut source = std::fs::File::open(from).map_err(failed)?;
-                std::io::copy(&mut source, &mut file).map_err(failed)?;
-                return Ok(target);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Err(Failure::new(Code::COPY_FAILED, "no free file name is left"))
 }
 
 fn readable(entry: &Value) -> String {

@@ -3,16 +3,21 @@
 //! The declared parameters become options of their own (`--PROMPT "..."`), with the help, the
 //! defaults and the choices that the script declares, so there is nothing to keep in step.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches};
 use serde_json::{Map, Value};
 
-use super::args::Global;
+use super::args::{Global, RunArgs};
 use super::json_argument::object;
 use crate::failure::{Code, Failure};
-use crate::script::{Param, Script, Type};
+use crate::script::{Kind, Param, Script, Type};
+
+/// How long a job is waited for unless a time is given.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What `mmf run` itself takes, beside the script's parameters.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,20 +34,64 @@ pub(super) struct RunOptions {
     /// Copy the outputs into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
+}
+
+/// What `mmf run` takes for a template. To other scripts these words may be parameters.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct TemplateOptions {
     /// Print the workflow that a template builds instead of running it
     #[arg(long)]
     pub(super) workflow: bool,
-    /// Give up waiting after this many seconds; the job goes on
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600.0)]
-    pub(super) timeout: f64,
-    #[command(flatten)]
-    pub(super) global: Global,
+    /// Give up waiting after this many seconds; the job goes on [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub(super) timeout: Option<Duration>,
+}
+
+impl RunOptions {
+    /// With what was said before the script's name; what stands behind it counts more.
+    fn after(self, before: &Self) -> Self {
+        Self {
+            set: [&before.set[..], &self.set].concat(),
+            params: self.params.or_else(|| before.params.clone()),
+            json: self.json || before.json,
+            output: self.output.or_else(|| before.output.clone()),
+        }
+    }
+}
+
+impl TemplateOptions {
+    fn after(self, before: &Self) -> Self {
+        Self {
+            workflow: self.workflow || before.workflow,
+            timeout: self.timeout.or(before.timeout),
+        }
+    }
+
+    /// The first that was given.
+    fn given(&self) -> Option<&'static str> {
+        match self {
+            Self { workflow: true, .. } => Some("--workflow"),
+            Self {
+                timeout: Some(_), ..
+            } => Some("--timeout"),
+            _ => None,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok();
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or("it takes a number of seconds, from 0")
 }
 
 /// What was asked for, read with the script at hand.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) options: RunOptions,
+    pub(super) template: TemplateOptions,
+    pub(super) global: Global,
     pub(super) arguments: Map<String, Value>,
 }
 
@@ -52,16 +101,36 @@ pub(super) enum ParseError {
     Failed(Failure),
 }
 
-/// Reads the words after a script's name.
-pub(super) fn parse(script: &Script, words: &[String]) -> Result<Parsed, ParseError> {
+/// Reads the words after a script's name, and takes in what was said before it.
+pub(super) fn parse(
+    script: &Script,
+    words: &[String],
+    before: &RunArgs,
+) -> Result<Parsed, ParseError> {
     let command = command(script);
     let name = OsString::from(format!("mmf run {}", script.key.name));
     let words = std::iter::once(name).chain(words.iter().map(OsString::from));
     let usage = |error| ParseError::Usage(Box::new(error));
     let matches = command.try_get_matches_from(words).map_err(usage)?;
     let options = RunOptions::from_arg_matches(&matches).map_err(usage)?;
-    let arguments = given(script, &options, &matches).map_err(ParseError::Failed)?;
-    Ok(Parsed { options, arguments })
+    let options = options.after(&before.options);
+    let mut template = TemplateOptions::default();
+    if script.key.kind == Kind::Template {
+        template = TemplateOptions::from_arg_matches(&matches).map_err(usage)?;
+        template = template.after(&before.template);
+    } else if let Some(given) = before.template.given() {
+        let message = format!("{given} is for templates, {} is none", script.key);
+        return Err(ParseError::Failed(Failure::new(
+            Code::INVALID_PARAMS,
+            message,
+        )));
+    }
+    Ok(Parsed {
+        template,
+        global: Global::from_arg_matches(&matches).map_err(usage)?,
+        arguments: given(script, &options, &matches).map_err(ParseError::Failed)?,
+        options,
+    })
 }
 
 /// What is known before the script is: it explains all words, but the folder in which it may lie
@@ -96,25 +165,42 @@ pub(super) fn merged(before: &Global, after: &Global) -> Global {
 
 fn command(script: &Script) -> Command {
     let declaration = &script.declaration;
-    let own = <RunOptions as clap::Args>::augment_args(Command::new(format!(
-        "mmf run {}",
-        script.key.name
-    )));
-    let taken: Vec<String> = own
+    let mut own = Command::new(format!("mmf run {}", script.key.name));
+    own = RunOptions::augment_args(own);
+    if script.key.kind == Kind::Template {
+        own = TemplateOptions::augment_args(own);
+    }
+    own = Global::augment_args(own);
+    let mut taken: BTreeSet<String> = own
         .get_arguments()
         .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .chain(["help".to_owned()])
         .collect();
-    let params = declaration
-        .params
-        .iter()
-        .filter(|param| !taken.contains(&param.name));
-    let params: Vec<Arg> = params.map(option).collect();
+    let free = |param: &&Param| !taken.contains(&param.name);
+    let params: Vec<&Param> = declaration.params.iter().filter(free).collect();
+    // Names go before the aliases of others.
+    taken.extend(params.iter().map(|param| param.name.clone()));
+    let options = params.into_iter().map(|param| {
+        let alias = param.name.to_lowercase().replace('_', "-");
+        let option = option(param);
+        if taken.insert(alias.clone()) {
+            option.alias(alias)
+        } else {
+            option
+        }
+    });
+    let options: Vec<Arg> = options.collect();
     let about = if declaration.about.is_empty() {
         &declaration.title
     } else {
         &declaration.about
     };
-    own.about(about.clone()).args(params).max_term_width(100)
+    own.about(about.clone()).args(options).max_term_width(100)
+}
+
+/// What clap knows a parameter as: its name alone may be that of an option of ours.
+fn id(param: &Param) -> String {
+    format!("param:{}", param.name)
 }
 
 fn option(param: &Param) -> Arg {
@@ -132,19 +218,13 @@ fn option(param: &Param) -> Arg {
     if !param.default.is_null() {
         help = format!("{help} [default: {}]", param.default);
     }
-    let option = Arg::new(param.name.clone())
+    let option = Arg::new(id(param))
         .long(param.name.clone())
         .value_name(param.ty.as_str())
         .help(help.trim().to_owned())
         .help_heading("Parameters")
         .allow_hyphen_values(true)
         .action(ArgAction::Set);
-    let lower = param.name.to_lowercase().replace('_', "-");
-    let option = if lower == param.name {
-        option
-    } else {
-        option.alias(lower)
-    };
     if param.ty == Type::Bool {
         option
             .num_args(0..=1)
@@ -176,7 +256,7 @@ fn given(
         given.insert(name.to_owned(), value);
     }
     for param in &script.declaration.params {
-        let text = matches.try_get_one::<String>(&param.name).ok().flatten();
+        let text = matches.try_get_one::<String>(&id(param)).ok().flatten();
         if let Some(text) = text {
             given.insert(param.name.clone(), value(param, text)?);
         }

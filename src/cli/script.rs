@@ -2,20 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::args::{Global, ScriptCommand};
+use super::args::Global;
 use super::{Ended, Stopped, report};
 use crate::config::Config;
 use crate::script::{Generation, Library};
 
-pub(super) fn script(global: &Global, command: &ScriptCommand) -> Result<Ended, Stopped> {
-    let ScriptCommand::List { json } = command;
+pub(super) fn list(global: &Global, json: bool) -> Result<Ended, Stopped> {
     let config = Config::load(&global.overrides())?;
     let generation = Library::load(config.script_roots()).generation();
     let listing = generation.listing();
-    if *json {
+    if json {
         report::json(&json!({ "scripts": listing }));
     } else {
-        list(&generation, &listing);
+        show(&generation, &listing);
     }
     Ok(if generation.problems().is_empty() {
         Ended::Well
@@ -24,7 +23,7 @@ pub(super) fn script(global: &Global, command: &ScriptCommand) -> Result<Ended, 
     })
 }
 
-fn list(generation: &Generation, listing: &[Value]) {
+fn show(generation: &Generation, listing: &[Value]) {
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let width = listing
         .iter()

@@ -17,6 +17,9 @@ use crate::sim::{Faults, SimOptions};
 /// their own.
 const MAX_WORKERS: usize = 4;
 
+/// Exit code of a command that the user interrupted, as shells have it: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
+
 /// Sends the log to stderr. `MMF_LOG` overrules the command line.
 pub(super) fn logging(verbose: u8) {
     let default = match verbose {
@@ -52,6 +55,11 @@ pub(super) fn library(global: &Global) -> Result<Library, Failure> {
 /// The app as the command line asks for it.
 pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
     let config = Config::load(&global.overrides())?;
+    if !global.sim {
+        for withheld in &config.withheld {
+            tracing::warn!("{withheld}");
+        }
+    }
     let simulate = global.sim.then(|| simulator(global));
     App::start(&config, AppOptions { simulate, watch }).await
 }
@@ -64,13 +72,18 @@ pub(super) fn simulator(global: &Global) -> SimOptions {
     }
 }
 
-/// Cancels a caller's script, and with it the script's job, when the user presses Ctrl-C.
+/// Cancels a caller's script, and with it the script's job, when the user presses Ctrl-C. Whoever
+/// presses it again doesn't want to wait for that.
 pub(super) fn cancel_on_interrupt(caller: &Caller) {
     let cancel = caller.cancel.clone();
     tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        report::note("cancelling ... (Ctrl-C again to leave at once)");
+        cancel.cancel();
         if tokio::signal::ctrl_c().await.is_ok() {
-            report::note("cancelling ...");
-            cancel.cancel();
+            std::process::exit(INTERRUPTED);
         }
     });
 }

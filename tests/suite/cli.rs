@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -9,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, PATIENCE, Ran, sim};
+use crate::support::mmf::{Home, PATIENCE, Ran, sim, sim_with_steps};
 
 /// The files that a demo says it made, with their hashes.
 async fn demo(home: &Home) -> Vec<(String, String)> {
@@ -336,4 +337,120 @@ async fn a_secret_header_reaches_the_server_and_nothing_else() {
         "{}",
         ran.stderr
     );
+}
+
+#[tokio::test]
+async fn the_answer_of_a_call_decides_how_it_ends() {
+    let (home, comfy) = (
+        Home::new(),
+        sim_with_steps(Duration::from_millis(50), &[]).await,
+    );
+    let call = |tool: &str, arguments: Value| {
+        let call = home.mmf(["call", tool, &arguments.to_string()]);
+        call.server(&comfy.url()).run()
+    };
+    let picture = json!({ "class_type": "EmptyImage",
+        "inputs": { "width": 64, "height": 64, "batch_size": 1, "color": 0 } });
+    let good = json!({ "class_type": "SaveImage",
+        "inputs": { "images": ["1", 0], "filename_prefix": "good" } });
+    let bad = json!({ "class_type": "SaveImage", "inputs": { "filename_prefix": "bad" } });
+
+    let none = json!({ "workflow": { "3": bad } });
+    let verdict = call("validate_workflow", none).await.exits(3).json();
+    assert_eq!(verdict["valid"], false);
+
+    let half = json!({ "workflow": { "1": picture, "2": good, "3": bad } });
+    let queued = call("execute_workflow", half.clone()).await.exits(4).json();
+    assert_eq!(queued["status"], "queued");
+    let run = home.mmf(["run", "execute_workflow", "--params", &half.to_string()]);
+    run.server(&comfy.url()).run().await.exits(4);
+
+    let long = json!({ "name": "sd3_txt2img", "params": { "PROMPT": "a fox", "STEPS": 100 } });
+    let built = call("create_workflow_from_template", long)
+        .await
+        .exits(0)
+        .json();
+    let queued = call("execute_workflow", json!({ "workflow": built["workflow"] })).await;
+    let prompt_id = queued.exits(0).json()["prompt_id"].clone();
+    let wait = json!({ "prompt_id": prompt_id, "timeout_seconds": 0.1 });
+    let waited = call("wait_for_completion", wait).await.exits(2).json();
+    assert_eq!(waited["status"], "timeout");
+}
+
+/// What the doctor finds wrong: what it is, and in which words.
+async fn ailments(mut command: Command) -> Vec<(String, String)> {
+    let output = command.output().await.unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = found["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| finding["ok"] == false)
+        .map(|finding| {
+            let text = |name: &str| finding[name].as_str().unwrap().to_owned();
+            (text("what"), text("found"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_a_finding() {
+    let home = Home::new();
+    let doctor = home.mmf(["doctor", "--json"]).server("not an address");
+    let found = ailments(doctor.into_command()).await;
+    assert!(found.len() == 1 && found[0].0 == "settings", "{found:?}");
+}
+
+#[tokio::test]
+async fn a_publish_folder_that_may_not_be_stops_publishing_and_nothing_else() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    home.write(".mmf/config.toml", "[publish]\ndir = \"/etc/zz\"\n");
+    let call = home.mmf(["call", "get_queue_status"]);
+    call.server(&comfy.url()).run().await.exits(0);
+    let doctor = home.mmf(["doctor", "--json"]).server(&comfy.url());
+    let found = ailments(doctor.into_command()).await;
+    assert!(found.len() == 1 && found[0].0 == "publishing", "{found:?}");
+    assert!(found[0].1.contains("/etc/zz"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_project_does_not_get_the_headers_of_its_user() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let theirs = format!("[comfyui]\nurl = \"{}\"\n", comfy.url());
+    home.write(".mmf/config.toml", &theirs);
+    let mine = "[comfyui]\nurl = \"http://mine\"\nheaders = \"Authorization: Bearer s3cret\"\n";
+    home.write("settings/massmediafactory/config.toml", mine);
+    let mut doctor = home.mmf(["doctor", "--json"]).into_command();
+    doctor.env_remove("COMFYUI_URL");
+    doctor.env("XDG_CONFIG_HOME", home.project().join("settings"));
+    let found = ailments(doctor).await;
+    if cfg!(target_os = "linux") {
+        assert!(found.len() == 1 && found[0].0 == "headers", "{found:?}");
+        assert!(found[0].1.contains(&comfy.url()), "{found:?}");
+    }
+    assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_demo_lies_in_a_folder_of_its_user() {
+    let home = Home::new();
+    let shown = home.mmf(["demo"]).run().await.exits(0).stdout;
+    let home = home.project().parent().unwrap().to_owned();
+    let paths = shown.lines().filter_map(|line| line.strip_prefix("   "));
+    for path in paths {
+        assert!(Path::new(path).starts_with(&home), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_demo_whose_workflow_is_not_valid_says_so_and_fails() {
+    let home = Home::new();
+    let template = r#"
+        param("PROMPT", "any");
+        param("SEED", "any");
+        param("WIDTH", "any");
+        param("HEIGHT", "any");
+        fn build(p) { let g = workflow(); g.node("SaveImage", #{ filename_prefix: "x" }); g }"#;
+    home.write("demo/data/templates/sd3_txt2img.rhai", template);
+    let said = home.mmf(["demo", "--dir", "demo"]).run().await.exits(3);
+    assert!(said.stderr.contains("is not valid"), "{}", said.stderr);
+    assert!(said.stderr.contains("SaveImage"), "{}", said.stderr);
 }

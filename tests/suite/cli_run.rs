@@ -513,3 +513,168 @@ async fn ctrl_c_cancels_the_job_on_the_server_and_ends_with_130() {
     let history = get(&comfy, "/history").await.to_string();
     assert!(history.contains("execution_interrupted"), "{history}");
 }
+
+#[tokio::test]
+async fn a_parameter_may_be_called_like_an_option_of_mmf() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let names = [
+        "set", "data_dir", "URL", "json", "help", "workflow", "timeout", "Seed", "seed",
+    ];
+    let params: String = names
+        .map(|name| format!("param(\"{name}\", \"string\");\n"))
+        .concat();
+    home.write(
+        ".mmf/scripts/pipelines/echo.rhai",
+        &format!("{params}fn run(p) {{ p }}"),
+    );
+    let args = [
+        "run",
+        "echo",
+        "--set",
+        "1",
+        "--data_dir",
+        "2",
+        "--URL",
+        "3",
+        "-p",
+        "json=4",
+        "-p",
+        "help=5",
+        "--workflow",
+        "6",
+        "--timeout",
+        "7",
+        "--Seed",
+        "8",
+        "--seed",
+        "9",
+        "--url",
+        &comfy.url(),
+    ];
+    let echoed = home.mmf(args).run().await.exits(0).json();
+    for (name, value) in names.iter().zip(1..) {
+        assert_eq!(echoed[name], value.to_string(), "{name}: {echoed:#}");
+    }
+}
+
+#[tokio::test]
+async fn the_help_of_run_lists_its_own_options() {
+    let home = Home::new();
+    for args in [&["run", "--help"][..], &["help", "run"]] {
+        let shown = home.mmf(args).run().await.exits(0).stdout;
+        for option in [
+            "-p <",
+            "--params",
+            "--json",
+            "--output",
+            "--workflow",
+            "--timeout",
+        ] {
+            assert!(shown.contains(option), "{option}\n{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn options_before_the_name_count_as_well() {
+    let home = Home::new();
+    let args = [
+        "run",
+        "--workflow",
+        "-p",
+        "SEED=5",
+        "sd3_txt2img",
+        "--PROMPT",
+        "a fox",
+    ];
+    let workflow = home.mmf(args).run().await.exits(0).json();
+    assert!(workflow.to_string().contains("\"seed\":5"), "{workflow:#}");
+    let args = ["run", "--workflow", "get_queue_status"];
+    let said = home.mmf(args).run().await.exits(3).stderr;
+    assert!(said.contains("--workflow is for templates"), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_json_gets_json_whatever_is_wrong() {
+    let home = Home::new();
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["run", "nosuch", "--json"], 6, "NOT_FOUND"),
+        (
+            &["run", "sd3_txt2img", "--params", "{", "--json"],
+            3,
+            "INVALID_PARAMS",
+        ),
+        (
+            &["run", "sd3_txt2img", "--json", "--nosuch", "5"],
+            3,
+            "INVALID_PARAMS",
+        ),
+        (
+            &["run", "--json", "sd3_txt2img", "--timeout", "-1"],
+            3,
+            "INVALID_PARAMS",
+        ),
+        (
+            &["run", "sd3_txt2img", "--json", "--url", "not an address"],
+            3,
+            "INVALID_PARAMS",
+        ),
+    ];
+    for (args, code, error) in cases {
+        let failure = home.mmf(args).run().await.exits(code).json();
+        assert_eq!(failure["error"], error, "{args:?}: {failure:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_that_is_none_is_refused() {
+    let home = Home::new();
+    for limit in ["--timeout=-1", "--timeout=nan", "--timeout=soon"] {
+        let args = ["run", "sd3_txt2img", "--PROMPT", "x", limit];
+        let said = home.mmf(args).run().await.exits(3).stderr;
+        assert!(said.contains("number of seconds"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_assets_of_a_pipeline_are_copied_too() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let pipeline = r#"
+        fn run(p) {
+            let made = templates::build("sd3_txt2img", #{ PROMPT: "a fox", STEPS: 1, WIDTH: 64, HEIGHT: 64, BATCH: 2 });
+            #{ best: comfy::run(made).outputs }
+        }"#;
+    home.write(".mmf/scripts/pipelines/pair.rhai", pipeline);
+    let run = home.mmf(["run", "pair", "-o", "pictures"]);
+    run.server(&comfy.url()).run().await.exits(0);
+    let copied: Vec<_> = std::fs::read_dir(home.project().join("pictures"))
+        .unwrap()
+        .map(|entry| image::open(entry.unwrap().path()).unwrap().width())
+        .collect();
+    assert_eq!(copied, [64, 64]);
+}
+
+#[tokio::test]
+async fn what_a_template_takes_is_refused_by_other_scripts() {
+    let home = Home::new();
+    for option in ["--workflow", "--timeout=5"] {
+        let said = home.mmf(["run", "get_queue_status", option]).run().await;
+        let said = said.exits(3).stderr;
+        assert!(said.contains("unexpected argument"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_script_is_shown_with_one_piece_of_advice() {
+    let home = Home::new();
+    let broken = home.write("broken.rhai", "fn build(p) {\n  let x = ;\n}");
+    let broken = broken.to_str().unwrap();
+    let said = home.mmf(["run", broken]).run().await.exits(3).stderr;
+    assert!(said.contains("broken.rhai:2:"), "{said}");
+    assert!(!said.contains("hint:"), "{said}");
+    let misspelt = "param(\"SIZE\", \"int\", #{ value: 1 });\nfn build(p) {\n  p.SIZ\n}";
+    home.write("misspelt.rhai", misspelt);
+    let run = home.mmf(["run", "misspelt.rhai", "--workflow"]);
+    let said = run.run().await.exits(3).stderr;
+    assert_eq!(said.matches("SIZE").count(), 1, "{said}");
+}

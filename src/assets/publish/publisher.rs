@@ -122,6 +122,16 @@ impl Publisher {
         }
     }
 
+    /// The same with the folder of the settings. Whether it can be used is looked at when it is:
+    /// whoever publishes nothing isn't stopped by it.
+    #[must_use]
+    pub fn with_folder(self, path: Option<PathBuf>) -> Self {
+        Self {
+            chosen: Mutex::new(path),
+            ..self
+        }
+    }
+
     /// From now on publishes to `path`, which is made if it's missing. Returns where that really
     /// is.
     pub fn set_folder(&self, path: &Path) -> Result<PathBuf, PublishError> {
@@ -272,6 +282,11 @@ impl Publisher {
         if let Some(path) = &request.folder {
             return self.make_folder(path);
         }
+        self.folder()
+    }
+
+    /// Where things are published unless a request says otherwise; it is made if it's missing.
+    pub fn folder(&self) -> Result<PathBuf, PublishError> {
         if let Some(chosen) = self.chosen() {
             // It may have been replaced by a link since it was set.
             return self.make_folder(&chosen);

@@ -1,0 +1,96 @@
+//! What a settings' file says.
+
+use std::path::PathBuf;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::ConfigError;
+
+/// One file's settings; everything may be missing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Settings {
+    /// The file, if there is one.
+    #[serde(skip)]
+    pub(super) file: Option<PathBuf>,
+    pub(super) comfyui: ComfySettings,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) assets: AssetSettings,
+    pub(super) publish: PublishSettings,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ComfySettings {
+    pub(super) url: Option<String>,
+    /// Secrets: one `Name: value` a line.
+    #[serde(deserialize_with = "secret")]
+    pub(super) headers: Option<String>,
+}
+
+/// Headers are never shown, not even when the settings are debugged.
+impl std::fmt::Debug for ComfySettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ComfySettings")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AssetSettings {
+    /// Hours; 0 for ever.
+    pub(super) ttl_hours: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PublishSettings {
+    pub(super) dir: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads a file. One that isn't there says nothing.
+    pub(super) fn of(file: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let Some(path) = file.filter(|file| file.is_file()) else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
+            path: path.clone(),
+            line: None,
+            reason: error.to_string(),
+        })?;
+        // Not the error's own display, which shows the line with all that stands there.
+        let settings =
+            toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::File {
+                path: path.clone(),
+                line: error
+                    .span()
+                    .and_then(|span| text.get(..span.start))
+                    .map(|before| before.matches('\n').count() + 1),
+                reason: error.message().trim().to_owned(),
+            })?;
+        Ok(Self {
+            file: Some(path),
+            ..settings
+        })
+    }
+}
+
+/// Text, or a refusal that doesn't repeat what stands there.
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Text(text) => Ok(Some(text)),
+        Written::Other(_) => Err(serde::de::Error::custom(
+            "headers are written as text, one \"Name: value\" a line",
+        )),
+    }
+}
