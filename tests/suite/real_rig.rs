@@ -1,11 +1,17 @@
 //! The rig itself: what the other real tests stand on.
 
+use std::path::Path;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use massmediafactory::sim::{Sim, SimOptions};
+use notify::Watcher;
 use reqwest::Client;
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::{Value, from_str, json};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::support::rig::{Rig, models};
 
@@ -77,18 +83,11 @@ async fn a_gate_holds_a_job_open_until_the_test_says() {
     let Some(rig) = Rig::shared().await else {
         return;
     };
-    let id = submit(
-        rig,
-        &json!({"hold": {"class_type": "MmfHold", "inputs": {"gate": "open me"}}}),
-    )
-    .await;
-    let started = Instant::now();
-    while !running(rig).await.contains(&id) {
-        assert!(started.elapsed() < PATIENCE, "the job never ran");
-        sleep(Duration::from_millis(20)).await;
-    }
+    let graph = json!({"hold": {"class_type": "MmfHold", "inputs": {"gate": "open me"}}});
+    let mut job = Job::submit(rig, &graph).await;
+    job.executing(&json!("hold")).await;
     rig.open_gate("open me");
-    assert_eq!(finished(rig, &id).await["status"]["status_str"], "success");
+    assert_eq!(job.finished().await["status"]["status_str"], "success");
 }
 
 #[tokio::test]
@@ -147,6 +146,7 @@ async fn a_server_ends_with_its_test_process_even_a_killed_one() {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut watch = Watch::on(folder.path());
     let entries = || std::fs::read_dir(folder.path()).expect("readable").count();
     let mut other = std::process::Command::new(std::env::current_exe().expect("this binary"))
         .args([
@@ -157,10 +157,20 @@ async fn a_server_ends_with_its_test_process_even_a_killed_one() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("another test process");
-    until("it has a server", || entries() > 0).await;
+    // Only what runs can clean up: a folder alone may still be without its server.
+    let logs = || {
+        let bases = std::fs::read_dir(folder.path())
+            .expect("readable")
+            .flatten();
+        let log = |base: std::fs::DirEntry| base.path().join("comfyui.log").metadata();
+        bases
+            .filter_map(|base| log(base).ok())
+            .any(|log| log.len() > 0)
+    };
+    watch.until("it has a server", logs).await;
     other.kill().expect("still running");
     other.wait().expect("killed");
-    until("its server is gone", || entries() == 0).await;
+    watch.until("its server is gone", || entries() == 0).await;
 }
 
 /// The graph from the loaders to a saved picture; `from` and `slots` say who gives the model, the
@@ -188,8 +198,7 @@ fn sampled(loaders: &Value, from: [&str; 3], slots: [u8; 3], text: &str, seed: u
 
 /// Runs the graph and reads the picture that its node `save` wrote.
 async fn picture(rig: &Rig, graph: &Value) -> image::DynamicImage {
-    let id = submit(rig, graph).await;
-    let entry = finished(rig, &id).await;
+    let entry = Job::submit(rig, graph).await.finished().await;
     assert_eq!(entry["status"]["status_str"], "success", "{entry:#}");
     let name = entry["outputs"]["save"]["images"][0]["filename"]
         .as_str()
@@ -197,57 +206,90 @@ async fn picture(rig: &Rig, graph: &Value) -> image::DynamicImage {
     image::open(rig.output_dir().join(name)).expect("a picture")
 }
 
-async fn submit(rig: &Rig, graph: &Value) -> String {
-    let sent = client()
-        .post(format!("{}/prompt", rig.url()))
-        .json(&json!({"prompt": graph}));
-    let answer: Value = sent
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
-    answer["prompt_id"]
-        .as_str()
-        .unwrap_or_else(|| panic!("refused: {answer:#}"))
-        .to_owned()
+/// A job and the socket that hears of it.
+struct Job<'r> {
+    rig: &'r Rig,
+    id: String,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-async fn finished(rig: &Rig, id: &str) -> Value {
-    let started = Instant::now();
-    loop {
-        let history = get(rig, &format!("/history/{id}")).await;
-        if let Some(entry) = history.get(id) {
-            return entry.clone();
+impl<'r> Job<'r> {
+    async fn submit(rig: &'r Rig, graph: &Value) -> Self {
+        let client = uuid::Uuid::new_v4().simple().to_string();
+        let address = rig.url().replace("http://", "ws://");
+        let connected = connect_async(format!("{address}/ws?clientId={client}")).await;
+        let (socket, _) = connected.expect("a socket");
+        let sent = self::client()
+            .post(format!("{}/prompt", rig.url()))
+            .json(&json!({"prompt": graph, "client_id": client}));
+        let answer = sent.send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        let id = answer["prompt_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("refused: {answer:#}"))
+            .to_owned();
+        Self { rig, id, socket }
+    }
+
+    /// Waits until the job is at this node; at none, it is over and in the history.
+    async fn executing(&mut self, node: &Value) {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next()).await;
+            let message = message
+                .unwrap_or_else(|_| panic!("never at {node}; the log: {}", self.rig.log()))
+                .expect("the server is there")
+                .expect("a message");
+            let Ok(Value::Object(message)) = message.to_text().map_or(Ok(Value::Null), from_str)
+            else {
+                continue;
+            };
+            let data = &message["data"];
+            if message["type"] == "executing"
+                && data["prompt_id"] == self.id
+                && data["node"] == *node
+            {
+                return;
+            }
         }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "no end of {id}; the log: {}",
-            rig.log()
-        );
-        sleep(Duration::from_millis(50)).await;
+    }
+
+    /// The history's entry, once the job is over.
+    async fn finished(mut self) -> Value {
+        self.executing(&Value::Null).await;
+        get(self.rig, &format!("/history/{}", self.id)).await[&self.id].take()
     }
 }
 
-async fn running(rig: &Rig) -> Vec<String> {
-    let queue = get(rig, "/queue").await;
-    let items = queue["queue_running"].as_array().expect("a list");
-    items
-        .iter()
-        .filter_map(|item| item[1].as_str())
-        .map(str::to_owned)
-        .collect()
+/// The changes in a folder.
+struct Watch {
+    changes: mpsc::UnboundedReceiver<()>,
+    _watcher: notify::RecommendedWatcher,
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(
-            started.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        sleep(Duration::from_millis(20)).await;
+impl Watch {
+    fn on(folder: &Path) -> Self {
+        let (tx, changes) = mpsc::unbounded_channel();
+        let tell = move |_| {
+            // Nobody listens any more when the test is over.
+            let _ = tx.send(());
+        };
+        let mut watcher = notify::recommended_watcher(tell).expect("a watcher");
+        watcher
+            .watch(folder, notify::RecursiveMode::Recursive)
+            .expect("a folder that can be watched");
+        Self {
+            changes,
+            _watcher: watcher,
+        }
+    }
+
+    async fn until(&mut self, what: &str, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            let change = timeout(PATIENCE, self.changes.recv()).await;
+            change
+                .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+                .expect("a watcher");
+        }
     }
 }
 
