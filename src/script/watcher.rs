@@ -412,9 +412,9 @@ mod tests {
         let mut news = library.subscribe();
         let (sender, receiver) = mpsc::channel();
         let watches = Watches::new(&library, sender.clone());
-        let watcher = Watcher { thread: sender };
+        let handle = Watcher { thread: sender };
         let weak = Arc::downgrade(&library);
-        let (ended, end) = tokio::sync::oneshot::channel();
+        let (ended, outcome) = tokio::sync::oneshot::channel();
         thread::spawn(move || {
             follow(&weak, watches, &receiver);
             ended.send(()).unwrap();
@@ -424,9 +424,9 @@ mod tests {
         fs::write(templates.join("pony/first.rhai"), SCRIPT).unwrap();
         let looked = timeout(DEADLINE, news.changed()).await;
         looked.expect("it is taken up").unwrap();
-        drop(watcher);
+        drop(handle);
 
-        timeout(DEADLINE, end).await.expect("it ends").unwrap();
+        timeout(DEADLINE, outcome).await.expect("it ends").unwrap();
     }
 
     #[test]
