@@ -107,8 +107,8 @@ impl Project {
         let text = script(&title);
         let file = templates.join("saved.rhai");
         let save = || fs::write(file, text).unwrap();
-        let saved = |now: &Generation| is_titled(now, "saved", &title);
-        figures.add("a save", self.time(save, saved).await);
+        let shown = |now: &Generation| is_titled(now, "saved", &title);
+        figures.add("a save", self.time(save, shown).await);
 
         let name = format!("folder{round}/new");
         let file = templates.join(format!("{name}.rhai"));
@@ -136,7 +136,7 @@ impl Project {
         let gone = |now: &Generation| now.get(Kind::Template, "saved").is_err();
         figures.add("the root deleted", self.time(delete, gone).await);
         let restore = || fs::rename(away, &root).unwrap();
-        let back = |now: &Generation| saved(now) && moved(now);
+        let back = |now: &Generation| shown(now) && moved(now);
         figures.add("the root restored", self.time(restore, back).await);
     }
 

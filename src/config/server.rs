@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// What is sent where the user's file has a token for http://mine.
+    /// What is sent where the user's file has a token for `http://mine`.
     fn sent(project: &Settings, typed: Option<&str>) -> String {
         let user = settings(Some("http://mine"), Some(TOKEN));
         let sources = Sources {

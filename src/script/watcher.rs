@@ -414,7 +414,7 @@ mod tests {
         let watches = Watches::new(&library, sender.clone());
         let held = Watcher { thread: sender };
         let weak = Arc::downgrade(&library);
-        let (ended, end) = tokio::sync::oneshot::channel();
+        let (ended, outcome) = tokio::sync::oneshot::channel();
         thread::spawn(move || {
             follow(&weak, watches, &receiver);
             ended.send(()).unwrap();
@@ -426,7 +426,7 @@ mod tests {
         looked.expect("it is taken up").unwrap();
         drop(held);
 
-        timeout(DEADLINE, end).await.expect("it ends").unwrap();
+        timeout(DEADLINE, outcome).await.expect("it ends").unwrap();
     }
 
     #[test]
