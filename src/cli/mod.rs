@@ -76,7 +76,7 @@ impl Stopped {
     }
 
     /// Tells it as JSON on stdout, for a command that was asked for that.
-    fn into_json(self) -> Self {
+    fn told_as_json(self) -> Self {
         let failure = match self {
             Self::Failed(failure, _) => failure,
             Self::Usage(error) if error.use_stderr() => Box::new(report::usage_failure(&error)),
@@ -99,7 +99,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);
             if json {
-                listed.map_err(Stopped::into_json)
+                listed.map_err(Stopped::told_as_json)
             } else {
                 listed
             }

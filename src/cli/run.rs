@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
         Err(stopped) => Err(stopped),
     };
     if json {
-        ended.map_err(Stopped::into_json)
+        ended.map_err(Stopped::told_as_json)
     } else {
         ended
     }

@@ -80,10 +80,16 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
         if tokio::signal::ctrl_c().await.is_err() {
             return;
         }
-        report::note("cancelling ... (Ctrl-C again to leave at once)");
-        cancel.cancel();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(INTERRUPTED);
-        }
+        // Listened for before the user is told that it can be pressed.
+        let again = async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(INTERRUPTED);
+            }
+        };
+        let cancelling = async {
+            report::note("cancelling ... (Ctrl-C again to leave at once)");
+            cancel.cancel();
+        };
+        tokio::join!(biased; again, cancelling);
     });
 }

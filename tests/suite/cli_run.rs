@@ -4,9 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::support::mmf::{Home, Ran, sim, sim_with_steps};
+use crate::support::mmf::{Home, PATIENCE, Ran, sim, sim_with_steps};
 use crate::support::sim::get;
 
 /// The arguments for a small picture, with some more.
@@ -677,4 +680,28 @@ async fn a_mistake_in_a_script_is_shown_with_one_piece_of_advice() {
     let run = home.mmf(["run", "misspelt.rhai", "--workflow"]);
     let said = run.run().await.exits(3).stderr;
     assert_eq!(said.matches("SIZE").count(), 1, "{said}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_ctrl_c_does_not_wait_for_the_server() {
+    // Connections are taken and never answered, so nothing can be cancelled.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let home = Home::new();
+    let mut run = home.mmf(small(&[])).server(&url).spawn();
+    let pid = run.id().unwrap().to_string();
+    let interrupt = || Command::new("kill").args(["-INT", &pid]).status();
+
+    let _held = timeout(PATIENCE, silent.accept())
+        .await
+        .expect("it asks")
+        .unwrap();
+    assert!(interrupt().await.unwrap().success());
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines();
+    let line = timeout(PATIENCE, said.next_line()).await.expect("a word");
+    assert!(line.unwrap().unwrap().contains("cancelling"));
+    assert!(interrupt().await.unwrap().success());
+    let ran = Ran::end(run).await.exits(130);
+    assert_eq!(ran.stdout, "", "it would have told how the cancelling went");
 }
