@@ -2,7 +2,7 @@
 //!
 //! Later sources win: defaults, the user's `config.toml`, the project's `.mmf/config.toml`,
 //! environment variables, the command line. Headers alone don't follow that rule: they are
-//! secrets, written for one server, and [`server`] says to whom they go.
+//! secrets, written for one server, and the module `server` says to whom they go.
 
 mod file;
 mod server;
