@@ -77,7 +77,7 @@ pub(super) fn simulator(global: &Global) -> SimOptions {
 pub(super) fn cancel_on_interrupt(caller: &Caller) {
     let cancel = caller.cancel.clone();
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
+        if !asked_to_end().await {
             return;
         }
         // Listened for before the user is told that it can be pressed.
@@ -92,4 +92,24 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
         };
         tokio::join!(biased; again, cancelling);
     });
+}
+
+/// Waits for Ctrl-C or, as process managers send it, SIGTERM; false where signals can't be heard.
+#[cfg(unix)]
+async fn asked_to_end() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return tokio::signal::ctrl_c().await.is_ok();
+    };
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.is_ok(),
+        _ = terminate.recv() => true,
+    }
+}
+
+/// Waits for Ctrl-C; false where signals can't be heard.
+#[cfg(not(unix))]
+async fn asked_to_end() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
 }

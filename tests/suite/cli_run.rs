@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
@@ -488,8 +489,11 @@ async fn what_a_run_survives_is_not_even_mentioned_in_its_result() {
 }
 
 #[cfg(unix)]
+#[rstest]
+#[case::ctrl_c("-INT")]
+#[case::terminate("-TERM")]
 #[tokio::test]
-async fn ctrl_c_cancels_the_job_on_the_server_and_ends_with_130() {
+async fn an_interrupt_cancels_the_job_on_the_server_and_ends_with_130(#[case] signal: &str) {
     let (home, comfy) = (
         Home::new(),
         sim_with_steps(Duration::from_millis(50), &[]).await,
@@ -504,7 +508,7 @@ async fn ctrl_c_cancels_the_job_on_the_server_and_ends_with_130() {
     let pid = run.id().unwrap().to_string();
     assert!(
         Command::new("kill")
-            .args(["-INT", &pid])
+            .args([signal, &pid])
             .status()
             .await
             .unwrap()

@@ -5,14 +5,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use massmediafactory::clock::Clock;
 use massmediafactory::comfy::{
-    Cancelled, Comfy, ComfyError, End, Feature, Folder, JobEvent, JobState, Outcome, Server,
-    Submit, Workflow,
+    Cancelled, Comfy, ComfyError, End, Feature, Folder, JobEvent, JobState, Outcome, OutputBody,
+    Server, Submit, Workflow,
 };
 use massmediafactory::failure::Code;
 use massmediafactory::ids::Ids;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::cutter::Cutter;
 use crate::support::rig::{Rig, models};
 
 /// Long enough for a cold first run beside other tests on a slow machine.
@@ -356,6 +357,33 @@ async fn a_restart_in_the_middle_of_a_job_is_told_as_its_loss() {
     assert_eq!(outcome.failure().unwrap().code, Code::JOB_LOST);
     let after = submit(&comfy, &text("after")).await;
     assert!(wait(&comfy, &after).await.is_success());
+}
+
+#[tokio::test]
+async fn a_socket_that_is_cut_in_the_middle_of_a_job_loses_nothing_of_it() {
+    let Some(rig) = Rig::shared().await else {
+        return;
+    };
+    let wire = Cutter::to(rig.url()).await;
+    let server = Server::parse(wire.url()).unwrap();
+    let comfy = Comfy::new(server, Ids::default(), Clock::default());
+    let job = workflow(json!({
+        "1": { "class_type": "MmfHold", "inputs": { "gate": "cut" } },
+        "2": { "class_type": "MmfText", "inputs": { "text": "after the cut" } },
+    }));
+    let prompt_id = submit(&comfy, &job).await;
+    until_running(&comfy, &prompt_id).await;
+
+    assert_eq!(wire.cut_sockets(), 1);
+    rig.open_gate("cut");
+
+    let outcome = wait(&comfy, &prompt_id).await;
+    assert_eq!(outcome.end, End::Success);
+    let texts: Vec<&OutputBody> = outcome.outputs.iter().map(|output| &output.body).collect();
+    assert!(
+        texts.contains(&&OutputBody::Text("after the cut".to_owned())),
+        "{texts:?}"
+    );
 }
 
 #[tokio::test]

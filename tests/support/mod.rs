@@ -1,4 +1,5 @@
 pub(crate) mod assets;
+pub(crate) mod cutter;
 pub(crate) mod golden;
 pub(crate) mod mcp;
 pub(crate) mod mmf;
