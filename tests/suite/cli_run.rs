@@ -466,7 +466,10 @@ async fn a_node_that_fails_ends_with_1_and_speaks_for_itself() {
 
 #[tokio::test]
 async fn a_server_that_forgets_the_job_ends_with_1() {
-    let failure = with_faults(&["restart@KSampler*1"]).await.exits(1).json();
+    let failure = with_faults(&["slow=50ms", "restart@VAEDecode*1"])
+        .await
+        .exits(1)
+        .json();
     assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
 }
 

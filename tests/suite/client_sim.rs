@@ -73,6 +73,8 @@ async fn wait(comfy: &Comfy, prompt_id: &str) -> Arc<Outcome> {
 async fn outcome_with(fault: &str) -> Arc<Outcome> {
     let sim = sim().await;
     let comfy = comfy(&sim);
+    // The sampler takes long enough for the submission to be answered before anything happens.
+    sim.faults().add("slow=50ms".parse().unwrap());
     sim.faults().add(fault.parse().unwrap());
     let prompt_id = submit(&comfy, 1).await;
     wait(&comfy, &prompt_id).await
@@ -112,7 +114,7 @@ async fn a_job_is_queued_once_whatever_happens_to_the_answer() {
 
 #[tokio::test]
 async fn a_restart_in_the_middle_is_a_loss_and_full_memory_is_told_as_such() {
-    let outcome = outcome_with("restart@KSampler").await;
+    let outcome = outcome_with("restart@VAEDecode").await;
     assert_eq!(outcome.end, End::Lost);
     let outcome = outcome_with("oom@KSampler").await;
     assert_eq!(

@@ -35,7 +35,10 @@ async fn the_server_starts_without_comfyui_and_works_once_it_is_there() {
 
 #[tokio::test]
 async fn a_job_that_a_restart_of_comfyui_swallowed_is_lost_and_said_to_be() {
-    let (home, comfy) = (Home::new(), sim(&["restart@KSampler*1"]).await);
+    let (home, comfy) = (
+        Home::new(),
+        sim(&["slow=50ms", "restart@VAEDecode*1"]).await,
+    );
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
     let failure = client

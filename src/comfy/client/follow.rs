@@ -128,8 +128,12 @@ impl Follower {
                     if all_found { interval } else { RECHECK }
                 }
                 Err(error) => {
-                    let away = away_since.get_or_insert(begin).elapsed();
                     let patience = self.http.server().timeouts().outage;
+                    if away_since.is_none() && self.http.has_answered() {
+                        let seconds = patience.as_secs();
+                        tracing::warn!("{error}; asking again for up to {seconds} s");
+                    }
+                    let away = away_since.get_or_insert(begin).elapsed();
                     // What never was ComfyUI will not become it by waiting.
                     if !self.http.has_answered() || away > patience {
                         for job in &jobs {
