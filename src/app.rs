@@ -17,8 +17,8 @@ use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
 use crate::script::{
-    Caller, Generation, Host, Key, Kind, Library, Limits, Progress, Runner, ScriptError, Served,
-    Watcher,
+    Caller, Generation, Host, Key, Kind, Library, Limits, Progress, Reply, Runner, ScriptError,
+    Served, Watcher,
 };
 use crate::sim::{Sim, SimOptions};
 
@@ -157,13 +157,13 @@ impl App {
         Found::in_file(&self.library, file)
     }
 
-    /// Runs a script to its end: the workflow of a template, the value of a tool or pipeline.
+    /// Runs a script to its end: the workflow of a template, the reply of a tool or pipeline.
     pub async fn run(
         &self,
         found: Found,
         arguments: Map<String, Value>,
         caller: Caller,
-    ) -> Result<Value, ScriptError> {
+    ) -> Result<Reply, ScriptError> {
         self.runner
             .run(found.generation, found.served, arguments, caller)
             .await
@@ -179,8 +179,8 @@ impl App {
         let script = found.served.reference();
         let parameters = found.served.script.arguments(arguments.clone())?;
         let built = self.run(found, arguments, caller).await?;
-        let workflow =
-            Workflow::from_json(built).map_err(|error| ScriptError::Arguments(error.into()))?;
+        let workflow = Workflow::from_json(built.value)
+            .map_err(|error| ScriptError::Arguments(error.into()))?;
         let origin = Origin {
             script: Some(script),
             parameters,

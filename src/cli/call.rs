@@ -1,19 +1,17 @@
 //! `mmf call`: an MCP tool from the shell, with the same answer.
 
-use serde_json::Value;
-
 use super::args::{CallArgs, Global};
 use super::json_argument::object;
 use super::progress::Display;
-use super::{Ended, Stopped, report, start};
+use super::{Ended, Stopped, report, show, start};
 use crate::failure::Failure;
-use crate::script::Caller;
+use crate::script::{Caller, Reply};
 
 pub(super) async fn call(global: &Global, args: &CallArgs) -> Result<Ended, Stopped> {
     match answer(global, args).await {
-        Ok(value) => {
-            report::json(&value);
-            Ok(Ended::with(&value))
+        Ok(reply) => {
+            show::reply(&reply);
+            Ok(Ended::with(&reply.value))
         }
         // A failure is an answer, too: the one that an agent would get.
         Err(failure) => {
@@ -23,7 +21,7 @@ pub(super) async fn call(global: &Global, args: &CallArgs) -> Result<Ended, Stop
     }
 }
 
-async fn answer(global: &Global, args: &CallArgs) -> Result<Value, Failure> {
+async fn answer(global: &Global, args: &CallArgs) -> Result<Reply, Failure> {
     let arguments = object(args.arguments.as_deref().unwrap_or("{}"))?;
     let app = start::app(global, false).await?;
     let tool = app.tool(&args.tool)?;

@@ -173,7 +173,7 @@ impl Demo {
         };
         let result = self.app.run(self.app.tool(tool)?, arguments, caller).await;
         display.finish();
-        Ok(result?)
+        Ok(result?.value)
     }
 }
 

@@ -14,6 +14,7 @@ mod run;
 mod run_args;
 mod script;
 mod serve;
+mod show;
 mod sim;
 mod start;
 

@@ -10,12 +10,12 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, report, start};
+use super::{Ended, Stopped, report, show, start};
 use crate::app::{App, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
-use crate::script::{Caller, Kind, Library, ScriptError};
+use crate::script::{Caller, Kind, Library, Reply, ScriptError};
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stopped> {
     let prepared = prepare(global, args);
@@ -102,21 +102,21 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
         Ran::Finished {
             finished,
             node_errors,
-        } => show(app, &finished, &node_errors, &options),
+        } => finish(app, &finished, &node_errors, &options),
     }
 }
 
 /// Shows what a tool or pipeline gave.
-fn answer(app: &App, result: &Value, options: &RunOptions) -> Result<Ended, Stopped> {
+fn answer(app: &App, reply: &Reply, options: &RunOptions) -> Result<Ended, Stopped> {
     let copies = match &options.output {
-        Some(folder) => copy_all(app, result, folder)?,
+        Some(folder) => copy_all(app, &reply.value, folder)?,
         None => vec![],
     };
-    report::json(result);
+    show::reply(reply);
     for copy in copies {
         report::note(format_args!("copied to {}", copy.display()));
     }
-    Ok(Ended::with(result))
+    Ok(Ended::with(&reply.value))
 }
 
 enum Ran {
@@ -152,7 +152,7 @@ async fn run_template(
     }
 }
 
-fn show(
+fn finish(
     app: &App,
     finished: &Finished,
     node_errors: &Value,

@@ -11,15 +11,15 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
+use super::content;
 use super::progress::Reporter;
 use crate::app::App;
 use crate::failure::{Code, Failure};
-use crate::script::{Caller, ScriptError};
+use crate::script::{Caller, Reply, ScriptError};
 
 /// What an agent is told about the whole of it, once.
 const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
@@ -85,7 +85,7 @@ impl McpServer {
         &self,
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Value, ScriptError> {
+    ) -> Result<Reply, ScriptError> {
         let tool = self.app.tool(&request.name)?;
         let reporter = context
             .meta
@@ -211,10 +211,7 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let result = match self.call(request, &context).await {
-            Ok(Value::Object(object)) => CallToolResult::structured(Value::Object(object)),
-            Ok(value) => {
-                CallToolResult::success(vec![rmcp::model::ContentBlock::text(value.to_string())])
-            }
+            Ok(reply) => content::answer(reply),
             Err(error @ ScriptError::Unknown { .. }) => {
                 return Err(ErrorData::new(
                     ErrorCode::INVALID_PARAMS,

@@ -125,6 +125,7 @@ pub(super) fn type_word(name: &str) -> &str {
         "WorkflowHandle" => "a workflow",
         "NodeHandle" => "a node",
         "Link" => "a link",
+        "ReplyHandle" => "a reply",
         other => other.rsplit("::").next().unwrap_or(other),
     }
 }

@@ -1,6 +1,7 @@
 //! Scripts: what they declare, how they are loaded and swapped, and how they run.
 
 pub mod arguments;
+pub mod reply;
 
 mod bindings;
 mod compile;
@@ -32,6 +33,7 @@ pub use host::{Caller, Host, Progress};
 pub use kind::{Entry, Kind};
 pub use library::Library;
 pub use limits::Limits;
+pub use reply::Reply;
 pub use run::{Runner, build};
 pub use source::{Key, Layer, Root, Source, Sources};
 pub use watcher::Watcher;

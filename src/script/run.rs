@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::bindings;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
+use super::reply::ReplyHandle;
 use super::resolver::library_at;
 use super::value::{from_dynamic, to_dynamic};
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limits, Script, ScriptError, Served, Type, engine,
-    explain,
+    Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
+    engine, explain,
 };
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
@@ -50,14 +51,14 @@ impl Runner {
     }
 
     /// Checks `given` against the declaration of a script, runs it and returns what it made: a
-    /// template's workflow or the value of a tool or pipeline.
+    /// template's workflow or what a tool or pipeline replies.
     pub async fn run(
         &self,
         generation: Arc<Generation>,
         served: Served,
         given: Map<String, Value>,
         caller: Caller,
-    ) -> Result<Value, ScriptError> {
+    ) -> Result<Reply, ScriptError> {
         let arguments = served.script.arguments(given)?;
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
@@ -119,13 +120,13 @@ pub(super) fn build_checked(
 }
 
 /// Runs a script that may have effects, within the present thread.
-pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Value, ScriptError> {
+pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, ScriptError> {
     let generation = &context.generation;
     let arguments = context.parameters.clone();
     let stop = &context.stop;
     if script.key.kind == Kind::Template {
         let workflow = build_checked(generation, script, arguments, &context.limits, Some(stop))?;
-        return Ok(workflow.into_json());
+        return Ok(workflow.into_json().into());
     }
     let mut engine = engine::running(
         &context.limits,
@@ -135,7 +136,12 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Value, Scr
     stop_on(&mut engine, stop.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
     let made = evaluate(&engine, generation, script, arguments)?;
-    from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+    if let Some(reply) = made.read_lock::<ReplyHandle>() {
+        return Ok(reply.snapshot());
+    }
+    let value =
+        from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))?;
+    Ok(value.into())
 }
 
 fn stop_on(engine: &mut Engine, stop: CancellationToken) {

@@ -40,7 +40,7 @@ async fn run(example: &str, arguments: Value) -> Value {
     };
     let caller = Caller::default();
     if found.served.script.key.kind != Kind::Template {
-        return app.run(found, arguments, caller).await.unwrap();
+        return app.run(found, arguments, caller).await.unwrap().value;
     }
     let workflow = app.build(found, arguments, caller.clone()).await.unwrap();
     let submitted = app.submit(&workflow, Submit::default()).await.unwrap();

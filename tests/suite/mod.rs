@@ -13,6 +13,7 @@ mod mcp_discover;
 mod mcp_flow;
 mod mcp_outage;
 mod mcp_protocol;
+mod mcp_reply;
 mod mcp_scripts;
 mod mcp_survive;
 mod real_client;

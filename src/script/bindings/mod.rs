@@ -7,6 +7,7 @@ mod assets;
 mod comfy;
 mod flow;
 mod pure;
+mod reply;
 mod scripts;
 mod templates;
 mod workflow;
@@ -28,6 +29,7 @@ static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", pure::module(
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
         ("", flow::module()),
+        ("", reply::module()),
         ("comfy", comfy::module()),
         ("assets", assets::module()),
         ("templates", templates::module()),

@@ -9,6 +9,7 @@ use super::{SharedModule, indexed};
 use crate::failure::{Code, Failure};
 use crate::script::Kind;
 use crate::script::host::{Context, answer, thrown};
+use crate::script::reply::ReplyHandle;
 use crate::script::run::call as run_here;
 
 pub(super) fn module() -> SharedModule {
@@ -27,7 +28,8 @@ mod functions {
         answer(Context::of(&call).generation.listing())
     }
 
-    /// Runs a pipeline or tool within this script and returns its result.
+    /// Runs a pipeline or tool within this script and returns its result: a value, or the reply
+    /// if it shows something beside its value.
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<Dynamic> {
         let above = Context::of(&call);
@@ -49,8 +51,11 @@ mod functions {
             depth: above.depth + 1,
             ..(*above).clone()
         });
-        run_here(&served.script, &context)
-            .map(to_dynamic)
-            .map_err(thrown)
+        let reply = run_here(&served.script, &context).map_err(thrown)?;
+        Ok(if reply.content.is_empty() {
+            to_dynamic(reply.value)
+        } else {
+            Dynamic::from(ReplyHandle::new(reply))
+        })
     }
 }
