@@ -5,6 +5,7 @@
 //! secrets, written for one server, and the module `server` says to whom they go.
 
 mod file;
+mod mcp;
 mod server;
 
 use std::ffi::OsString;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
+
+pub use self::mcp::{Mcp, Token};
 
 use self::file::Settings;
 use self::server::Sources;
@@ -47,6 +50,8 @@ pub struct Config {
     pub asset_ttl: Option<Duration>,
     /// Where assets are published, if it was set; else it is looked for.
     pub publish_dir: Option<PathBuf>,
+    /// The MCP server.
+    pub mcp: Mcp,
     /// The settings' files that were read.
     pub files: Vec<PathBuf>,
     /// Headers that are set and not sent, with the reason; the headers themselves aren't told.
@@ -78,6 +83,12 @@ pub enum ConfigError {
     /// `COMFYUI_HEADERS` or `[comfyui] headers`.
     #[error("a header is written \"Name: value\", this one has no colon")]
     Header,
+    /// `MMF_HTTP_TOKEN` or `[mcp] token`.
+    #[error("a token for HTTP has at least {least} characters of ASCII, and no spaces")]
+    Token {
+        /// The fewest characters.
+        least: usize,
+    },
     /// Neither a home folder nor an override.
     #[error("no folder for data: this system has no home folder")]
     NoHome,
@@ -92,6 +103,8 @@ impl From<ConfigError> for Failure {
             ConfigError::Server(error) => error.into(),
             ConfigError::NoHome => Self::new(Code::INVALID_PARAMS, error.to_string())
                 .hint("set MMF_DATA_DIR or pass --data-dir"),
+            ConfigError::Token { .. } => Self::new(Code::INVALID_PARAMS, error.to_string())
+                .hint("`openssl rand -hex 32` makes one"),
             other => Self::new(Code::INVALID_PARAMS, other.to_string())
                 .hint("`mmf doctor` shows which settings are read from where"),
         }
@@ -138,6 +151,11 @@ impl Config {
             project: &project,
             user: &user,
         })?;
+        let mcp = mcp::choose(&mcp::Sources {
+            variable_token: text(variable, "MMF_HTTP_TOKEN")?.as_deref(),
+            project: &project,
+            user: &user,
+        })?;
         let data_dir = overrides
             .data_dir
             .clone()
@@ -157,6 +175,7 @@ impl Config {
         Ok(Self {
             server: server.server,
             withheld: server.withheld,
+            mcp,
             data_dir: absolute(&project_dir, data_dir),
             asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,
             publish_dir: publish_dir.map(|dir| absolute(&project_dir, dir)),

@@ -64,8 +64,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Call an MCP tool and print its answer as JSON
     Call(CallArgs),
-    /// Serve MCP over stdin and stdout
-    Serve,
+    /// Serve MCP over stdin and stdout, or over HTTP
+    Serve(ServeArgs),
     /// Serve a simulated ComfyUI
     Sim(SimArgs),
     /// Facts about a server's node classes
@@ -109,6 +109,13 @@ pub(super) struct CallArgs {
     /// Its arguments as JSON; @FILE reads them from a file, @- from stdin
     #[arg(value_name = "JSON|@FILE")]
     pub(super) arguments: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeArgs {
+    /// Serve over HTTP at this address, such as 127.0.0.1:8765; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) http: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -94,7 +94,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Demo(demo) => demo::demo(global, &demo).await,
         Command::Run(run) => run::run(global, &run).await,
         Command::Call(call) => call::call(global, &call).await,
-        Command::Serve => serve::serve(global).await,
+        Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {

@@ -54,14 +54,18 @@ pub(super) fn library(global: &Global) -> Result<Library, Failure> {
 
 /// The app as the command line asks for it.
 pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
-    let config = Config::load(&global.overrides())?;
+    app_of(global, &Config::load(&global.overrides())?, watch).await
+}
+
+/// The app of a configuration that was loaded already.
+pub(super) async fn app_of(global: &Global, config: &Config, watch: bool) -> Result<App, Failure> {
     if !global.sim {
         for withheld in &config.withheld {
             tracing::warn!("{withheld}");
         }
     }
     let simulate = global.sim.then(|| simulator(global));
-    App::start(&config, AppOptions { simulate, watch }).await
+    App::start(config, AppOptions { simulate, watch }).await
 }
 
 /// The simulator as the command line asks for it.
@@ -96,7 +100,7 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
 
 /// Waits for Ctrl-C or, as process managers send it, SIGTERM; false where signals can't be heard.
 #[cfg(unix)]
-async fn asked_to_end() -> bool {
+pub(super) async fn asked_to_end() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
 
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
@@ -110,6 +114,6 @@ async fn asked_to_end() -> bool {
 
 /// Waits for Ctrl-C; false where signals can't be heard.
 #[cfg(not(unix))]
-async fn asked_to_end() -> bool {
+pub(super) async fn asked_to_end() -> bool {
     tokio::signal::ctrl_c().await.is_ok()
 }

@@ -18,6 +18,7 @@ pub(super) struct Settings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) assets: AssetSettings,
     pub(super) publish: PublishSettings,
+    pub(super) mcp: McpSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,6 +52,26 @@ pub(super) struct PublishSettings {
     pub(super) dir: Option<PathBuf>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct McpSettings {
+    /// A secret.
+    #[serde(deserialize_with = "secret_token")]
+    pub(super) token: Option<String>,
+    pub(super) allowed_hosts: Vec<String>,
+    pub(super) allowed_origins: Vec<String>,
+}
+
+/// The token is never shown, not even when the settings are debugged.
+impl std::fmt::Debug for McpSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("McpSettings")
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_origins", &self.allowed_origins)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Settings {
     /// Reads a file. One that isn't there says nothing.
     pub(super) fn of(file: Option<PathBuf>) -> Result<Self, ConfigError> {
@@ -79,8 +100,20 @@ impl Settings {
     }
 }
 
-/// Text, or a refusal that doesn't repeat what stands there.
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let refusal = "headers are written as text, one \"Name: value\" a line";
+    text_or(deserializer, refusal)
+}
+
+fn secret_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text_or(deserializer, "a token is written as text")
+}
+
+/// Text, or a refusal that doesn't repeat what stands there.
+fn text_or<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    refusal: &str,
+) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {
@@ -89,8 +122,6 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     }
     match Written::deserialize(deserializer)? {
         Written::Text(text) => Ok(Some(text)),
-        Written::Other(_) => Err(serde::de::Error::custom(
-            "headers are written as text, one \"Name: value\" a line",
-        )),
+        Written::Other(_) => Err(serde::de::Error::custom(refusal)),
     }
 }

@@ -2,7 +2,9 @@
 
 mod catalog;
 mod content;
+mod http;
 mod progress;
 mod server;
 
+pub use http::HttpServer;
 pub use server::serve_stdio;

@@ -13,6 +13,7 @@ use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::catalog::Catalog;
 use super::content;
@@ -40,8 +41,9 @@ pub async fn serve_stdio(app: Arc<App>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The server, and what belongs to one session of it.
 #[derive(Clone)]
-struct McpServer {
+pub(super) struct McpServer {
     app: Arc<App>,
     catalog: Arc<ArcSwap<Catalog>>,
     /// Counts the changes of the catalog.
@@ -52,7 +54,7 @@ struct McpServer {
 }
 
 impl McpServer {
-    fn start(app: Arc<App>) -> Self {
+    pub(super) fn start(app: Arc<App>) -> Self {
         let catalog = Catalog::of(&app.library().generation());
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
         let (sender, version) = watch::channel(0);
@@ -62,6 +64,14 @@ impl McpServer {
             catalog,
             version,
             calls: Arc::default(),
+        }
+    }
+
+    /// The same for a further client, whose requests are numbered on their own.
+    pub(super) fn session(&self) -> Self {
+        Self {
+            calls: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -101,6 +111,8 @@ impl McpServer {
             // The word came before the call was noted, so nobody could pass it on.
             caller.cancel.cancel();
         }
+        // Held until the answer: whoever closes the stream of a request cancels it.
+        let _hung_up = is_alone(context).then(|| cancel_with(context, &caller));
         if let Some(reporter) = &reporter {
             caller.progress = reporter.sink();
         }
@@ -114,6 +126,22 @@ impl McpServer {
         }
         result
     }
+}
+
+/// Whether a request came over HTTP and belongs to no session, as in the lifecycle of 2026-07-28.
+/// Then a client cancels it by closing the stream of its answer, and has no other way.
+fn is_alone(context: &RequestContext<RoleServer>) -> bool {
+    let http = context.extensions.get::<axum::http::request::Parts>();
+    http.is_some_and(|http| !http.headers.contains_key("mcp-session-id"))
+}
+
+/// Cancels the call when its request is cancelled, for as long as the result is held.
+fn cancel_with(context: &RequestContext<RoleServer>, caller: &Caller) -> AbortOnDropHandle<()> {
+    let (request, call) = (context.ct.clone(), caller.cancel.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        request.cancelled().await;
+        call.cancel();
+    }))
 }
 
 /// Clients send the same notification when a person cancels and when their own time limit for a

@@ -11,6 +11,7 @@ mod golden_validate;
 mod jobs_collect;
 mod mcp_discover;
 mod mcp_flow;
+mod mcp_http;
 mod mcp_outage;
 mod mcp_protocol;
 mod mcp_reply;
