@@ -29,7 +29,7 @@ async fn over_http(app: Arc<App>, settings: &Mcp, address: SocketAddr) -> Result
     let stop = async {
         if !start::asked_to_end().await {
             // Where signals can't be heard, the process is ended from outside.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     server.serve(app, stop).await

@@ -126,7 +126,7 @@ impl HttpServer {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            served = serving => served.map_err(|error| HttpError::Serve(error).into()),
+            ended = serving => ended.map_err(|error| HttpError::Serve(error).into()),
             () = overdue => Ok(()),
         }
     }
