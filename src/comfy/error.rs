@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::missing::MissingModel;
 use crate::failure::{Code, Failure};
 
 /// Why a request to `ComfyUI` failed.
@@ -194,9 +195,30 @@ pub struct Rejection {
     pub error: Value,
     /// `{node id: {class_type, errors: [{type, message, details, extra_info}], dependent_outputs}}`.
     pub node_errors: Value,
+    /// The model files among what it does not know.
+    pub missing: Vec<MissingModel>,
 }
 
 impl Rejection {
+    /// What to do about it.
+    fn hint(&self) -> String {
+        const UNKNOWN_FILES: [&str; 3] = ["image", "audio", "video"];
+        if !self.missing.is_empty() {
+            let advice: Vec<String> = self.missing.iter().map(MissingModel::advice).collect();
+            return advice.join("; ");
+        }
+        let complaint = self.findings().collect::<Vec<_>>().join("; ");
+        let is_unknown = |what: &&str| complaint.contains(&format!("Invalid {what} file"));
+        if UNKNOWN_FILES.iter().any(is_unknown) {
+            return "upload the file first, with upload_image, and pass the name that it gives"
+                .to_owned();
+        }
+        if self.names("missing_node_type") {
+            return "search_nodes finds classes by name and by what they do".to_owned();
+        }
+        "correct the inputs named in node_errors, or let validate_and_fix_workflow do it".to_owned()
+    }
+
     /// One line: the error, or what the first faulty nodes say.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -298,7 +320,6 @@ impl ComfyError {
             Self::Gateway { .. } => "start ComfyUI behind the proxy, or correct the proxy's target",
             Self::NotComfy { .. } => "set COMFYUI_URL to ComfyUI itself, with its base path if any",
             Self::Server { .. } => "see ComfyUI's log for the traceback",
-            Self::Rejected(_) => "correct the inputs named in node_errors",
             Self::MaybeQueued { .. } => {
                 "look for the prompt_id in queue and history before submitting again"
             }
@@ -314,9 +335,10 @@ impl ComfyError {
                 "list the folders first; unet is diffusion_models and clip is text_encoders there"
             }
             Self::UnknownJob { .. } => "ComfyUI forgets its jobs when it is restarted",
-            Self::Malformed { .. } | Self::Stopped { .. } | Self::UploadRefused { .. } => {
-                return None;
-            }
+            Self::Rejected(_)
+            | Self::Malformed { .. }
+            | Self::Stopped { .. }
+            | Self::UploadRefused { .. } => return None,
         })
     }
 }
@@ -326,9 +348,15 @@ impl From<ComfyError> for Failure {
         let mut failure = Self::new(error.code(), error.to_string());
         failure.hint = error.hint().map(str::to_owned);
         match error {
-            ComfyError::Rejected(rejection) => failure
-                .detail("server_error", rejection.error)
-                .detail("node_errors", rejection.node_errors),
+            ComfyError::Rejected(rejection) => {
+                failure.hint = Some(rejection.hint());
+                if !rejection.missing.is_empty() {
+                    failure = failure.detail("missing_models", json!(rejection.missing));
+                }
+                failure
+                    .detail("server_error", rejection.error)
+                    .detail("node_errors", rejection.node_errors)
+            }
             ComfyError::Timeout {
                 prompt_id, still, ..
             } => failure
@@ -359,7 +387,6 @@ impl From<ComfyError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_rejection_names_the_faulty_inputs_and_keeps_the_whole_body() {
@@ -376,6 +403,7 @@ mod tests {
         let error = ComfyError::Rejected(Box::new(Rejection {
             error: json!({ "type": "prompt_outputs_failed_validation", "message": "m", "details": "" }),
             node_errors: node_errors.clone(),
+            missing: vec![],
         }));
         assert_eq!(
             error.to_string(),

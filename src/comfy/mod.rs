@@ -2,12 +2,14 @@
 //! its validator would say.
 
 pub mod json;
+pub mod model_name;
 pub mod nodes;
 pub mod validate;
 
 mod client;
 mod error;
 mod features;
+mod missing;
 mod output;
 mod server;
 mod workflow;
@@ -19,6 +21,7 @@ pub use client::{
 };
 pub use error::{ComfyError, Rejection};
 pub use features::{Feature, Features, parse_version};
+pub use missing::MissingModel;
 pub use output::{Folder, Output, OutputBody, OutputFile, OutputKind, node_outputs, outputs};
 pub use server::{DEFAULT_URL, Server, ServerError, Timeouts};
 pub use workflow::{Node, Workflow, WorkflowError};

@@ -158,6 +158,7 @@ const MODELS: &[(&str, &[&str])] = &[
             "qwen_image_fp8_e4m3fn.safetensors",
             "qwen_image_2512_fp8_e4m3fn.safetensors",
             "qwen_image_edit_2509_fp8_e4m3fn.safetensors",
+            "qwen_image_edit_2511_fp8mixed.safetensors",
             "z_image_turbo_bf16.safetensors",
             "wan2.1_t2v_1.3B_fp16.safetensors",
             "wan2.1_t2v_14B_fp8_scaled.safetensors",

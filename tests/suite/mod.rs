@@ -28,3 +28,4 @@ mod sim_run;
 mod sim_versions;
 mod sim_wire;
 mod store;
+mod templates;

@@ -66,6 +66,7 @@ impl Http {
                 ComfyError::Rejected(Box::new(Rejection {
                     error: take(&mut answer, "/error"),
                     node_errors: take(&mut answer, "/node_errors"),
+                    missing: vec![],
                 }))
             }
             _ => ComfyError::Server {

@@ -18,7 +18,7 @@ use super::http::{Request, take};
 use super::job::Phase;
 use super::queue;
 use super::sanitise::{Dropped, classes_in_doubt, sanitise};
-use crate::comfy::{ComfyError, Feature, Workflow};
+use crate::comfy::{ComfyError, Feature, MissingModel, Rejection, Workflow};
 
 /// How a workflow is submitted.
 #[derive(Clone, Debug, Default)]
@@ -107,13 +107,14 @@ impl Comfy {
                 dropped,
                 ..submitted
             },
-            Err(error) => {
-                match &error {
+            Err(mut error) => {
+                match &mut error {
                     // If it does run, whoever looks for it sees how far it is.
                     ComfyError::MaybeQueued { .. } => {}
                     ComfyError::Rejected(rejection) => {
                         self.0.facts.doubt(rejection);
                         self.0.tracker.forget(&prompt_id);
+                        self.name_missing_models(rejection).await;
                     }
                     _ => self.0.tracker.forget(&prompt_id),
                 }
@@ -132,6 +133,19 @@ impl Comfy {
             job.seen(Phase::Queued(position));
         }
         Ok(submitted)
+    }
+
+    /// Says of each unknown model file what is installed instead, as far as that can be told.
+    async fn name_missing_models(&self, rejection: &mut Rejection) {
+        let classes: Vec<&str> = MissingModel::among(&rejection.node_errors, &[])
+            .iter()
+            .filter_map(|missing| rejection.node_errors[&missing.node_id]["class_type"].as_str())
+            .collect();
+        if classes.is_empty() {
+            return;
+        }
+        let facts = self.facts_about(classes).await.unwrap_or_default();
+        rejection.missing = MissingModel::among(&rejection.node_errors, &facts);
     }
 
     async fn require_targets(&self) -> Result<(), ComfyError> {

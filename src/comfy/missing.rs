@@ -1,0 +1,170 @@
+//! Files that a rejected workflow names and the server has not got.
+//!
+//! The server says "Value not in list" and little more; what helps is the folder that the file
+//! belongs into and the installed files that come nearest to it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::model_name::{is_model_file, nearest_files};
+use super::nodes::{NodeFacts, model_folder};
+
+/// How many installed files are named.
+const SHOWN: usize = 3;
+
+/// A model file that a workflow names and the server has not got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingModel {
+    /// The node that loads it.
+    pub node_id: String,
+    /// The node's input.
+    pub input: String,
+    /// The file.
+    pub file: String,
+    /// The folder below `models/`; none for a custom node's loader.
+    pub folder: Option<&'static str>,
+    /// Installed files that the loader would take, the likest first; at most three.
+    pub nearest: Vec<String>,
+    /// How many files are installed that the loader would take.
+    pub installed: usize,
+}
+
+impl MissingModel {
+    /// Finds them among a rejection's `node_errors`. Facts tell what is installed where the server
+    /// does not repeat a long list.
+    #[must_use]
+    pub fn among(node_errors: &Value, facts: &[Arc<NodeFacts>]) -> Vec<Self> {
+        let nodes = node_errors.as_object().into_iter().flatten();
+        let errors = nodes.flat_map(|(id, node)| {
+            let class = node["class_type"].as_str().unwrap_or_default();
+            let errors = node["errors"].as_array().into_iter().flatten();
+            errors.map(move |error| (id, class, error))
+        });
+        errors
+            .filter(|(.., error)| error["type"] == "value_not_in_list")
+            .filter_map(|(id, class, error)| Self::of(id, class, &error["extra_info"], facts))
+            .collect()
+    }
+
+    fn of(id: &str, class: &str, info: &Value, facts: &[Arc<NodeFacts>]) -> Option<Self> {
+        let input = info["input_name"].as_str()?;
+        let file = info["received_value"].as_str()?;
+        let folder = model_folder(class, input);
+        if folder.is_none() && !is_model_file(file) {
+            return None;
+        }
+        let told = choices_of(&info["input_config"]);
+        let known = || {
+            facts
+                .iter()
+                .find_map(|facts| facts.class(class)?.input(input)?.choices())
+        };
+        let choices = told.or_else(known).unwrap_or_default();
+        let names = || {
+            choices
+                .iter()
+                .filter_map(Value::as_str)
+                .filter(|name| *name != file)
+        };
+        Some(Self {
+            node_id: id.to_owned(),
+            input: input.to_owned(),
+            file: file.to_owned(),
+            folder,
+            nearest: nearest_files(file, names(), SHOWN)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            installed: names().count(),
+        })
+    }
+
+    /// What to do about it: "put X into models/FOLDER or pass one that is installed: A, B".
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let place = match self.folder {
+            Some(folder) => format!("put {} into models/{folder}", self.file),
+            None => format!("install {}", self.file),
+        };
+        match &self.nearest[..] {
+            [] => format!("{place}, where nothing is installed yet"),
+            nearest => {
+                let more = self.installed - nearest.len();
+                let more = if more > 0 {
+                    format!(" and {more} more")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{place}, or pass what is installed: {}{more}",
+                    nearest.join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// The choices in an input's `[type, options]`, in either way of writing; the server leaves long
+/// ones out.
+fn choices_of(config: &Value) -> Option<&[Value]> {
+    let listed = config[0]
+        .as_array()
+        .or_else(|| config[1]["options"].as_array());
+    listed.map(Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn errors(class: &str, input: &str, value: &str, config: &Value) -> Value {
+        json!({ "1": { "class_type": class, "errors": [{
+            "type": "value_not_in_list",
+            "extra_info": { "input_name": input, "received_value": value, "input_config": config },
+        }] } })
+    }
+
+    #[test]
+    fn a_missing_file_is_told_with_its_folder_and_the_installed_ones_nearest_to_it() {
+        let config = json!([["flux1-dev.safetensors", "flux2_dev.safetensors"], {}]);
+        let errors = errors(
+            "UNETLoader",
+            "unet_name",
+            "flux2_dev_fp8mixed.safetensors",
+            &config,
+        );
+        let [missing] = &MissingModel::among(&errors, &[])[..] else {
+            panic!("one file is missing")
+        };
+        assert_eq!(
+            missing.advice(),
+            "put flux2_dev_fp8mixed.safetensors into models/diffusion_models, or pass what is \
+             installed: flux2_dev.safetensors, flux1-dev.safetensors"
+        );
+    }
+
+    #[test]
+    fn lists_that_the_server_does_not_repeat_are_known_from_the_facts() {
+        let facts = (*NodeFacts::bundled()).clone().with_choices(
+            "UpscaleModelLoader",
+            "model_name",
+            &["4x.pth"],
+        );
+        let errors = errors("UpscaleModelLoader", "model_name", "8x.pth", &Value::Null);
+        let missing = MissingModel::among(&errors, &[Arc::new(facts)]);
+        assert_eq!(missing[0].nearest, ["4x.pth"]);
+        assert_eq!(
+            MissingModel::among(&errors, &[])[0].advice(),
+            "put 8x.pth into models/upscale_models, where nothing is installed yet"
+        );
+    }
+
+    #[test]
+    fn a_wrong_sampler_is_no_missing_file() {
+        let errors = errors("KSampler", "sampler_name", "eular", &Value::Null);
+        assert_eq!(MissingModel::among(&errors, &[]), []);
+    }
+}

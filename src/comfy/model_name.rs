@@ -1,0 +1,176 @@
+//! Names of model files: which two mean the same file, and which are most alike.
+//!
+//! A workflow from elsewhere rarely names files as they lie here: in another subfolder, in other
+//! letters, as `.ckpt` instead of `.safetensors`, in another precision.
+
+use std::collections::BTreeSet;
+
+/// The endings of model files: `ComfyUI`'s own (`supported_pt_extensions` of 0.33) and GGUF.
+const EXTENSIONS: [&str; 9] = [
+    "ckpt",
+    "pt",
+    "pt2",
+    "bin",
+    "pth",
+    "safetensors",
+    "pkl",
+    "sft",
+    "gguf",
+];
+
+/// Whether a text ends as model files do.
+#[must_use]
+pub fn is_model_file(name: &str) -> bool {
+    extension(name).is_some()
+}
+
+/// The name without its folders, in either way of writing them.
+#[must_use]
+pub fn base_name(name: &str) -> &str {
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
+}
+
+/// The name without folders and ending.
+#[must_use]
+pub fn stem(name: &str) -> &str {
+    let base = base_name(name);
+    match extension(base) {
+        Some(extension) => &base[..base.len() - extension.len() - 1],
+        None => base,
+    }
+}
+
+/// The words of a name in small letters: `FLUX.1-dev_fp8` is `flux`, `1`, `dev`, `fp8`.
+#[must_use]
+pub fn words(name: &str) -> Vec<String> {
+    stem(name)
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Whether two names mean one file that lies in another folder, or is written in other letters,
+/// with other separators or another ending.
+#[must_use]
+pub fn same_file(one: &str, other: &str) -> bool {
+    words(one) == words(other)
+}
+
+/// The one choice that means the same file; none if there are several.
+#[must_use]
+pub fn same_among<'a>(name: &str, choices: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut same = choices.filter(|choice| same_file(name, choice));
+    let first = same.next()?;
+    same.next().is_none().then_some(first)
+}
+
+/// The choices that are most like a name, the likest first.
+#[must_use]
+pub fn nearest_files<'a>(
+    name: &str,
+    choices: impl Iterator<Item = &'a str>,
+    at_most: usize,
+) -> Vec<&'a str> {
+    let mut ranked: Vec<(f64, &str)> = choices
+        .map(|choice| (likeness(name, choice), choice))
+        .collect();
+    ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
+    ranked
+        .into_iter()
+        .take(at_most)
+        .map(|(_, choice)| choice)
+        .collect()
+}
+
+/// 0 to 1: how many words are the same, and how alike the letters are.
+fn likeness(one: &str, other: &str) -> f64 {
+    let (own, others): (BTreeSet<String>, BTreeSet<String>) = (
+        words(one).into_iter().collect(),
+        words(other).into_iter().collect(),
+    );
+    let weight = |words: &mut dyn Iterator<Item = &String>| -> f64 {
+        words
+            .map(|word| if is_precision(word) { 0.25 } else { 1.0 })
+            .sum()
+    };
+    let shared = weight(&mut own.intersection(&others));
+    let all = weight(&mut own.union(&others)).max(0.25);
+    let letters = strsim::jaro_winkler(&stem(one).to_lowercase(), &stem(other).to_lowercase());
+    0.75 * shared / all + 0.25 * letters
+}
+
+/// Whether a word of a name (see [`words`]) says how the numbers are stored, not which model it is.
+#[must_use]
+pub fn is_precision(word: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "fp4", "fp8", "fp16", "fp32", "bf16", "int4", "int8", "nvfp4", "mxfp8", "e4m3fn", "e5m2",
+        "scaled", "mixed", "fp8mixed", "convrot", "w4a8",
+    ];
+    let quantised = |word: &str| {
+        let digits = word.strip_prefix("iq").or_else(|| word.strip_prefix('q'));
+        digits.is_some_and(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    WORDS.contains(&word) || quantised(word)
+}
+
+fn extension(name: &str) -> Option<&str> {
+    let (_, extension) = base_name(name).rsplit_once('.')?;
+    EXTENSIONS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(extension))
+        .then_some(extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_the_same_in_another_folder_case_or_format() {
+        for other in [
+            "sd_xl_base_1.0.safetensors",
+            "SDXL\\sd_xl_base_1.0.safetensors",
+            "models/SD_XL_base_1.0.ckpt",
+            "sd-xl-base-1.0.sft",
+        ] {
+            assert!(same_file("sd_xl_base_1.0.safetensors", other), "{other}");
+        }
+        assert!(!same_file(
+            "sd_xl_base_1.0.safetensors",
+            "sd_xl_refiner_1.0.safetensors"
+        ));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_not_decided_upon() {
+        let choices = ["a/flux1-dev.safetensors", "b/flux1-dev.safetensors"];
+        assert_eq!(same_among("flux1-dev.sft", choices.into_iter()), None);
+        assert_eq!(
+            same_among("flux1-dev.sft", choices[..1].iter().copied()),
+            Some(choices[0])
+        );
+    }
+
+    #[test]
+    fn another_precision_of_the_same_model_is_the_nearest() {
+        let installed = [
+            "flux1-dev.safetensors",
+            "qwen_image_fp8_e4m3fn.safetensors",
+            "qwen_image_2512_bf16.safetensors",
+            "wan2.1_t2v_1.3B_fp16.safetensors",
+        ];
+        let nearest = nearest_files(
+            "qwen_image_2512_fp8_e4m3fn.safetensors",
+            installed.into_iter(),
+            2,
+        );
+        assert_eq!(
+            nearest,
+            [
+                "qwen_image_2512_bf16.safetensors",
+                "qwen_image_fp8_e4m3fn.safetensors"
+            ]
+        );
+    }
+}
