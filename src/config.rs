@@ -89,6 +89,9 @@ pub enum ConfigError {
         /// The fewest characters.
         least: usize,
     },
+    /// `[mcp] call_limit_seconds`.
+    #[error("a call can't be limited to {0} seconds: it takes a number from 0, which is no limit")]
+    CallLimit(f64),
     /// Neither a home folder nor an override.
     #[error("no folder for data: this system has no home folder")]
     NoHome,

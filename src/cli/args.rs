@@ -116,6 +116,9 @@ pub(super) struct ServeArgs {
     /// Serve over HTTP at this address, such as 127.0.0.1:8765; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS")]
     pub(super) http: Option<SocketAddr>,
+    /// Offer only these tools, by name or by category, such as discovery,execution
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(super) tools: Option<Vec<String>>,
 }
 
 #[derive(Debug, clap::Args)]

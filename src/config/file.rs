@@ -60,6 +60,10 @@ pub(super) struct McpSettings {
     pub(super) token: Option<String>,
     pub(super) allowed_hosts: Vec<String>,
     pub(super) allowed_origins: Vec<String>,
+    /// Names of tools or of categories.
+    pub(super) tools: Option<Vec<String>>,
+    /// Seconds; 0 for any time.
+    pub(super) call_limit_seconds: Option<f64>,
 }
 
 /// The token is never shown, not even when the settings are debugged.
@@ -68,6 +72,8 @@ impl std::fmt::Debug for McpSettings {
         f.debug_struct("McpSettings")
             .field("allowed_hosts", &self.allowed_hosts)
             .field("allowed_origins", &self.allowed_origins)
+            .field("tools", &self.tools)
+            .field("call_limit_seconds", &self.call_limit_seconds)
             .finish_non_exhaustive()
     }
 }

@@ -4,14 +4,19 @@
 //! not its affair: a token that its author knows, or a website that it lets in, would open the
 //! server to others. So the token, the hosts and the origins are the user's to say.
 
+use std::time::Duration;
+
 use super::ConfigError;
 use super::file::{McpSettings, Settings};
 
 /// The fewest characters of a token: guessing one has to be hopeless.
 const MIN_TOKEN: usize = 16;
 
+/// Shorter than the time after which clients give up, with room for the answer's way.
+const CALL_LIMIT: Duration = Duration::from_secs(50);
+
 /// The settings of the MCP server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Mcp {
     /// What a client over HTTP has to know.
     pub token: Option<Token>,
@@ -19,8 +24,26 @@ pub struct Mcp {
     pub allowed_hosts: Vec<String>,
     /// Web pages that may speak to it besides its own, such as `https://app.example.com`.
     pub allowed_origins: Vec<String>,
+    /// Names or categories of the tools that are offered; none for all.
+    pub tools: Vec<String>,
+    /// How long a call of a long tool may take before its client is given a handle to go on with;
+    /// `None` for any time. Clients give a call up after 60 s, as the SDKs have it.
+    pub call_limit: Option<Duration>,
     /// Settings that are not in force, and why.
     pub ignored: Vec<String>,
+}
+
+impl Default for Mcp {
+    fn default() -> Self {
+        Self {
+            token: None,
+            allowed_hosts: vec![],
+            allowed_origins: vec![],
+            tools: vec![],
+            call_limit: Some(CALL_LIMIT),
+            ignored: vec![],
+        }
+    }
 }
 
 /// A secret that is kept only as its hash, so that nothing can show it.
@@ -58,13 +81,23 @@ pub(super) struct Sources<'a> {
 }
 
 pub(super) fn choose(sources: &Sources) -> Result<Mcp, ConfigError> {
-    let user = &sources.user.mcp;
+    let (user, project) = (&sources.user.mcp, &sources.project.mcp);
+    let limit = match project.call_limit_seconds.or(user.call_limit_seconds) {
+        Some(seconds) if seconds == 0.0 => None,
+        Some(seconds) => Some(
+            Duration::try_from_secs_f64(seconds).map_err(|_| ConfigError::CallLimit(seconds))?,
+        ),
+        None => Some(CALL_LIMIT),
+    };
+    let tools = project.tools.as_ref().or(user.tools.as_ref());
     let token = sources.variable_token.or(user.token.as_deref());
     let token = token.map(str::trim).filter(|token| !token.is_empty());
     Ok(Mcp {
         token: token.map(Token::new).transpose()?,
         allowed_hosts: user.allowed_hosts.clone(),
         allowed_origins: user.allowed_origins.clone(),
+        tools: tools.cloned().unwrap_or_default(),
+        call_limit: limit,
         ignored: ignored(sources.project),
     })
 }
@@ -74,6 +107,7 @@ fn ignored(project: &Settings) -> Vec<String> {
         token,
         allowed_hosts,
         allowed_origins,
+        ..
     } = &project.mcp;
     let file = project.file.as_ref();
     let file = file.map_or_else(String::new, |file| file.display().to_string());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rmcp::model::{Tool, ToolAnnotations};
 
+use super::Choice;
 use crate::script::{Declaration, Generation, Kind, Served};
 
 /// The tools of one generation, sorted by name.
@@ -13,10 +14,10 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    pub(super) fn of(generation: &Generation) -> Self {
+    pub(super) fn of(generation: &Generation, choice: &Choice) -> Self {
         let tools = generation
             .of_kind(Kind::Tool)
-            .filter(|served| is_callable(served));
+            .filter(|served| is_callable(served) && choice.includes(served));
         Self {
             tools: tools.map(tool).collect(),
         }

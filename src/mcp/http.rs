@@ -18,6 +18,7 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::Choice;
 use super::server::McpServer;
 use crate::app::App;
 use crate::config::{Mcp, Token};
@@ -103,10 +104,11 @@ impl HttpServer {
     pub async fn serve(
         self,
         app: Arc<App>,
+        choice: Choice,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let ending = self.config.cancellation_token.clone();
-        let server = McpServer::start(app);
+        let server = McpServer::start(app, choice);
         let service = StreamableHttpService::new(
             move || Ok(server.session()),
             Arc::new(sessions()),

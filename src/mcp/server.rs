@@ -15,12 +15,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Choice;
 use super::catalog::Catalog;
 use super::content;
 use super::progress::Reporter;
-use crate::app::App;
+use super::stdio::Stdio;
+use crate::app::{App, Found};
 use crate::failure::{Code, Failure};
-use crate::script::{Caller, Reply, ScriptError};
+use crate::script::arguments::nearest;
+use crate::script::{Caller, Kind, Reply, ScriptError};
 
 /// What an agent is told about the whole of it, once.
 const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
@@ -28,10 +31,11 @@ const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow
     output is an asset with an asset_id.";
 
 /// Serves MCP over stdin and stdout until the client closes them.
-pub async fn serve_stdio(app: Arc<App>) -> Result<(), Failure> {
-    let server = McpServer::start(app);
+pub async fn serve_stdio(app: Arc<App>, choice: Choice) -> Result<(), Failure> {
+    let server = McpServer::start(app, choice);
+    let (stdin, stdout) = rmcp::transport::stdio();
     let service = server
-        .serve(rmcp::transport::stdio())
+        .serve(Stdio::new(stdin, stdout))
         .await
         .map_err(|error| Failure::new(Code::CONNECTION_ERROR, format!("no MCP client: {error}")))?;
     service
@@ -45,6 +49,7 @@ pub async fn serve_stdio(app: Arc<App>) -> Result<(), Failure> {
 #[derive(Clone)]
 pub(super) struct McpServer {
     app: Arc<App>,
+    choice: Choice,
     catalog: Arc<ArcSwap<Catalog>>,
     /// Counts the changes of the catalog.
     version: watch::Receiver<u64>,
@@ -54,13 +59,14 @@ pub(super) struct McpServer {
 }
 
 impl McpServer {
-    pub(super) fn start(app: Arc<App>) -> Self {
-        let catalog = Catalog::of(&app.library().generation());
+    pub(super) fn start(app: Arc<App>, choice: Choice) -> Self {
+        let catalog = Catalog::of(&app.library().generation(), &choice);
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
         let (sender, version) = watch::channel(0);
-        tokio::spawn(follow(app.clone(), catalog.clone(), sender));
+        tokio::spawn(follow(app.clone(), choice.clone(), catalog.clone(), sender));
         Self {
             app,
+            choice,
             catalog,
             version,
             calls: Arc::default(),
@@ -73,6 +79,22 @@ impl McpServer {
             calls: Arc::default(),
             ..self.clone()
         }
+    }
+
+    /// A tool that is offered.
+    fn tool(&self, name: &str) -> Result<Found, ScriptError> {
+        let tool = self.app.tool(name)?;
+        if self.choice.includes(&tool.served) {
+            return Ok(tool);
+        }
+        let catalog = self.catalog.load();
+        let offered = catalog.tools.iter().map(|tool| &*tool.name);
+        Err(ScriptError::Unknown {
+            kind: Kind::Tool.as_str(),
+            name: name.to_owned(),
+            nearest: nearest(name, offered),
+            other: None,
+        })
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
@@ -96,7 +118,7 @@ impl McpServer {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<Reply, ScriptError> {
-        let tool = self.app.tool(&request.name)?;
+        let tool = self.tool(&request.name)?;
         let reporter = context
             .meta
             .get_progress_token()
@@ -155,10 +177,15 @@ fn gave_up_waiting(reason: Option<&str>) -> bool {
 }
 
 /// Keeps the catalog in step with the scripts, and counts up when it really changed.
-async fn follow(app: Arc<App>, catalog: Arc<ArcSwap<Catalog>>, version: watch::Sender<u64>) {
+async fn follow(
+    app: Arc<App>,
+    choice: Choice,
+    catalog: Arc<ArcSwap<Catalog>>,
+    version: watch::Sender<u64>,
+) {
     let mut generations = app.library().subscribe();
     while generations.changed().await.is_ok() {
-        let next = Catalog::of(&app.library().generation());
+        let next = Catalog::of(&app.library().generation(), &choice);
         if next != **catalog.load() {
             catalog.store(Arc::new(next));
             version.send_modify(|version| *version += 1);

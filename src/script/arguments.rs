@@ -39,6 +39,14 @@ pub enum ArgumentError {
         /// What to pass instead.
         advice: &'static str,
     },
+    /// Not what the script's schema says.
+    #[error("{}{reason}", at(name))]
+    Schema {
+        /// The argument, with the way to the place within it: `shots/0/prompt`.
+        name: String,
+        /// What is wrong there.
+        reason: String,
+    },
     /// Given, and not what it may be.
     #[error("\"{name}\" is {received}, allowed is {allowed}{}", did_you_mean(.nearest.as_deref()))]
     NotAllowed {
@@ -61,19 +69,31 @@ impl ArgumentError {
             Self::Unknown { name, .. }
             | Self::NoWorkflow { name, .. }
             | Self::Missing { name, .. }
+            | Self::Schema { name, .. }
             | Self::NotAllowed { name, .. } => name,
         }
+    }
+}
+
+fn at(name: &str) -> String {
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!("\"{name}\": ")
     }
 }
 
 /// Turns the mistakes into the failure that a caller sees.
 pub fn failure(errors: &[ArgumentError], declaration: &Declaration) -> Failure {
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let names: Vec<&str> = declaration
-        .params
-        .iter()
-        .map(|param| param.name.as_str())
-        .collect();
+    let names: Vec<&str> = match &declaration.input_schema {
+        Some(schema) => schema.names().collect(),
+        None => declaration
+            .params
+            .iter()
+            .map(|param| param.name.as_str())
+            .collect(),
+    };
     let hint = if names.is_empty() {
         "call it without arguments".to_owned()
     } else {
@@ -91,6 +111,9 @@ pub fn check(
     declaration: &Declaration,
     mut given: Map<String, Value>,
 ) -> Result<Map<String, Value>, Vec<ArgumentError>> {
+    if let Some(schema) = &declaration.input_schema {
+        return schema.check(given);
+    }
     let mut errors = vec![];
     let mut checked = Map::new();
     for param in &declaration.params {

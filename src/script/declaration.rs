@@ -15,6 +15,8 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::InputSchema;
+
 /// Everything that a script says about itself, in the order in which it says it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Declaration {
@@ -24,6 +26,9 @@ pub struct Declaration {
     pub about: String,
     /// The parameters in their order.
     pub params: Vec<Param>,
+    /// The schema of all arguments, where it takes the place of parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_schema: Option<InputSchema>,
     /// Further facts by name, such as `model`, `type` and `tags` of a template, or the
     /// annotations of a tool (`read_only`, `destructive`, `idempotent`).
     pub meta: Map<String, Value>,
@@ -191,6 +196,9 @@ impl Declaration {
     /// The JSON schema of the arguments. It is kept short: an agent pays for every byte.
     #[must_use]
     pub fn schema(&self) -> Map<String, Value> {
+        if let Some(schema) = &self.input_schema {
+            return schema.as_map();
+        }
         let properties: Map<String, Value> = self
             .params
             .iter()

@@ -1,4 +1,5 @@
-//! The calls at a script's top that make up its declaration: `title`, `about`, `param`, `meta`.
+//! The calls at a script's top that make up its declaration: `title`, `about`, `param`,
+//! `input_schema`, `meta`.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -9,10 +10,10 @@ use serde_json::Value;
 use super::arguments::{did_you_mean, nearest};
 use super::engine::SharedModule;
 use super::value::from_map;
-use super::{Declaration, Limits, Param, Type, engine};
+use super::{Declaration, InputSchema, Limits, Param, Type, engine};
 
 /// The names of the declaring functions.
-pub(super) const FUNCTIONS: [&str; 4] = ["title", "about", "param", "meta"];
+pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
 
 /// What the third argument of `param` may say.
 const OPTIONS: [&str; 8] = [
@@ -80,6 +81,9 @@ mod functions {
     pub fn param(context: NativeCallContext, name: &str, ty: &str, options: Map) -> Fallible {
         let param = super::param_of(name, ty, &options)?;
         super::edit(&context, |declaration| {
+            if declaration.input_schema.is_some() {
+                return Err(super::BOTH.into());
+            }
             if declaration.param(name).is_some() {
                 return Err(format!("the parameter \"{name}\" is declared twice").into());
             }
@@ -87,7 +91,24 @@ mod functions {
             Ok(())
         })
     }
+
+    /// All arguments at once, as a JSON schema.
+    #[rhai_fn(return_raw)]
+    pub fn input_schema(context: NativeCallContext, schema: Map) -> Fallible {
+        let schema = super::from_map(&schema).map_err(|error| error.to_string())?;
+        let schema = super::InputSchema::new(schema)?;
+        super::edit(&context, |declaration| {
+            if !declaration.params.is_empty() {
+                return Err(super::BOTH.into());
+            }
+            declaration.input_schema = Some(schema);
+            Ok(())
+        })
+    }
 }
+
+/// Two descriptions of the same arguments would contradict each other sooner or later.
+const BOTH: &str = "a script has parameters or an input_schema, not both";
 
 /// Changes the declaration that the engine carries.
 fn edit<T>(context: &NativeCallContext, change: impl FnOnce(&mut Declaration) -> T) -> T {

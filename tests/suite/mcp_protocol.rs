@@ -154,3 +154,30 @@ async fn a_large_workflow_goes_through_a_single_line() {
         .await;
     assert_eq!(failure["error"], "CONNECTION_ERROR", "{failure:#}");
 }
+
+#[tokio::test]
+async fn a_line_that_is_no_message_is_answered_and_the_next_one_too() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    for (line, code, id) in [
+        ("{\"jsonrpc\": \"2.0\", ", -32700, Value::Null),
+        ("hello", -32700, Value::Null),
+        ("[]", -32600, Value::Null),
+        ("{\"id\": 7}", -32600, json!(7)),
+    ] {
+        client.write_line(line).await;
+        let answer = client.until(|message| message.get("error").is_some());
+        let answer = answer.await;
+        assert_eq!(
+            (&answer["error"]["code"], &answer["id"]),
+            (&json!(code), &id),
+            "{line}: {answer}"
+        );
+    }
+    // Nobody waits for an answer to these.
+    client.write_line("").await;
+    client.notify("notifications/unheard_of", json!({})).await;
+    let listed = client.request("tools/list", json!({})).await;
+    assert!(listed["result"]["tools"].is_array(), "{listed:#}");
+    assert!(client.unread().is_empty());
+}

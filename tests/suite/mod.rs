@@ -17,6 +17,7 @@ mod mcp_protocol;
 mod mcp_reply;
 mod mcp_scripts;
 mod mcp_survive;
+mod mcp_tools;
 mod real_client;
 mod real_end;
 mod real_mcp;

@@ -212,7 +212,12 @@ impl McpClient {
     }
 
     async fn write(&mut self, message: &Value) {
-        let line = format!("{message}\n");
+        self.write_line(&message.to_string()).await;
+    }
+
+    /// Writes a line, whatever it is.
+    pub(crate) async fn write_line(&mut self, line: &str) {
+        let line = format!("{line}\n");
         self.stdin.write_all(line.as_bytes()).await.unwrap();
     }
 
