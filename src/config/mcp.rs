@@ -83,7 +83,7 @@ pub(super) struct Sources<'a> {
 pub(super) fn choose(sources: &Sources) -> Result<Mcp, ConfigError> {
     let (user, project) = (&sources.user.mcp, &sources.project.mcp);
     let limit = match project.call_limit_seconds.or(user.call_limit_seconds) {
-        Some(seconds) if seconds == 0.0 => None,
+        Some(0.0) => None,
         Some(seconds) => Some(
             Duration::try_from_secs_f64(seconds).map_err(|_| ConfigError::CallLimit(seconds))?,
         ),

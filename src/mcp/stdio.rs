@@ -102,7 +102,7 @@ async fn read<W: AsyncWrite + Unpin>(
                 }
                 Err(refusal(
                     ErrorCode::INVALID_REQUEST,
-                    Value::Null,
+                    &Value::Null,
                     "the line is longer than 64 MiB",
                 ))
             }
@@ -149,7 +149,7 @@ fn parse(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Value> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         refusal(
             ErrorCode::PARSE_ERROR,
-            Value::Null,
+            &Value::Null,
             &format!("the line is not JSON: {error}"),
         )
     })?;
@@ -166,11 +166,11 @@ fn parse(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Value> {
     };
     Err(refusal(
         ErrorCode::INVALID_REQUEST,
-        id.cloned().unwrap_or_default(),
+        id.unwrap_or(&Value::Null),
         words,
     ))
 }
 
-fn refusal(code: ErrorCode, id: Value, words: &str) -> Value {
+fn refusal(code: ErrorCode, id: &Value, words: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": words } })
 }

@@ -170,7 +170,7 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(told.join("; "), @r#""shots/0/prompt": 5 is not of type "string"; "shots/1": "prompt" is a required property; no parameter "sed", did you mean "seed"?"#);
         let missing = shots().check(Map::new()).unwrap_err();
         assert_eq!(missing[0].name(), "shots");
     }
