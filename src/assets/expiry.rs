@@ -9,9 +9,6 @@ use crate::store::{Key, StoreError, Writer, files};
 /// Removed under one hold of the write lock: others get their turn between.
 pub(super) const BATCH: usize = 100;
 
-/// Journals shorter than this are never worth writing anew.
-const COMPACT_FROM_BYTES: u64 = 8 << 20;
-
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -55,7 +52,7 @@ impl Assets {
                 break;
             }
         }
-        self.store.compact(COMPACT_FROM_BYTES)?;
+        self.store.compact()?;
         Ok(removed)
     }
 

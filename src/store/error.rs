@@ -47,6 +47,14 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
+    /// A part of the index that all processes share can't be read.
+    #[error("a part of the index in {} does not work: {reason}", path.display())]
+    Segment {
+        /// The folder of these parts.
+        path: PathBuf,
+        /// Which one, and what is wrong with it.
+        reason: String,
+    },
     /// An id that can't name a file.
     #[error("\"{0}\" can't be an id: an id is made of letters, digits, - and _")]
     BadId(String),
@@ -81,6 +89,9 @@ impl From<StoreError> for Failure {
             StoreError::Newer { .. } => "update this program, or use another data folder",
             StoreError::Index { .. } => {
                 "remove the index folder: it is built anew from the records"
+            }
+            StoreError::Segment { .. } => {
+                "try again: the next look at the store makes it anew from the records"
             }
             StoreError::BadId(_) => "pass an id as it was returned",
         };

@@ -2,18 +2,17 @@
 //!
 //! Its first line names the journal. A reader takes whole lines only, so a line being written is
 //! simply not there yet; the next writer ends a line that a crash cut short, and readers pass over
-//! what isn't JSON. When most lines are about records long gone, the journal is written anew; the
-//! last line of the old file tells those who have it open.
+//! what isn't JSON. Before it gets long it's folded into a segment, and a new journal begins that
+//! names the segments; the last line of the old file tells those who have it open.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::TempFile;
 use super::index::Position;
-use super::{Row, StoreError};
+use super::{Row, StoreError, files};
 
 /// One line after the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,24 +26,28 @@ pub(super) enum Change {
     Moved,
 }
 
+/// How the first line and the segments are made; what is of another layout is made anew.
+const LAYOUT: u32 = 2;
+
+/// The first line is no longer than this, with a few dozen segments.
+const LONGEST_HEADER: u64 = 64 << 10;
+
 /// The first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Header {
     journal: String,
     schema: u32,
-    /// The journal that this one was made from; who has read that one to its end knows what
-    /// stands here up to `tail`.
     #[serde(default)]
-    follows: String,
-    /// A byte offset in fixed width, because it's known only after the lines have been written.
+    layout: u32,
+    /// What was said before, the newest first.
     #[serde(default)]
-    tail: String,
+    segments: Vec<String>,
 }
 
 /// What opening a journal found.
 pub(super) enum Found {
     Journal(Journal),
-    /// No journal, one of an older schema, or one whose first line is damaged.
+    /// No journal, one of an older schema or another layout, or one whose first line is damaged.
     None,
 }
 
@@ -56,9 +59,8 @@ pub(super) struct Journal {
     /// For appending, by the holder of the write lock; the two have file cursors of their own.
     out: File,
     id: String,
-    follows: String,
+    segments: Vec<String>,
     start: u64,
-    tail: u64,
 }
 
 /// Some lines, and the offset behind them.
@@ -78,7 +80,7 @@ impl Journal {
         };
         let file = File::open(path).map_err(StoreError::io("open", path))?;
         let mut line = String::new();
-        let read = BufReader::new(&file).take(4096).read_line(&mut line);
+        let read = BufReader::new(&file).take(LONGEST_HEADER).read_line(&mut line);
         let header = read
             .ok()
             .and_then(|_| serde_json::from_str::<Header>(&line).ok());
@@ -93,70 +95,53 @@ impl Journal {
                 known: schema,
             });
         }
-        if header.schema < schema {
+        if header.schema < schema || header.layout != LAYOUT {
             return Ok(Found::None);
         }
-        let start = line.len() as u64;
-        let tail = header.tail.parse().unwrap_or(start);
         Ok(Found::Journal(Self {
             file,
             out,
             id: header.journal,
-            follows: header.follows,
-            start,
-            tail,
+            segments: header.segments,
+            start: line.len() as u64,
         }))
     }
 
-    /// Writes a new journal called `id` with the given lines in place of whatever is there.
-    /// `follows` names the journal whose contents these are, if that's what they are.
+    /// Writes a new journal called `id`, which goes on where these segments end, in place of
+    /// whatever is there.
     pub(super) fn create(
         path: &Path,
         temp: &Path,
         schema: u32,
         id: &str,
-        follows: &str,
-        changes: &mut dyn Iterator<Item = Result<Change, StoreError>>,
+        segments: &[String],
     ) -> Result<(), StoreError> {
-        let mut file = TempFile::create(temp)?;
-        let failed = |error: std::io::Error| StoreError::io("write", path)(error);
-        let header = |tail: u64| {
-            let header = Header {
-                journal: id.to_owned(),
-                schema,
-                follows: follows.to_owned(),
-                tail: format!("{tail:020}"),
-            };
-            line(&header, path)
+        let header = Header {
+            journal: id.to_owned(),
+            schema,
+            layout: LAYOUT,
+            segments: segments.to_vec(),
         };
-        let mut out = BufWriter::new(file.file());
-        out.write_all(&header(0)?).map_err(failed)?;
-        for change in changes {
-            out.write_all(&line(&change?, path)?).map_err(failed)?;
-        }
-        let tail = out.stream_position().map_err(failed)?;
-        out.seek(SeekFrom::Start(0)).map_err(failed)?;
-        out.write_all(&header(tail)?).map_err(failed)?;
-        out.flush().map_err(failed)?;
-        drop(out);
-        file.sync()?;
-        file.persist(path)
+        files::write_atomic(temp, path, &line(&header, path)?)
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
+    /// The segments that it goes on from, the newest first.
+    pub(super) fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
     /// Where an index that stands at `known` goes on in this journal; `None` if it must forget
     /// everything and read from [`Journal::beginning`].
-    pub(super) fn resume(&self, known: &Position, read_to_its_end: bool) -> Option<u64> {
-        if known.journal == self.id {
-            // A journal shorter than what was read of it isn't the one it says it is.
-            let long_enough = self.len().is_ok_and(|len| known.offset <= len);
-            return (long_enough && known.offset >= self.start).then_some(known.offset);
-        }
-        (read_to_its_end && !self.follows.is_empty() && known.journal == self.follows)
-            .then_some(self.tail)
+    pub(super) fn resume(&self, known: &Position) -> Option<u64> {
+        // A journal shorter than what was read of it isn't the one it says it is.
+        let fits = known.journal == self.id
+            && known.offset >= self.start
+            && self.len().is_ok_and(|len| known.offset <= len);
+        fits.then_some(known.offset)
     }
 
     pub(super) fn beginning(&self) -> Position {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::index::Index;
-use super::journal::{Change, Found, Journal};
+use super::fold::index_records;
+use super::index::{Broken, Index};
+use super::journal::{Found, Journal};
 use super::lock::WriteLock;
 use super::slot::Slot;
-use super::tail::{As, Tail};
+use super::tail::{As, Tail, unreadable};
 use super::{Key, Row, StoreError, Writer, files};
 use crate::clock::Clock;
 use crate::ids::Ids;
@@ -30,8 +31,8 @@ pub struct Schema {
 /// age.
 #[derive(Debug)]
 pub struct Store {
-    dir: PathBuf,
-    ids: Ids,
+    pub(super) dir: PathBuf,
+    pub(super) ids: Ids,
     pub(super) schema: Schema,
     pub(super) lock: WriteLock,
     pub(super) tail: Tail,
@@ -47,8 +48,8 @@ pub struct Rebuilt {
 }
 
 impl Store {
-    /// Opens the store in `dir`, making it if there is none. The index is brought up to date by
-    /// the first read, not here.
+    /// Opens the store in `dir`, making it if there is none; from then on it takes no longer for many
+    /// records than for few. The index is brought up to date by the first read, not here.
     pub fn open(dir: &Path, schema: Schema, clock: &Clock, ids: &Ids) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
         files::sweep_temp(&dir.join("tmp"), clock.now());
@@ -61,8 +62,18 @@ impl Store {
                 journal_or_new(dir, &path, schema, ids)?
             }
         };
-        let slot = Slot::take(&dir.join("index"), schema.counted)?;
-        let tail = Tail::new(path, schema.version, slot, journal)?;
+        let tail = |journal| {
+            let slot = Slot::take(&dir.join("index"), schema.counted)?;
+            Tail::new(dir, schema.version, slot, journal)
+        };
+        let tail = match tail(journal) {
+            Err(error @ StoreError::Segment { .. }) => {
+                tracing::warn!(%error, "everything is indexed anew from the records");
+                let _held = lock.hold()?;
+                tail(new_journal(dir, &path, schema, ids)?)?
+            }
+            tail => tail?,
+        };
         Ok(Self {
             dir: dir.to_owned(),
             ids: ids.clone(),
@@ -79,7 +90,7 @@ impl Store {
 
     /// What the index knows of the record `id`.
     pub fn row(&self, id: &str) -> Result<Option<Row>, StoreError> {
-        self.tail.read(As::Reader, |index| index.row(id))
+        self.ask(|index| index.row(id))
     }
 
     /// Up to `limit` records from the newest to the oldest: those that have `key` if one is
@@ -90,23 +101,19 @@ impl Store {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.tail.read(As::Reader, |index| {
-            index.newest(key, before).take(limit).collect()
-        })
+        self.ask(|index| index.newest(key, before)?.take(limit).collect())
     }
 
     /// Up to `limit` ids of records whose key `name` has a value up to and including `value` (in
     /// the order of strings), the smallest value first.
     pub fn up_to(&self, name: &str, value: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.tail.read(As::Reader, |index| {
-            index.up_to(name, value).take(limit).collect()
-        })
+        self.ask(|index| index.up_to(name, value)?.take(limit).collect())
     }
 
     /// How many records have `key`; how many there are for `None`. With names in
     /// [`Schema::counted`] that takes no longer for many.
     pub fn count(&self, key: Option<&Key>) -> Result<u64, StoreError> {
-        self.tail.read(As::Reader, |index| index.count(key))
+        self.ask(|index| index.count(key))
     }
 
     /// Does `work` while no other process or thread writes. When it returns, its changes are on
@@ -130,55 +137,9 @@ impl Store {
         }
     }
 
-    /// Reads every record's file and indexes it anew, for when files were changed by other hands.
-    pub fn rebuild(&self) -> Result<Rebuilt, StoreError> {
-        let _held = self.lock.hold()?;
-        self.check_journal()?;
-        let mut rebuilt = Rebuilt::default();
-        self.tail.replace_journal(|_, _| {
-            rebuilt = journal_from_records(&self.dir, self.schema, &self.ids)?;
-            Ok(())
-        })?;
-        Ok(rebuilt)
-    }
-
-    /// Writes the journal anew if it's `threshold` bytes or longer and consists mostly of records
-    /// that are gone or have changed since. Says whether it did.
-    pub fn compact(&self, threshold: u64) -> Result<bool, StoreError> {
-        if self.tail.journal_len()? < threshold {
-            return Ok(false);
-        }
-        let _held = self.lock.hold()?;
-        self.check_journal()?;
-        let bloated = self.tail.read(As::Writer, |index| {
-            let sample = index
-                .newest(None, None)
-                .take(100)
-                .collect::<Result<Vec<_>, _>>()?;
-            let bytes: usize = sample.iter().map(|(_, row)| line_len(row)).sum();
-            let live = index.count(None)? * (bytes / sample.len().max(1)) as u64;
-            Ok(live)
-        })?;
-        if self.tail.journal_len()? < 2 * bloated {
-            return Ok(false);
-        }
-        let (path, temp, id) = (self.journal_path(), self.temp(), self.ids.random());
-        self.tail.replace_journal(|index, before| {
-            let mut puts = index.newest(None, None).map(|entry| {
-                let (id, row) = entry.map_err(|broken| StoreError::Index {
-                    path: self.tail.slot().folder().to_owned(),
-                    reason: broken.0,
-                })?;
-                Ok(Change::Put { id, row })
-            });
-            Journal::create(&path, &temp, self.schema.version, &id, before, &mut puts)
-        })?;
-        Ok(true)
-    }
-
     /// Writes the index to disk, so that the next start has nothing to catch up with.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.tail.read(As::Reader, Index::flush)
+        self.ask(Index::flush)
     }
 
     /// All files of records, damaged ones included, in no order.
@@ -207,6 +168,22 @@ impl Store {
             .join(format!("{id}.json")))
     }
 
+    /// Asks the index. If a part that all processes share is damaged, everything is indexed anew
+    /// first.
+    pub(super) fn ask<T>(
+        &self,
+        ask: impl Fn(&Index) -> Result<T, Broken>,
+    ) -> Result<T, StoreError> {
+        match self.tail.read(As::Reader, &ask) {
+            Err(error @ StoreError::Segment { .. }) => {
+                tracing::warn!(%error, "everything is indexed anew from the records");
+                self.rebuild()?;
+                self.tail.read(As::Reader, &ask)
+            }
+            answer => answer,
+        }
+    }
+
     /// Makes sure that what is appended to is the journal in the folder. The caller holds the
     /// write lock.
     pub(super) fn check_journal(&self) -> Result<(), StoreError> {
@@ -228,17 +205,6 @@ impl Store {
     }
 }
 
-fn line_len(row: &Row) -> usize {
-    const AROUND_A_ROW: usize = 70;
-    row.text.len()
-        + row
-            .keys
-            .iter()
-            .map(|key| key.0.len() + key.1.len() + 8)
-            .sum::<usize>()
-        + AROUND_A_ROW
-}
-
 /// The journal in the folder, made from the records if there is none that serves.
 fn journal_or_new(
     dir: &Path,
@@ -249,48 +215,22 @@ fn journal_or_new(
     if let Found::Journal(journal) = Journal::open(path, schema.version)? {
         return Ok(journal);
     }
-    journal_from_records(dir, schema, ids)?;
+    new_journal(dir, path, schema, ids)
+}
+
+/// A new journal that goes on from what the records say. The caller holds the write lock.
+fn new_journal(dir: &Path, path: &Path, schema: Schema, ids: &Ids) -> Result<Journal, StoreError> {
+    let (segments, _) = index_records(dir, schema, ids)?;
+    let (temp, id) = (dir.join("tmp"), ids.random());
+    Journal::create(path, &temp, schema.version, &id, &segments)?;
     match Journal::open(path, schema.version)? {
         Found::Journal(journal) => Ok(journal),
-        Found::None => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            reason: "it was written just now and can't be read".to_owned(),
-        }),
+        Found::None => Err(unreadable(path)),
     }
 }
 
-fn journal_from_records(dir: &Path, schema: Schema, ids: &Ids) -> Result<Rebuilt, StoreError> {
-    let (path, temp, records) = (
-        dir.join("journal.jsonl"),
-        dir.join("tmp"),
-        dir.join("records"),
-    );
-    let mut rebuilt = Rebuilt::default();
-    let mut puts = record_files(&records).filter_map(|path| {
-        let id = path.file_stem()?.to_str()?.to_owned();
-        match read_record(&path) {
-            Ok(Some(record)) => {
-                rebuilt.records += 1;
-                Some(Ok(Change::Put {
-                    id,
-                    row: (schema.row)(&record),
-                }))
-            }
-            Ok(None) => None,
-            Err(error @ StoreError::Damaged { .. }) => {
-                tracing::warn!(%error, "passed over a damaged record");
-                rebuilt.damaged.push(path);
-                None
-            }
-            Err(error) => Some(Err(error)),
-        }
-    });
-    Journal::create(&path, &temp, schema.version, &ids.random(), "", &mut puts)?;
-    Ok(rebuilt)
-}
-
 /// All record files, without holding their names in memory at once.
-fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+pub(super) fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let shards = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten());
     files.map(|file| file.path()).filter(|path| {
@@ -299,7 +239,7 @@ fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     })
 }
 
-fn read_record(path: &Path) -> Result<Option<Value>, StoreError> {
+pub(super) fn read_record(path: &Path) -> Result<Option<Value>, StoreError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

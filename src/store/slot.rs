@@ -64,7 +64,7 @@ impl Slot {
 
     /// Moves a broken index, which must be closed, out of the way and opens an empty one.
     pub(super) fn replace_index(&self, broken: &Broken) -> Result<Index, StoreError> {
-        tracing::warn!(index = %self.folder.display(), reason = broken.0, "the index is broken and is built anew");
+        tracing::warn!(index = %self.folder.display(), reason = %broken, "the index is broken and is built anew");
         let aside = self.folder.with_extension("broken");
         // Renamed first: a folder half removed must not be opened by the next process.
         remove_dir(&aside)?;
@@ -76,7 +76,7 @@ impl Slot {
         }
         Index::open(&self.folder, self.counted).map_err(|broken| StoreError::Index {
             path: self.folder.clone(),
-            reason: broken.0,
+            reason: broken.to_string(),
         })
     }
 

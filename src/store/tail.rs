@@ -1,25 +1,22 @@
 //! Keeps the index of this process up to date with the journal that all processes write.
 
 use std::fs;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
-use super::StoreError;
 use super::index::{Broken, Index, Position};
 use super::journal::{Change, Found, Journal};
+use super::segment::Segment;
 use super::slot::Slot;
+use super::{StoreError, files};
 
 /// How much is read and applied at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// The same when a new index takes in a long journal: larger, because what is sorted together is
-/// written together.
-const LOAD_BYTES: u64 = 16 << 20;
-
 /// The journal's reader.
 #[derive(Debug)]
 pub(super) struct Tail {
-    path: PathBuf,
+    dir: PathBuf,
     schema: u32,
     slot: Slot,
     state: Mutex<State>,
@@ -28,7 +25,7 @@ pub(super) struct Tail {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+struct State {
     journal: Arc<Journal>,
     /// `None` if it broke and no other could be opened in its place.
     index: Option<Arc<Index>>,
@@ -42,7 +39,7 @@ pub(super) enum As {
     Writer,
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Store(StoreError),
     Index(Broken),
 }
@@ -61,13 +58,13 @@ impl From<Broken> for Trouble {
 
 impl Tail {
     pub(super) fn new(
-        path: PathBuf,
+        dir: &Path,
         schema: u32,
         slot: Slot,
         journal: Journal,
     ) -> Result<Self, StoreError> {
         let mut index = slot.open_index()?;
-        let known = match index.position() {
+        let position = match index.position() {
             Ok(known) => known,
             Err(broken) => {
                 drop(index);
@@ -75,25 +72,23 @@ impl Tail {
                 Position::default()
             }
         };
-        let mut state = State {
-            position: known,
-            journal: Arc::new(journal),
-            index: Some(Arc::new(index)),
-        };
-        if let Err(broken) = state.settle_on_journal(false) {
-            state.replace_index(&slot, &broken)?;
-        }
-        Ok(Self {
-            path,
+        let tail = Self {
+            dir: dir.to_owned(),
             schema,
             slot,
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                journal: Arc::new(journal),
+                index: Some(Arc::new(index)),
+                position,
+            }),
             asking: RwLock::default(),
-        })
+        };
+        tail.turn(&mut tail.state())?;
+        Ok(tail)
     }
 
-    /// Asks the index, brought up to date first. If it turns out to be broken it's built anew,
-    /// once.
+    /// Asks the index, brought up to date first. If the part of it that is this process's own turns
+    /// out to be broken it's made anew, once.
     pub(super) fn read<T>(
         &self,
         who: As,
@@ -108,12 +103,13 @@ impl Tail {
         drop(asking);
         let broken = match answer {
             Ok(answer) => return Ok(answer),
-            Err(broken) => broken,
+            Err(broken @ Broken::Overlay(_)) => broken,
+            Err(broken) => return Err(self.refusal(broken.into())),
         };
         let mut state = self.state();
         self.replace_index(&mut state, &broken)?;
         let index = self.current(&mut state, who)?;
-        ask(&index).map_err(|broken| self.give_up(broken))
+        ask(&index).map_err(|broken| self.refusal(broken.into()))
     }
 
     /// Appends changes and takes them into the index. The caller holds the write lock and has
@@ -124,25 +120,34 @@ impl Tail {
         }
         // Readers needn't wait for the disk: the state is locked only to fetch the journal.
         let journal = Arc::clone(&self.state().journal);
-        journal.append(changes, &self.path)?;
+        journal.append(changes, &self.path())?;
         let mut state = self.state();
         self.current(&mut state, As::Writer)?;
         Ok(())
     }
 
-    /// Replaces the journal by a new one. The caller holds the write lock; `create` writes the
-    /// file, given the index and the id of the journal before it.
+    /// Replaces the journal by an empty one, called `id`, that goes on from other segments. The
+    /// caller holds the write lock; `prepare` writes the segments, given the index, and names them,
+    /// the newest first, or leaves all as it is. Says whether it did.
     pub(super) fn replace_journal(
         &self,
-        create: impl FnOnce(&Index, &str) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        id: &str,
+        prepare: impl FnOnce(&Index) -> Result<Option<Vec<String>>, Trouble>,
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let index = self.current(&mut state, As::Writer)?;
-        state.journal.append(&[Change::Moved], &self.path)?;
-        create(&index, state.journal.id())?;
+        let prepared = prepare(&index).map_err(|trouble| self.refusal(trouble))?;
         drop(index);
-        self.current(&mut state, As::Writer)?;
-        Ok(())
+        let Some(segments) = prepared else {
+            return Ok(false);
+        };
+        self.begin_journal(&mut state, id, &segments)?;
+        Ok(true)
+    }
+
+    /// The same when what the index says is not of interest.
+    pub(super) fn restart_journal(&self, id: &str, segments: &[String]) -> Result<(), StoreError> {
+        self.begin_journal(&mut self.state(), id, segments)
     }
 
     /// The length of the journal in bytes.
@@ -150,57 +155,79 @@ impl Tail {
         self.state()
             .journal
             .len()
-            .map_err(StoreError::io("read", &self.path))
+            .map_err(StoreError::io("read", &self.path()))
     }
 
     /// Whether the journal at hand is still the one in the folder. Somebody may have deleted or
     /// restored files below us, which is no reason to write where nobody reads.
     pub(super) fn is_in_place(&self) -> bool {
         let len = self.state().journal.len().ok();
-        len.is_some() && len == fs::metadata(&self.path).ok().map(|facts| facts.len())
+        len.is_some() && len == fs::metadata(self.path()).ok().map(|facts| facts.len())
     }
 
     /// Turns to the journal that lies in the folder now.
     pub(super) fn reopen(&self, journal: Journal) -> Result<(), StoreError> {
         let mut state = self.state();
         state.journal = Arc::new(journal);
-        match state.settle_on_journal(false) {
-            Ok(()) => Ok(()),
-            Err(broken) => self.replace_index(&mut state, &broken),
-        }
+        self.turn(&mut state)
     }
 
-    pub(super) fn slot(&self) -> &Slot {
-        &self.slot
+    fn path(&self) -> PathBuf {
+        self.dir.join("journal.jsonl")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn current(&self, state: &mut State, who: As) -> Result<Arc<Index>, StoreError> {
-        let broken = match self.catch_up(state, who) {
-            Ok(index) => return Ok(index),
-            Err(Trouble::Store(error)) => return Err(error),
-            Err(Trouble::Index(broken)) => broken,
+    /// Others may still be asking, which doesn't take long.
+    fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.asking.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_journal(
+        &self,
+        state: &mut State,
+        id: &str,
+        segments: &[String],
+    ) -> Result<(), StoreError> {
+        let path = self.path();
+        state.journal.append(&[Change::Moved], &path)?;
+        Journal::create(&path, &self.dir.join("tmp"), self.schema, id, segments)?;
+        let before = Arc::clone(&state.journal);
+        let Found::Journal(journal) = Journal::open(&path, self.schema)? else {
+            return Err(unreadable(&path));
         };
-        self.replace_index(state, &broken)?;
-        match self.catch_up(state, who) {
-            Ok(index) => Ok(index),
-            Err(Trouble::Store(error)) => Err(error),
-            Err(Trouble::Index(broken)) => Err(self.give_up(broken)),
+        state.journal = Arc::new(journal);
+        self.turn(state)?;
+        for name in before.segments() {
+            if !segments.contains(name)
+                && let Err(error) = files::remove(&segments_folder(&self.dir).join(name))
+            {
+                // Where open files can't be removed another process reads it still.
+                tracing::debug!(%error, "a segment that is no longer needed stays");
+            }
         }
+        Ok(())
+    }
+
+    fn current(&self, state: &mut State, who: As) -> Result<Arc<Index>, StoreError> {
+        match self.catch_up(state, who) {
+            Err(Trouble::Index(broken @ Broken::Overlay(_))) => {
+                self.replace_index(state, &broken)?;
+                self.catch_up(state, who)
+            }
+            other => other,
+        }
+        .map_err(|trouble| self.refusal(trouble))
     }
 
     fn catch_up(&self, state: &mut State, who: As) -> Result<Arc<Index>, Trouble> {
-        let index = state.index()?;
         loop {
-            let failed = |error| StoreError::io("read", &self.path)(error);
+            let index = state.index()?;
+            let failed = |error| StoreError::io("read", &self.path())(error);
             if state.journal.len().map_err(failed)? == state.position.offset {
                 return Ok(index);
-            }
-            if state.is_worth_loading() {
-                state.load().map_err(failed)??;
             }
             let chunk = state
                 .journal
@@ -212,10 +239,11 @@ impl Tail {
                 index.apply(chunk.changes, &state.position)?;
             }
             if chunk.moved {
-                match Journal::open(&self.path, self.schema)? {
+                match Journal::open(&self.path(), self.schema)? {
                     Found::Journal(journal) if journal.id() != state.journal.id() => {
+                        drop(index);
                         state.journal = Arc::new(journal);
-                        state.settle_on_journal(true)?;
+                        self.settle(state)?;
                     }
                     // The new journal isn't there yet; a later read finds it.
                     _ if who == As::Reader => return Ok(index),
@@ -231,83 +259,113 @@ impl Tail {
         }
     }
 
-    fn replace_index(&self, state: &mut State, broken: &Broken) -> Result<(), StoreError> {
-        // Others may still be asking, which doesn't take long.
-        let _alone = self.asking.write().unwrap_or_else(PoisonError::into_inner);
-        state.replace_index(&self.slot, broken)
+    /// Makes the index that of a journal just opened.
+    fn turn(&self, state: &mut State) -> Result<(), StoreError> {
+        match self.settle(state) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Index(broken @ Broken::Overlay(_))) => self.replace_index(state, &broken),
+            Err(trouble) => Err(self.refusal(trouble)),
+        }
     }
 
-    fn give_up(&self, broken: Broken) -> StoreError {
-        StoreError::Index {
-            path: self.slot.folder().to_owned(),
-            reason: broken.0,
+    fn settle(&self, state: &mut State) -> Result<(), Trouble> {
+        let index = state.index()?;
+        // Whatever goes wrong from here on, the old index has nothing to say of the new journal.
+        state.index = None;
+        let segments = self.open_segments(state, index.segments())?;
+        let _alone = self.alone();
+        match state.journal.resume(&state.position) {
+            Some(offset) => state.position.offset = offset,
+            None => {
+                index.clear()?;
+                state.position = state.journal.beginning();
+            }
         }
+        state.index = Some(Arc::new(index.over(segments)));
+        Ok(())
+    }
+
+    /// Opens the journal's segments; those that are open already are passed on.
+    fn open_segments(
+        &self,
+        state: &mut State,
+        known: &[Arc<Segment>],
+    ) -> Result<Vec<Arc<Segment>>, Trouble> {
+        let folder = segments_folder(&self.dir);
+        'journal: loop {
+            let mut segments = Vec::new();
+            for name in state.journal.segments() {
+                if let Some(segment) = known.iter().find(|segment| segment.name() == name) {
+                    segments.push(segment.clone());
+                    continue;
+                }
+                let error = match Segment::open(&folder, name) {
+                    Ok(segment) => {
+                        segments.push(Arc::new(segment));
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                // Another process may have folded the journal since it was opened here.
+                match Journal::open(&self.path(), self.schema)? {
+                    Found::Journal(journal) if journal.id() != state.journal.id() => {
+                        state.journal = Arc::new(journal);
+                        continue 'journal;
+                    }
+                    _ => return Err(Broken::Segment(format!("{name}: {error}")).into()),
+                }
+            }
+            return Ok(segments);
+        }
+    }
+
+    /// Closes the index before its folder is taken away: what a database that is still open
+    /// writes would land in the folder of its successor.
+    fn replace_index(&self, state: &mut State, broken: &Broken) -> Result<(), StoreError> {
+        let _alone = self.alone();
+        let known = state.index.take();
+        let known = known.map_or_else(Vec::new, |index| index.segments().to_vec());
+        let index = self.slot.replace_index(broken)?;
+        let segments = self
+            .open_segments(state, &known)
+            .map_err(|trouble| self.refusal(trouble))?;
+        state.index = Some(Arc::new(index.over(segments)));
+        state.position = state.journal.beginning();
+        Ok(())
+    }
+
+    pub(super) fn refusal(&self, trouble: Trouble) -> StoreError {
+        match trouble {
+            Trouble::Store(error) => error,
+            Trouble::Index(Broken::Overlay(reason)) => StoreError::Index {
+                path: self.slot.folder().to_owned(),
+                reason,
+            },
+            Trouble::Index(Broken::Segment(reason)) => StoreError::Segment {
+                path: segments_folder(&self.dir),
+                reason,
+            },
+        }
+    }
+}
+
+/// Where the segments of the store in `dir` lie.
+pub(super) fn segments_folder(dir: &Path) -> PathBuf {
+    dir.join("segments")
+}
+
+/// What to say when a journal that was written just now is none.
+pub(super) fn unreadable(path: &Path) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+        reason: "it was written just now and can't be read".to_owned(),
     }
 }
 
 impl State {
     fn index(&self) -> Result<Arc<Index>, Broken> {
-        let none = || Broken("it could not be opened".to_owned());
+        let none = || Broken::Overlay("it could not be opened".to_owned());
         self.index.clone().ok_or_else(none)
-    }
-
-    /// Closes the index before its folder is taken away: what a database that is still open
-    /// writes would land in the folder of its successor. Nobody else may be asking it.
-    fn replace_index(&mut self, slot: &Slot, broken: &Broken) -> Result<(), StoreError> {
-        self.index = None;
-        self.index = Some(Arc::new(slot.replace_index(broken)?));
-        self.position = self.journal.beginning();
-        Ok(())
-    }
-
-    /// Whether the index knows nothing yet of a long journal.
-    fn is_worth_loading(&self) -> bool {
-        let beginning = self.journal.beginning();
-        let len = self.journal.len().unwrap_or(0);
-        self.position == beginning && len.saturating_sub(beginning.offset) > CHUNK_BYTES
-    }
-
-    fn load(&mut self) -> std::io::Result<Result<(), Broken>> {
-        let (journal, mut at) = (Arc::clone(&self.journal), self.position.clone());
-        let index = match self.index() {
-            Ok(index) => index,
-            Err(broken) => return Ok(Err(broken)),
-        };
-        let loaded = index.load(|| {
-            let chunk = journal.read(at.offset, LOAD_BYTES)?;
-            if chunk.end == at.offset {
-                return Ok(None);
-            }
-            at.offset = chunk.end;
-            Ok(Some((chunk.changes, at.clone())))
-        })?;
-        Ok(loaded.map(|reached| {
-            if let Some(reached) = reached {
-                self.position = reached;
-            }
-        }))
-    }
-
-    /// Finds out where to go on in a journal just opened.
-    fn settle_on_journal(&mut self, read_to_its_end: bool) -> Result<(), Broken> {
-        match self.journal.resume(&self.position, read_to_its_end) {
-            Some(offset) if self.journal.id() == self.position.journal => {
-                self.position.offset = offset;
-                Ok(())
-            }
-            Some(offset) => {
-                self.position = Position {
-                    offset,
-                    ..self.journal.beginning()
-                };
-                self.index()?.apply(Vec::new(), &self.position)
-            }
-            None => {
-                self.index()?.clear()?;
-                self.position = self.journal.beginning();
-                Ok(())
-            }
-        }
     }
 }
 
@@ -355,7 +413,7 @@ mod tests {
             let broken = AtomicBool::new(true);
             let ask = |index: &Index| {
                 if broken.swap(false, Ordering::Relaxed) {
-                    return Err(Broken("so it seems".to_owned()));
+                    return Err(Broken::Overlay("so it seems".to_owned()));
                 }
                 replaced.send(()).ok();
                 index.count(None)

@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.ask(|index| index.newest(key, before).take(limit).collect())
+        self.ask(|index| index.newest(key, before)?.take(limit).collect())
     }
 
     /// See [`Store::count`].
@@ -91,7 +91,11 @@ impl<'a> Writer<'a> {
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
         self.store.tail.append(&self.changes)?;
         self.changes.clear();
-        self.done()
+        self.done()?;
+        if let Err(error) = self.store.fold_if_long() {
+            tracing::warn!(%error, "the journal could not be folded; a later change tries again");
+        }
+        Ok(())
     }
 
     /// Makes the journal say what the files say, about every record that was noted.
