@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::store::{Key, Row};
 
 /// Raised when [`index_row`] changes its mind.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
 /// How many characters of the prompt are shown in lists.
 const PREVIEW_CHARS: usize = 100;
@@ -232,18 +232,39 @@ pub(super) mod key {
     pub(in crate::assets) const EXPIRES: &str = "expires";
     pub(in crate::assets) const KIND: &str = "kind";
     pub(in crate::assets) const OUTPUT: &str = "output";
+    pub(in crate::assets) const PARENT: &str = "parent";
     pub(in crate::assets) const PROMPT: &str = "prompt";
     pub(in crate::assets) const SCRIPT: &str = "script";
     pub(in crate::assets) const SESSION: &str = "session";
     pub(in crate::assets) const WORKFLOW: &str = "workflow";
 }
 
-/// The value of [`key::OUTPUT`].
+/// So many digits of a hash tell all that one store can hold apart, and a million assets less
+/// long keys.
+const KEY_HASH_LEN: usize = 32;
+
+/// The key of those that have the blob, given where it lies or its file's name.
+pub(super) fn blob_key(blob: &str) -> Key {
+    let name = blob.rsplit('/').next().unwrap_or(blob);
+    let short = match name.split_once('.') {
+        Some((hash, extension)) if hash.len() > KEY_HASH_LEN && hash.is_ascii() => {
+            format!("{}.{extension}", &hash[..KEY_HASH_LEN])
+        }
+        _ => name.to_owned(),
+    };
+    Key::new(key::BLOB, short)
+}
+
+/// The key of those that have the workflow, given its hash or its file's name.
+pub(super) fn workflow_key(hash: &str) -> Key {
+    Key::new(key::WORKFLOW, hash.get(..KEY_HASH_LEN).unwrap_or(hash))
+}
+
+/// The key of what was saved under this name.
 pub(super) fn output_key(filename: &str, subfolder: &str, folder: FolderType) -> Key {
-    Key::new(
-        key::OUTPUT,
-        format!("{}\0{subfolder}\0{filename}", folder.as_str()),
-    )
+    let name = format!("{}\0{subfolder}\0{filename}", folder.as_str());
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    Key::new(key::OUTPUT, &hash[..KEY_HASH_LEN])
 }
 
 /// The value of [`key::EXPIRES`]: milliseconds in fixed width, so that strings sort as times do.
@@ -258,24 +279,28 @@ pub(super) fn index_row(record: &Value) -> Row {
     };
     let mut keys = vec![
         Key::new(key::KIND, asset.kind.as_str()),
-        Key::new(key::BLOB, &asset.blob),
+        blob_key(&asset.blob),
         output_key(&asset.filename, &asset.subfolder, asset.folder_type),
     ];
-    let mut add =
-        |name, value: Option<String>| keys.extend(value.map(|value| Key::new(name, value)));
-    add(key::SESSION, asset.session_id);
-    add(key::PROMPT, asset.prompt_id);
-    add(
-        key::SCRIPT,
-        asset.provenance.script.map(|script| script.name),
-    );
-    add(key::WORKFLOW, asset.provenance.workflow);
-    add(
-        key::EXPIRES,
-        asset
-            .expires_at
-            .filter(|_| !asset.pinned)
-            .map(expires_value),
+    let Provenance {
+        workflow,
+        script,
+        regenerated_from,
+        ..
+    } = asset.provenance;
+    keys.extend(workflow.map(|hash| workflow_key(&hash)));
+    let expires_at = asset.expires_at.filter(|_| !asset.pinned);
+    let named = [
+        (key::SESSION, asset.session_id),
+        (key::PROMPT, asset.prompt_id),
+        (key::SCRIPT, script.map(|script| script.name)),
+        (key::PARENT, regenerated_from),
+        (key::EXPIRES, expires_at.map(expires_value)),
+    ];
+    keys.extend(
+        named
+            .into_iter()
+            .filter_map(|(name, value)| Some(Key::new(name, value?))),
     );
     let text = format!("{}\n{}", asset.prompt_preview, asset.filename).to_lowercase();
     Row { keys, text }

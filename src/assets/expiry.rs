@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::asset::{self, Asset, key};
 use super::{AssetError, Assets};
-use crate::store::{Key, StoreError, Writer, files};
+use crate::store::{StoreError, Writer, files};
 
 /// Removed under one hold of the write lock: others get their turn between.
 pub(super) const BATCH: usize = 100;
@@ -127,13 +127,13 @@ impl Assets {
         }
         let mut bytes = 0;
         for (blob, (going, asset)) in blobs {
-            let last = writer.count(Some(&Key::new(key::BLOB, blob)))? <= going;
+            let last = writer.count(Some(&asset::blob_key(blob)))? <= going;
             if last && files::remove(&self.blob_path(asset))? {
                 bytes += asset.bytes;
             }
         }
         for (hash, going) in workflows {
-            if writer.count(Some(&Key::new(key::WORKFLOW, hash)))? <= going {
+            if writer.count(Some(&asset::workflow_key(hash)))? <= going {
                 files::remove(&self.workflow_path(hash))?;
             }
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::asset::key;
+use super::asset;
 use super::expiry::{BATCH, Removed};
 use super::{AssetError, Assets};
 use crate::store::{Key, StoreError, files};
@@ -59,14 +59,15 @@ impl Assets {
     /// Removes blobs and workflows that no record names. Says how many bytes that freed.
     fn sweep(&self) -> Result<u64, AssetError> {
         files::sweep_temp(&self.store.temp(), self.now());
+        self.store.sweep_segments(self.now())?;
         let mut strays = Vec::new();
         for path in files_in(&self.dir().join("workflows")) {
-            self.examine(path, key::WORKFLOW, &mut strays)?;
+            self.examine(path, asset::workflow_key, &mut strays)?;
         }
         let shards = fs::read_dir(self.dir().join("blobs"));
         for shard in shards.into_iter().flatten().flatten() {
             for path in files_in(&shard.path()) {
-                self.examine(path, key::BLOB, &mut strays)?;
+                self.examine(path, asset::blob_key, &mut strays)?;
             }
         }
         if !strays.is_empty() {
@@ -83,24 +84,18 @@ impl Assets {
     fn examine(
         &self,
         path: PathBuf,
-        name: &'static str,
+        key_of: impl Fn(&str) -> Key,
         strays: &mut Vec<Stray>,
     ) -> Result<(), StoreError> {
         let Some(hash) = path.file_stem().and_then(|stem| stem.to_str()) else {
             return Ok(());
         };
-        if !is_hash(hash.as_bytes()) || !is_older(&path, self.now()) {
+        if !is_hash(hash.as_bytes()) || !files::is_older(&path, SPARED_FOR, self.now()) {
             return Ok(());
         }
         let hash = hash.to_owned();
-        let value = match (name, path.strip_prefix(self.dir())) {
-            (key::BLOB, Ok(below)) => {
-                let parts = below.iter().map(|part| part.to_string_lossy());
-                parts.collect::<Vec<_>>().join("/")
-            }
-            _ => hash.clone(),
-        };
-        let key = Key::new(name, value);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let key = key_of(&name);
         if self.store.count(Some(&key))? == 0 {
             strays.push(Stray { path, hash, key });
         }
@@ -160,12 +155,4 @@ fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
 
 fn is_hash(name: &[u8]) -> bool {
     name.len() == HASH_LEN && name.iter().all(u8::is_ascii_hexdigit)
-}
-
-fn is_older(path: &Path, now: Timestamp) -> bool {
-    let facts = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
-    facts
-        .and_then(|facts| facts.modified().ok())
-        .and_then(|modified| Timestamp::try_from(modified).ok())
-        .is_some_and(|modified| now.duration_since(modified) > SPARED_FOR)
 }

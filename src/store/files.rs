@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::StoreError;
 
 /// Leftovers in `tmp/` are taken for a dead process's after this long.
-const STALE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const STALE_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 /// A file being written, which becomes visible by [`TempFile::persist`] and is removed otherwise.
 #[derive(Debug)]
@@ -131,18 +130,22 @@ pub fn remove(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// Whether `path` is a plain file that was last written longer ago than `age`.
+pub fn is_older(path: &Path, age: SignedDuration, now: Timestamp) -> bool {
+    let facts = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
+    facts
+        .and_then(|facts| facts.modified().ok())
+        .and_then(|modified| Timestamp::try_from(modified).ok())
+        .is_some_and(|modified| now.duration_since(modified) > age)
+}
+
 /// Removes what processes that died left in `temp`.
 pub fn sweep_temp(temp: &Path, now: Timestamp) {
     let Ok(entries) = fs::read_dir(temp) else {
         return;
     };
     for entry in entries.flatten() {
-        let stale = entry
-            .metadata()
-            .and_then(|facts| facts.modified())
-            .ok()
-            .and_then(|modified| Timestamp::try_from(modified).ok())
-            .is_some_and(|modified| now.duration_since(modified).unsigned_abs() > STALE_AFTER);
+        let stale = is_older(&entry.path(), STALE_AFTER, now);
         if stale && let Err(error) = fs::remove_file(entry.path()) {
             tracing::warn!(%error, path = %entry.path().display(), "could not remove a leftover");
         }
@@ -185,10 +188,10 @@ mod tests {
         let written =
             Timestamp::try_from(file.file.metadata().unwrap().modified().unwrap()).unwrap();
 
-        sweep_temp(dir.path(), written + Duration::from_hours(23));
+        sweep_temp(dir.path(), written + SignedDuration::from_hours(23));
         assert!(file.path().exists());
 
-        sweep_temp(dir.path(), written + Duration::from_hours(25));
+        sweep_temp(dir.path(), written + SignedDuration::from_hours(25));
         assert!(!file.path().exists());
     }
 }

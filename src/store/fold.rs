@@ -1,13 +1,16 @@
 //! Folding the journal into segments, and segments into fewer, larger ones.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::index::{Broken, Counts, count_row, entries_of, whole};
 use super::merge::{Merged, Source};
 use super::records::{Rebuilt, Schema, Store, read_record, record_files};
 use super::segment::{Entry, Segment, SegmentWriter};
-use super::tail::{Trouble, segments_folder};
+use super::tail::{As, Trouble, segments_folder};
 use super::{Row, StoreError, files};
 use crate::ids::Ids;
 
@@ -22,6 +25,9 @@ const SMALL_BYTES: u64 = 4 << 20;
 /// A segment joins those that are newer when it's at most this many times as large as they are
 /// together, so that there are few segments and each entry is written few times.
 const RATIO: u64 = 4;
+
+/// Merging takes seconds, or minutes with a slow disk and millions of records.
+const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(2);
 
 /// So many records are sorted in memory at a time: some 30 MB.
 const CHUNK_RECORDS: usize = 20_000;
@@ -82,6 +88,25 @@ impl Store {
             files::remove(&segments_folder(&self.dir).join(merged))?;
         }
         Ok(replaced)
+    }
+
+    /// Removes segments that processes left behind which died before they had named them.
+    pub fn sweep_segments(&self, now: Timestamp) -> Result<(), StoreError> {
+        let _held = self.lock.hold()?;
+        self.check_journal()?;
+        let named: Vec<String> = self
+            .tail
+            .read(As::Writer, |index| Ok(names(index.segments()).collect()))?;
+        let folder = segments_folder(&self.dir);
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_named = named.iter().any(|named| name == named.as_str());
+            // A younger one may be about to be named: merging goes on without the lock.
+            if !is_named && files::is_older(&entry.path(), LEFT_BEHIND_AFTER, now) {
+                files::remove(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads every record's file and indexes it anew, for when files were changed by other hands.

@@ -360,33 +360,132 @@ fn a_damaged_record_is_told_of_and_left_where_it_is() {
     assert_eq!(ids(&store, None), ["two"]);
 }
 
+/// A property that makes the journal long: a few of them are folded.
+fn shade(n: usize) -> String {
+    format!("{n}{}", "-".repeat(200_000))
+}
+
+fn journal_len(dir: &Path) -> u64 {
+    fs::metadata(dir.join("journal.jsonl")).unwrap().len()
+}
+
 #[test]
-fn compaction_forgets_what_is_gone_under_the_eyes_of_other_processes() {
+fn a_journal_is_folded_before_it_gets_long_under_the_eyes_of_other_processes() {
     let dir = folder();
     let store = open_store(dir.path(), 1);
     let (close, idle) = (open_store(dir.path(), 1), open_store(dir.path(), 1));
-    let journal = dir.path().join("journal.jsonl");
-    for n in 0..100 {
-        put(&store, "one", &format!("shade-{n}"));
+    let mut expected = Vec::new();
+    for n in 0..20 {
+        let id = format!("r-{n:02}");
+        put(&store, &id, &shade(n));
+        put(&store, &id, &format!("{n}"));
+        if n % 3 == 0 {
+            store.write(|writer| writer.remove(&id)).unwrap();
+        } else {
+            expected.insert(0, id);
+        }
+        assert_eq!(ids(&close, None), expected);
+        assert!(journal_len(dir.path()) < 1 << 20);
     }
-    put(&store, "two", "red");
-    assert_eq!(ids(&close, None), ["two", "one"]);
-    let before = fs::metadata(&journal).unwrap().len();
 
-    assert!(store.compact(1000).unwrap());
-    assert!(fs::metadata(&journal).unwrap().len() < before / 10);
-    assert!(
-        !store.compact(1).unwrap(),
-        "there is nothing left to forget"
-    );
-
-    // One had read the old journal to its end, one had read nothing of it, one comes later.
-    put(&close, "three", "red");
     for store in [&store, &close, &idle, &open_store(dir.path(), 1)] {
-        assert_eq!(ids(store, None), ["two", "three", "one"]);
-        assert_eq!(ids(store, Some("shade-99")), ["one"]);
-        assert_eq!(ids(store, Some("shade-98")), [""; 0]);
+        assert_eq!(ids(store, None), expected);
+        assert_eq!(ids(store, Some("4")), ["r-04"]);
+        assert_eq!(ids(store, Some("3")), [""; 0]);
+        assert_eq!(ids(store, Some(&shade(4))), [""; 0]);
     }
+}
+
+#[test]
+fn compaction_forgets_what_is_gone() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    let idle = open_store(dir.path(), 1);
+    put(&store, "kept", "red");
+    for n in 0..30 {
+        put(&store, "gone", &shade(n));
+    }
+    store.write(|writer| writer.remove("gone")).unwrap();
+    put(&store, "last", &shade(0));
+    put(&store, "last", &shade(1));
+    put(&store, "last", &shade(2));
+
+    store.compact().unwrap();
+    assert!(!store.compact().unwrap(), "there is nothing left to forget");
+
+    for store in [&store, &idle, &open_store(dir.path(), 1)] {
+        assert_eq!(ids(store, None), ["last", "kept"]);
+        assert_eq!(ids(store, Some(&shade(2))), ["last"]);
+        assert_eq!(ids(store, Some(&shade(1))), [""; 0]);
+    }
+}
+
+#[test]
+fn a_segment_that_is_damaged_or_gone_is_made_anew_even_while_the_store_is_open() {
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    for n in 0..4 {
+        put(&store, &format!("r-{n}"), &shade(n));
+    }
+    let segments = || fs::read_dir(dir.path().join("segments")).unwrap();
+    for damage in [b"".as_slice(), b"garbage", &vec![0xff; 1 << 20]] {
+        assert!(segments().count() > 0);
+        for segment in segments() {
+            fs::write(segment.unwrap().path(), damage).unwrap();
+        }
+        let other = open_store(dir.path(), 1);
+        for store in [&store, &other] {
+            assert_eq!(ids(store, None), ["r-3", "r-2", "r-1", "r-0"]);
+            assert_eq!(ids(store, Some(&shade(2))), ["r-2"]);
+        }
+    }
+    fs::remove_dir_all(dir.path().join("segments")).unwrap();
+    assert_eq!(ids(&open_store(dir.path(), 1), None).len(), 4);
+    put(&store, "r-4", "red");
+    assert_eq!(ids(&store, None).len(), 5);
+}
+
+#[test]
+#[ignore = "a process that another test starts and kills"]
+fn folds_its_journal_until_it_is_killed() {
+    let Some((dir, name)) = given() else {
+        return;
+    };
+    let store = open_store(&dir, 1);
+    for n in 0.. {
+        let id = format!("{name}-{n:04}");
+        put(&store, &id, &shade(n));
+        report(&id);
+        if n % 7 == 6 {
+            store.compact().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_process_killed_while_it_folds_loses_nothing_and_the_others_go_on() {
+    let dir = folder();
+    let other = open_store(dir.path(), 1);
+    let mut reported = HashSet::new();
+    for round in 0..5 {
+        let name = format!("round-{round}");
+        let test = "suite::store::folds_its_journal_until_it_is_killed";
+        let mut process = Process::start(test, dir.path(), &name);
+        for _ in 0..=round * 3 {
+            reported.insert(process.next().unwrap());
+        }
+        reported.extend(process.kill());
+
+        put(&other, &format!("{name}-other"), "red");
+        for store in [&other, &open_store(dir.path(), 1)] {
+            let known: HashSet<String> = ids(store, None).into_iter().collect();
+            let lost: Vec<_> = reported.difference(&known).collect();
+            assert!(lost.is_empty(), "round {round} lost {lost:?}");
+            assert_eq!(ids(store, Some("red")).len(), round + 1);
+        }
+    }
+    let known = ids(&other, None).len() as u64;
+    assert_eq!(other.rebuild().unwrap().records, known);
 }
 
 #[test]
@@ -407,7 +506,7 @@ fn a_compaction_that_died_halfway_is_as_if_it_had_never_begun() {
 }
 
 #[test]
-fn a_new_index_takes_in_a_long_journal_with_all_its_turns() {
+fn a_process_that_joins_takes_in_a_long_journal_with_all_its_turns() {
     const RECORDS: usize = 4000;
     let dir = folder();
     drop(open_store(dir.path(), 1));
@@ -421,7 +520,7 @@ fn a_new_index_takes_in_a_long_journal_with_all_its_turns() {
     journal.extend((0..RECORDS).step_by(4).map(|n| put(n, "blue")));
     let dropped = (0..RECORDS).step_by(8);
     journal.extend(dropped.map(|n| line(&json!({"drop": {"id": format!("r-{n:05}")}}))));
-    assert!(journal.len() > 1 << 20, "too short to be loaded at once");
+    assert!(journal.len() > 1 << 20, "too short to be read in several pieces");
     append(&dir.path().join("journal.jsonl"), journal.as_bytes());
 
     for _ in 0..2 {
