@@ -1,41 +1,116 @@
-//! How long it takes to open, list and keep among many assets.
+//! How long it takes to start, list and keep among a million assets.
 //!
-//! `MMF_BENCH_ASSETS` says among how many (100,000 if not set). They are made once and stay in
-//! the target folder, so the first run takes a while.
+//! `MMF_BENCH_ASSETS` says among how many (1,000,000 if not set). They are made once and stay in
+//! the target folder, so the first run takes some minutes.
 
-#![expect(clippy::unwrap_used, reason = "a bench that fails may as well stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that fails may as well stop, and has to show its figures"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
+use massmediafactory::app::{App, AppOptions};
 use massmediafactory::assets::{Asset, AssetOptions, Assets, Kind, NewAsset, Query};
 use massmediafactory::clock::Clock;
+use massmediafactory::config::{Config, Overrides};
 use massmediafactory::ids::Ids;
+use massmediafactory::script::Caller;
+use serde_json::{Map, json};
+use tokio::runtime::Runtime;
 
-static MANY: LazyLock<Assets> = LazyLock::new(|| open(&folder()));
+use self::support::mcp::{McpClient, initialize};
+use self::support::mmf::Home;
+
+#[path = "../tests/support"]
+#[allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "it belongs to the tests, which use all of it and have their liberties"
+)]
+mod support {
+    pub(crate) mod mcp;
+    pub(crate) mod mmf;
+}
+
+static MANY: LazyLock<Assets> = LazyLock::new(|| open(&folder().join("assets")));
+
+/// How many servers are started, each beside one that runs already.
+const ROUNDS: usize = 9;
 
 fn main() {
+    Runtime::new().unwrap().block_on(servers());
     divan::main();
+}
+
+/// What the user of an agent feels: from the start of `mmf serve` to its answer to `list_assets`,
+/// and how long that takes once it runs. Goals: 300 ms and 2 ms.
+async fn servers() {
+    let data = folder();
+    let (mut first, mut beside, mut lists) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let (took, mut one) = start(&data).await;
+        first.push(took);
+        let (took, other) = start(&data).await;
+        beside.push(took);
+        for _ in 0..10 {
+            let asked = Instant::now();
+            list(&mut one).await;
+            lists.push(asked.elapsed());
+        }
+        other.close().await;
+        one.close().await;
+    }
+    println!("{} assets", count());
+    show("start to the first list_assets, alone", first);
+    show("start to the first list_assets, beside another", beside);
+    show("list_assets, over stdio", lists);
+}
+
+async fn start(data: &Path) -> (Duration, McpClient) {
+    let home = Home::new();
+    let began = Instant::now();
+    let mut client = McpClient::connect(home.mmf(["serve"]).env("MMF_DATA_DIR", data));
+    client.request("initialize", initialize()).await;
+    client.notify("notifications/initialized", json!({})).await;
+    list(&mut client).await;
+    (began.elapsed(), client)
+}
+
+async fn list(client: &mut McpClient) {
+    let page = client.call("list_assets", json!({ "limit": 20 })).await;
+    assert_eq!(page["count"], 20, "{page:#}");
+}
+
+fn show(what: &str, mut figures: Vec<Duration>) {
+    figures.sort();
+    let (median, most) = (figures[figures.len() / 2], figures[figures.len() - 1]);
+    println!("{what:48} median {median:>10.1?}  most {most:>10.1?}");
 }
 
 fn count() -> usize {
     let given = std::env::var("MMF_BENCH_ASSETS").ok();
     given
         .and_then(|count| count.parse().ok())
-        .unwrap_or(100_000)
+        .unwrap_or(1_000_000)
 }
 
-/// A folder with [`count`] assets, made if it isn't there.
+/// A data folder with [`count`] assets, made if it isn't there.
 fn folder() -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("assets-{}", count()));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("many-assets-{}", count()));
     if !dir.join("complete").exists() {
-        fill(&dir);
-        let assets = open(&dir);
-        assets.list(&Query::default()).unwrap();
-        assets.flush().unwrap();
+        let assets = dir.join("assets");
+        fill(&assets);
+        let began = Instant::now();
+        open(&assets).list(&Query::default()).unwrap();
+        println!("indexed from the records in {:.1?}", began.elapsed());
         fs::write(dir.join("complete"), "").unwrap();
     }
     dir
@@ -43,20 +118,28 @@ fn folder() -> PathBuf {
 
 fn open(dir: &Path) -> Assets {
     let options = AssetOptions {
-        ttl: Some(Duration::from_secs(24 * 60 * 60)),
+        ttl: Some(Duration::from_hours(24)),
     };
     Assets::open(dir, options, Clock::default(), Ids::default()).unwrap()
 }
 
 /// Writes records as the store would, without waiting for the disk each time; the store makes its
-/// journal of them.
+/// index of them.
 fn fill(dir: &Path) {
-    let sample = tempfile::tempdir().unwrap();
+    let sample = open(dir);
     let new = NewAsset {
         pinned: true,
         ..sample_asset(0)
     };
-    let kept = open(sample.path()).keep(new, b"bytes").unwrap();
+    let kept = sample.keep(new, b"bytes").unwrap();
+    drop(sample);
+    for made in ["index", "segments"] {
+        fs::remove_dir_all(dir.join(made)).ok();
+    }
+    fs::remove_file(dir.join("journal.jsonl")).unwrap();
+    for shard in 0..=u8::MAX {
+        fs::create_dir_all(dir.join(format!("records/{shard:02x}"))).unwrap();
+    }
     let ids = Ids::default();
     for n in 0..count() {
         let new = sample_asset(n);
@@ -87,18 +170,13 @@ fn sample_asset(n: usize) -> NewAsset {
 
 fn write_record(dir: &Path, asset: &Asset) {
     let id = &asset.asset_id;
-    let shard = dir.join("records").join(&id[id.len() - 2..]);
-    fs::create_dir_all(&shard).unwrap();
-    fs::write(
-        shard.join(format!("{id}.json")),
-        serde_json::to_vec_pretty(asset).unwrap(),
-    )
-    .unwrap();
+    let path = dir.join(format!("records/{}/{id}.json", &id[id.len() - 2..]));
+    fs::write(path, serde_json::to_vec_pretty(asset).unwrap()).unwrap();
 }
 
 #[divan::bench]
 fn open_and_list(bencher: Bencher<'_, '_>) {
-    let dir = folder();
+    let dir = folder().join("assets");
     bencher.bench_local(|| {
         let assets = open(&dir);
         assets.list(&Query::default()).unwrap()
@@ -109,6 +187,24 @@ fn open_and_list(bencher: Bencher<'_, '_>) {
 fn list_newest_20(bencher: Bencher<'_, '_>) {
     let assets = &*MANY;
     bencher.bench_local(|| assets.list(black_box(&Query::default())).unwrap());
+}
+
+/// The same as an agent asks for it, within the process: arguments checked, script run.
+#[divan::bench]
+fn list_newest_20_by_the_script(bencher: Bencher<'_, '_>) {
+    let runtime = Runtime::new().unwrap();
+    let overrides = Overrides {
+        data_dir: Some(folder()),
+        ..Overrides::default()
+    };
+    let config = Config::load(&overrides).unwrap();
+    let app = runtime.block_on(App::start(&config, AppOptions::default()));
+    let app = app.unwrap();
+    let list = || async {
+        let tool = app.tool("list_assets").unwrap();
+        app.run(tool, Map::new(), Caller::default()).await.unwrap()
+    };
+    bencher.bench_local(|| runtime.block_on(list()));
 }
 
 #[divan::bench]

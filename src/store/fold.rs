@@ -127,9 +127,7 @@ impl Store {
         let name = self.ids.random();
         let path = segments_folder(&self.dir).join(&name);
         let merged = Merged::new(sources, false)?;
-        let there = |entry: &Result<Entry, Broken>| {
-            !bottom || !matches!(entry, Ok((_, None)))
-        };
+        let there = |entry: &Result<Entry, Broken>| !bottom || !matches!(entry, Ok((_, None)));
         let written = write(&self.temp(), &path, merged.filter(there))?;
         Ok(written.then_some(name))
     }

@@ -231,16 +231,18 @@ impl Index {
     /// Everything that lies over the segments, in order.
     pub(super) fn overlay(&self) -> Source<'_> {
         let entries = self.tree.iter().map(|entry| Ok(entry?));
-        Box::new(entries.filter_map(|entry: Result<(sled::IVec, sled::IVec)>| {
-            let read = || {
-                let (key, value) = entry?;
-                if key.first() == Some(&space::META) {
-                    return Ok(None);
-                }
-                Ok(Some((key.to_vec(), unmarked(&value)?)))
-            };
-            read().transpose()
-        }))
+        Box::new(
+            entries.filter_map(|entry: Result<(sled::IVec, sled::IVec)>| {
+                let read = || {
+                    let (key, value) = entry?;
+                    if key.first() == Some(&space::META) {
+                        return Ok(None);
+                    }
+                    Ok(Some((key.to_vec(), unmarked(&value)?)))
+                };
+                read().transpose()
+            }),
+        )
     }
 
     pub(super) fn flush(&self) -> Result<()> {
@@ -254,7 +256,7 @@ impl Index {
         }
         for segment in &self.segments {
             let found = segment.get(key).map_err(damaged(segment))?;
-            if let Some(value) = found {
+            if let Some((_, value)) = found {
                 return Ok(value);
             }
         }

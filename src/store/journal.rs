@@ -80,7 +80,9 @@ impl Journal {
         };
         let file = File::open(path).map_err(StoreError::io("open", path))?;
         let mut line = String::new();
-        let read = BufReader::new(&file).take(LONGEST_HEADER).read_line(&mut line);
+        let read = BufReader::new(&file)
+            .take(LONGEST_HEADER)
+            .read_line(&mut line);
         let header = read
             .ok()
             .and_then(|_| serde_json::from_str::<Header>(&line).ok());

@@ -69,10 +69,17 @@ mod tests {
     #[test]
     fn the_newest_source_has_the_say_in_both_directions() {
         let entry = |key: &str, value: Option<&str>| {
-            (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()))
+            (
+                key.as_bytes().to_vec(),
+                value.map(|value| value.as_bytes().to_vec()),
+            )
         };
         let newest = vec![entry("b", None), entry("c", Some("new"))];
-        let older = vec![entry("a", Some("old")), entry("b", Some("old")), entry("c", None)];
+        let older = vec![
+            entry("a", Some("old")),
+            entry("b", Some("old")),
+            entry("c", None),
+        ];
         for backwards in [false, true] {
             let source = |entries: &[Entry]| -> Source<'static> {
                 let mut entries = entries.to_vec();
@@ -87,7 +94,11 @@ mod tests {
             if backwards {
                 merged.reverse();
             }
-            let expected = [entry("a", Some("old")), entry("b", None), entry("c", Some("new"))];
+            let expected = [
+                entry("a", Some("old")),
+                entry("b", None),
+                entry("c", Some("new")),
+            ];
             assert_eq!(merged, expected);
         }
     }

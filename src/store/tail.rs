@@ -274,12 +274,11 @@ impl Tail {
         state.index = None;
         let segments = self.open_segments(state, index.segments())?;
         let _alone = self.alone();
-        match state.journal.resume(&state.position) {
-            Some(offset) => state.position.offset = offset,
-            None => {
-                index.clear()?;
-                state.position = state.journal.beginning();
-            }
+        if let Some(offset) = state.journal.resume(&state.position) {
+            state.position.offset = offset;
+        } else {
+            index.clear()?;
+            state.position = state.journal.beginning();
         }
         state.index = Some(Arc::new(index.over(segments)));
         Ok(())

@@ -520,7 +520,10 @@ fn a_process_that_joins_takes_in_a_long_journal_with_all_its_turns() {
     journal.extend((0..RECORDS).step_by(4).map(|n| put(n, "blue")));
     let dropped = (0..RECORDS).step_by(8);
     journal.extend(dropped.map(|n| line(&json!({"drop": {"id": format!("r-{n:05}")}}))));
-    assert!(journal.len() > 1 << 20, "too short to be read in several pieces");
+    assert!(
+        journal.len() > 1 << 20,
+        "too short to be read in several pieces"
+    );
     append(&dir.path().join("journal.jsonl"), journal.as_bytes());
 
     for _ in 0..2 {

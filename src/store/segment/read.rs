@@ -61,8 +61,8 @@ impl Segment {
         self.len
     }
 
-    /// What stands here of the key: nothing, that it's gone, or its value.
-    pub(in crate::store) fn get(&self, key: &[u8]) -> io::Result<Option<Option<Vec<u8>>>> {
+    /// The entry of this key, if there is one.
+    pub(in crate::store) fn get(&self, key: &[u8]) -> io::Result<Option<Entry>> {
         if key > self.last.as_slice() {
             return Ok(None);
         }
@@ -71,16 +71,14 @@ impl Segment {
         };
         let entries = self.block(at)?;
         let found = entries.binary_search_by(|(known, _)| known.as_slice().cmp(key));
-        Ok(found.ok().map(|found| entries[found].1.clone()))
+        Ok(found.ok().map(|found| entries[found].clone()))
     }
 
     /// The entries with keys in `range`, from the smallest to the greatest or the reverse.
     pub(in crate::store) fn scan(self: &Arc<Self>, range: Range<Vec<u8>>, backwards: bool) -> Scan {
         let first = self.block_of(&range.start).unwrap_or(0);
         // Blocks that begin before the end.
-        let end = self
-            .blocks
-            .partition_point(|block| block.first < range.end);
+        let end = self.blocks.partition_point(|block| block.first < range.end);
         Scan {
             segment: self.clone(),
             blocks: first..end.max(first),
@@ -176,7 +174,10 @@ fn read_directory(bytes: &[u8]) -> io::Result<(Vec<Block>, Vec<u8>)> {
 
 fn get_u64(rest: &mut &[u8]) -> io::Result<u64> {
     let bytes = take(rest, 8)?;
-    bytes.try_into().map(u64::from_be_bytes).map_err(|_| damaged())
+    bytes
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| damaged())
 }
 
 #[cfg(unix)]
@@ -246,7 +247,8 @@ mod tests {
             end in prop::collection::vec(0_u8..5, 0..6),
         ) {
             let (_dir, segment) = written(&entries);
-            prop_assert_eq!(segment.get(&asked).unwrap(), entries.get(&asked).cloned());
+            let expected = entries.get(&asked).map(|value| (asked.clone(), value.clone()));
+            prop_assert_eq!(segment.get(&asked).unwrap(), expected);
             let range = asked..end;
             let mut expected: Vec<Entry> = entries
                 .into_iter()

@@ -86,10 +86,7 @@ impl SegmentWriter {
     fn close_block(&mut self) -> Result<(), StoreError> {
         self.last = self.block.last().to_vec();
         let path = self.file.path().to_owned();
-        let packed = self
-            .block
-            .take()
-            .map_err(StoreError::io("write", &path))?;
+        let packed = self.block.take().map_err(StoreError::io("write", &path))?;
         put_number(&mut self.directory, self.first.len() as u64);
         self.directory.extend_from_slice(&self.first);
         put_number(&mut self.directory, self.len);
