@@ -118,7 +118,7 @@ fn folder() -> PathBuf {
 
 fn open(dir: &Path) -> Assets {
     let options = AssetOptions {
-        ttl: Some(Duration::from_hours(24)),
+        ttl: Some(Duration::from_secs(24 * 60 * 60)),
     };
     Assets::open(dir, options, Clock::default(), Ids::default()).unwrap()
 }
