@@ -156,6 +156,12 @@ pub enum ComfyError {
         /// The job.
         prompt_id: String,
     },
+    /// What runs is another client's, and nobody named it.
+    #[error("the job that runs, {prompt_id}, is another client's")]
+    NotOurs {
+        /// The job.
+        prompt_id: String,
+    },
     /// The server is too old for what was asked.
     #[error("this ComfyUI ({version}) can't do {what}, which came with {since}")]
     Unsupported {
@@ -284,6 +290,7 @@ impl ComfyError {
             Self::UnknownJob { .. } | Self::NoSuchFile { .. } | Self::NoSuchFolder { .. } => {
                 Code::NOT_FOUND
             }
+            Self::NotOurs { .. } => Code::NOT_ALLOWED,
             Self::TooLarge { .. }
             | Self::Server { .. }
             | Self::CannotInterruptAlone { .. }
@@ -327,6 +334,7 @@ impl ComfyError {
             Self::CannotInterruptAlone { .. } => {
                 "update ComfyUI to 0.3.57 or later, or interrupt whatever runs"
             }
+            Self::NotOurs { .. } => "to stop it all the same, name its prompt_id",
             Self::Unsupported { .. } => "update ComfyUI",
             Self::NoSuchFile { .. } => {
                 "it was deleted, or was a temporary file that a restart of ComfyUI removed"
@@ -367,6 +375,7 @@ impl From<ComfyError> for Failure {
                 .detail("maybe_queued", true),
             ComfyError::Stopped { prompt_id }
             | ComfyError::UnknownJob { prompt_id }
+            | ComfyError::NotOurs { prompt_id }
             | ComfyError::CannotInterruptAlone { prompt_id } => {
                 failure.detail("prompt_id", prompt_id)
             }

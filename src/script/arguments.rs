@@ -106,7 +106,8 @@ pub fn failure(errors: &[ArgumentError], declaration: &Declaration) -> Failure {
 }
 
 /// Checks `given` and fills in the defaults. The result has a value for every declared
-/// parameter (null where there is neither an argument nor a default), in declared order.
+/// parameter (null where there is neither an argument nor a default), in declared order. Only a
+/// nullable one is left out where it was left out: null means something else there.
 pub fn check(
     declaration: &Declaration,
     mut given: Map<String, Value>,
@@ -118,6 +119,8 @@ pub fn check(
     let mut checked = Map::new();
     for param in &declaration.params {
         let value = match given.shift_remove(&param.name) {
+            Some(Value::Null) if param.nullable => Value::Null,
+            None if param.nullable && !param.required => continue,
             None | Some(Value::Null) if param.required => {
                 errors.push(ArgumentError::Missing {
                     name: param.name.clone(),
@@ -269,6 +272,7 @@ mod tests {
             ty,
             about: String::new(),
             required: false,
+            nullable: false,
             default: Value::Null,
             min: None,
             max: None,
@@ -336,6 +340,23 @@ mod tests {
             json!(512)
         );
         assert!(checked(json!({ "PROMPT": "", "WIDTH": 512.5 })).is_err());
+    }
+
+    #[test]
+    fn null_is_told_apart_from_nothing_where_it_may_be_a_value() {
+        let mut declaration = declaration();
+        declaration.params[1].nullable = true;
+        declaration.params[1].default = Value::Null;
+        let checked = |given: Value| {
+            let given = given.as_object().cloned().unwrap();
+            check(&declaration, given).map(Value::from)
+        };
+        let absent = checked(json!({ "PROMPT": "" })).unwrap();
+        assert_eq!(absent.get("SEED"), None);
+        let null = checked(json!({ "PROMPT": "", "SEED": null })).unwrap();
+        assert_eq!(null.get("SEED"), Some(&Value::Null));
+        let errors = checked(json!({ "PROMPT": "", "SEED": "x" })).unwrap_err();
+        assert!(errors[0].to_string().ends_with("or null"), "{errors:?}");
     }
 
     proptest! {

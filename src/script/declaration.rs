@@ -48,6 +48,10 @@ pub struct Param {
     /// Whether it must be given.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
+    /// Whether null is a value of its own. A nullable parameter that is not given is missing from
+    /// what the script gets, so that the two can be told apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nullable: bool,
     /// What it is when not given; null without one.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub default: Value,
@@ -225,7 +229,12 @@ impl Param {
     fn schema(&self) -> Value {
         let mut schema = Map::new();
         if let Some(ty) = self.ty.schema_type() {
-            schema.insert("type".into(), ty.into());
+            let ty = if self.nullable {
+                json!([ty, "null"])
+            } else {
+                ty.into()
+            };
+            schema.insert("type".into(), ty);
         }
         let text = self.ty.is_text();
         let (least, most) = match self.ty {
@@ -280,6 +289,9 @@ impl Param {
         if let Some(step) = self.step {
             allowed = format!("{allowed} in steps of {}", number(step));
         }
+        if self.nullable {
+            allowed = format!("{allowed} or null");
+        }
         allowed
     }
 }
@@ -312,6 +324,7 @@ mod tests {
             ty,
             about: String::new(),
             required: false,
+            nullable: false,
             default: Value::Null,
             min: None,
             max: None,

@@ -16,8 +16,8 @@ use super::{Declaration, InputSchema, Limits, Param, Type, engine};
 pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
 
 /// What the third argument of `param` may say.
-const OPTIONS: [&str; 8] = [
-    "required", "value", "about", "min", "max", "step", "choices", "folder",
+const OPTIONS: [&str; 9] = [
+    "required", "nullable", "value", "about", "min", "max", "step", "choices", "folder",
 ];
 
 type Declaring = Arc<Mutex<Declaration>>;
@@ -148,6 +148,9 @@ fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> 
         required: reader
             .read("required", "true or false", Value::as_bool)?
             .unwrap_or(false),
+        nullable: reader
+            .read("nullable", "true or false", Value::as_bool)?
+            .unwrap_or(false),
         default: options.get("value").cloned().unwrap_or_default(),
         min: reader.read("min", "a number", Value::as_f64)?,
         max: reader.read("max", "a number", Value::as_f64)?,
@@ -197,6 +200,11 @@ fn check_sense(mut param: Param) -> Result<Param, String> {
     if param.required && !param.default.is_null() {
         return Err(format!(
             "\"{name}\" is required and has a value: drop one of the two"
+        ));
+    }
+    if param.nullable && !param.default.is_null() {
+        return Err(format!(
+            "\"{name}\" is nullable and has a value: drop one of the two"
         ));
     }
     if let (Some(min), Some(max)) = (param.min, param.max)

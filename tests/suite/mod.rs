@@ -10,6 +10,7 @@ mod golden_execute;
 mod golden_validate;
 mod jobs_collect;
 mod mcp_discover;
+mod mcp_discovery;
 mod mcp_flow;
 mod mcp_http;
 mod mcp_outage;

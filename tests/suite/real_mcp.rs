@@ -37,7 +37,8 @@ async fn a_template_becomes_an_asset_with_every_seed_unharmed() {
     };
     let home = Home::new();
     let mut client = McpClient::start(&home, rig.url()).await;
-    let version = client.call("get_system_stats", json!({})).await["comfyui_version"].take();
+    let version =
+        client.call("get_system_stats", json!({})).await["system"]["comfyui_version"].take();
     for seed in [0, 1 << 53, 1 << 63, u64::MAX] {
         let (workflow, prompt_id) = client.queue(small(seed)).await;
         let verdict = client

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::comfy::Comfy;
 use super::follow::history;
-use super::queue;
+use super::queue::{self, QueueEntry};
 use crate::comfy::{ComfyError, Feature};
 
 /// What became of a job that was to be stopped.
@@ -52,6 +52,28 @@ impl Comfy {
         };
         self.0.follower.poll_now();
         Ok(how)
+    }
+
+    /// Stops what this process has running, and gives the ids of those jobs.
+    ///
+    /// [`ComfyError::NotOurs`] if only jobs of others run: nobody's work is stopped by mistake.
+    pub async fn interrupt_own(&self) -> Result<Vec<String>, ComfyError> {
+        let running = queue::read(&self.0.http).await?.running;
+        let is_own = |entry: &QueueEntry| entry.client_id.as_deref() == Some(self.client_id());
+        let own: Vec<String> = running
+            .iter()
+            .filter(|entry| is_own(entry))
+            .map(|entry| entry.prompt_id.clone())
+            .collect();
+        if let (Some(other), true) = (running.first(), own.is_empty()) {
+            return Err(ComfyError::NotOurs {
+                prompt_id: other.prompt_id.clone(),
+            });
+        }
+        for prompt_id in &own {
+            self.cancel(prompt_id).await?;
+        }
+        Ok(own)
     }
 
     /// Whether the job was stopped; none if the server has no such route.

@@ -1,5 +1,8 @@
 //! The model files that the server has.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,20 @@ impl Comfy {
     /// The files of a model folder, spelled as loaders list them.
     pub async fn models(&self, folder: &str) -> Result<Vec<String>, ComfyError> {
         self.in_folder(["models", folder]).await
+    }
+
+    /// The files of all model folders, by folder.
+    pub async fn all_models(&self) -> Result<BTreeMap<String, Vec<String>>, ComfyError> {
+        let folders = self.model_folders().await?;
+        let listed = folders.into_iter().map(|folder| async {
+            let files = match self.models(&folder).await {
+                // A folder that only custom code knows how to list has nothing for others.
+                Err(ComfyError::NoSuchFolder { .. }) => Vec::new(),
+                files => files?,
+            };
+            Ok((folder, files))
+        });
+        Ok(try_join_all(listed).await?.into_iter().collect())
     }
 
     /// The files of a model folder with their sizes (0.3.8 and later).

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use flate2::read::GzDecoder;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::class::NodeClass;
+use super::search::{Found, Index};
 use crate::comfy::json::LenientJson;
 use crate::failure::{Code, Failure};
 
@@ -27,6 +28,8 @@ pub const BUNDLED_VERSION: &str = "0.33.0";
 pub struct NodeFacts {
     classes: Vec<Arc<NodeClass>>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Made when somebody searches.
+    index: OnceLock<Arc<Index>>,
 }
 
 /// Why node facts could not be read.
@@ -112,6 +115,22 @@ impl NodeFacts {
             .map(|(_, name)| name)
     }
 
+    /// The classes that a query of one or more words means, the likeliest first and at most
+    /// `limit` of them.
+    #[must_use]
+    pub fn search(&self, query: &str, limit: usize) -> Found<&NodeClass> {
+        let index = self
+            .index
+            .get_or_init(|| Arc::new(Index::of(self.classes())));
+        let found = index.search(query, limit);
+        Found {
+            hits: found.hits.iter().map(|&at| &*self.classes[at]).collect(),
+            total: found.total,
+            corrected: found.corrected,
+            all_words: found.all_words,
+        }
+    }
+
     /// What the server answers at `/object_info`.
     #[must_use]
     pub fn to_object_info(&self) -> Value {
@@ -132,6 +151,7 @@ impl NodeFacts {
     /// Adds a class, or puts it in place of the one that has its name.
     pub(super) fn insert(&mut self, class: NodeClass) {
         let class = Arc::new(class);
+        self.index = OnceLock::new();
         if let Some(&at) = self.by_name.get(&class.name) {
             self.classes[at] = class;
         } else {

@@ -2,11 +2,13 @@
 //! from a snapshot of one, or from the facts that are part of this program.
 
 mod class;
+mod describe;
 mod facts;
 mod input;
 mod io_type;
 mod model_files;
 mod parse;
+mod search;
 mod snapshot;
 
 pub use class::{NodeClass, Output};
@@ -14,4 +16,5 @@ pub use facts::{BUNDLED_VERSION, FactsError, NodeFacts};
 pub use input::{Dynamic, DynamicOption, Input, Section};
 pub use io_type::{COMBO, IoType};
 pub use model_files::{INPUT_FOLDER, model_folder};
+pub use search::Found;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -102,6 +102,14 @@ mod functions {
         context.wait(context.host.comfy.interrupt())
     }
 
+    /// Stops what this process has running there and gives the ids of those jobs. If what runs is
+    /// somebody else's, nothing is stopped and that is an error.
+    #[rhai_fn(return_raw)]
+    pub fn interrupt_own(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.interrupt_own())?)
+    }
+
     /// What runs and what waits, first come first.
     #[rhai_fn(return_raw)]
     pub fn queue(call: NativeCallContext) -> Fallible<Dynamic> {
@@ -128,6 +136,13 @@ mod functions {
     pub fn models(call: NativeCallContext, folder: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         answer(context.wait(context.host.comfy.models(folder))?)
+    }
+
+    /// The files of all model folders: names by folder.
+    #[rhai_fn(return_raw)]
+    pub fn all_models(call: NativeCallContext) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(context.wait(context.host.comfy.all_models())?)
     }
 
     /// The names of the model folders.

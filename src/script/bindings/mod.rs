@@ -6,6 +6,7 @@
 mod assets;
 mod comfy;
 mod flow;
+mod nodes;
 mod pure;
 mod reply;
 mod scripts;
@@ -31,6 +32,7 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
         ("", flow::module()),
         ("", reply::module()),
         ("comfy", comfy::module()),
+        ("nodes", nodes::module()),
         ("assets", assets::module()),
         ("templates", templates::module()),
         ("scripts", scripts::module()),
