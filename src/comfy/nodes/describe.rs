@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::class::NodeClass;
+use super::class::{NodeClass, Output};
 use super::input::{Dynamic, Input};
 
 /// How many choices of a list are told unless all are wanted.
@@ -43,7 +43,7 @@ impl NodeClass {
             .collect();
         all.insert("inputs".to_owned(), inputs.into());
         all.insert("outputs".to_owned(), self.output_types());
-        let names: Vec<&str> = self.outputs().iter().map(|output| output.name()).collect();
+        let names: Vec<&str> = self.outputs().iter().map(Output::name).collect();
         all.insert("output_names".to_owned(), json!(names));
         if self.is_output_node() {
             all.insert("output_node".to_owned(), true.into());

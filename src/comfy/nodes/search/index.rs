@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::synonyms::alternatives;
 use super::words::{compact, count, stem, tokens, words};
-use crate::comfy::nodes::NodeClass;
+use crate::comfy::nodes::{Input, NodeClass, Output};
 
 /// The searchable words of one server's classes.
 #[derive(Debug)]
@@ -210,8 +210,8 @@ fn readings(token: &str) -> Vec<Reading<'_>> {
 impl Entry {
     fn of(class: &NodeClass) -> Self {
         let aliases: Vec<&str> = class.search_aliases().collect();
-        let inputs = class.inputs().iter().map(|input| input.io_type());
-        let outputs = class.outputs().iter().map(|output| output.io_type());
+        let inputs = class.inputs().iter().map(Input::io_type);
+        let outputs = class.outputs().iter().map(Output::io_type);
         let types: BTreeSet<String> = inputs
             .chain(outputs)
             .flat_map(|io_type| io_type.members().map(str::to_lowercase).collect::<Vec<_>>())
@@ -285,6 +285,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::comfy::nodes::NodeFacts;
 
     fn names(query: &str) -> Vec<String> {
@@ -380,11 +381,11 @@ mod tests {
     fn old_and_unfinished_classes_come_last_unless_they_are_called_by_name() {
         let facts = NodeFacts::bundled();
         let found = facts.search("image", 1000);
-        let old = |class: &&crate::comfy::nodes::NodeClass| {
+        let old = |class: &&NodeClass| {
             class.is_deprecated() || class.is_experimental()
         };
-        let first = found.hits.iter().position(|class| old(class)).unwrap();
-        assert!(found.hits[first..].iter().all(|class| old(class)));
+        let first = found.hits.iter().position(old).unwrap();
+        assert!(found.hits[first..].iter().all(old));
         let by_name = found.hits[first].name();
         assert_eq!(facts.search(by_name, 1).hits[0].name(), by_name);
     }
