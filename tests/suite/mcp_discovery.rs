@@ -26,10 +26,10 @@ async fn model_lists_are_what_the_server_has_page_by_page() {
             listed["total"],
             all["folders"].get(folder).cloned().unwrap_or(json!(0))
         );
-        let named = client
+        let in_folder = client
             .call("get_all_models", json!({ "folder": folder }))
             .await;
-        assert_eq!(&named["files"], &listed[key]);
+        assert_eq!(&in_folder["files"], &listed[key]);
     }
     let whole = client.call("list_unets", json!({})).await;
     let names = whole["unets"].as_array().unwrap();

@@ -381,9 +381,7 @@ mod tests {
     fn old_and_unfinished_classes_come_last_unless_they_are_called_by_name() {
         let facts = NodeFacts::bundled();
         let found = facts.search("image", 1000);
-        let old = |class: &&NodeClass| {
-            class.is_deprecated() || class.is_experimental()
-        };
+        let old = |class: &&NodeClass| class.is_deprecated() || class.is_experimental();
         let first = found.hits.iter().position(old).unwrap();
         assert!(found.hits[first..].iter().all(old));
         let by_name = found.hits[first].name();
