@@ -115,6 +115,7 @@ impl App {
             assets,
             publisher,
             library: library.clone(),
+            script_folder: config.script_folder.clone(),
             clock,
             ids,
         };

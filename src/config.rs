@@ -50,6 +50,9 @@ pub struct Config {
     pub asset_ttl: Option<Duration>,
     /// Where assets are published, if it was set; else it is looked for.
     pub publish_dir: Option<PathBuf>,
+    /// Where agents may save scripts: the project's folder if there is one, else the user's;
+    /// `None` unless the user's own file allows it.
+    pub script_folder: Option<PathBuf>,
     /// The MCP server.
     pub mcp: Mcp,
     /// The settings' files that were read.
@@ -175,11 +178,22 @@ impl Config {
             None => project.assets.ttl_hours.or(user.assets.ttl_hours),
         };
         let publish_dir = project.publish.dir.or(user.publish.dir);
+        let data_dir = absolute(&project_dir, data_dir);
+        // A project that was cloned must not open the user's folders to an agent.
+        let may_save =
+            user.scripts.allow_save == Some(true) && project.scripts.allow_save != Some(false);
+        let project_scripts = project_dir.join(PROJECT_FOLDER);
+        let script_folder = if project_scripts.is_dir() {
+            project_scripts
+        } else {
+            data_dir.clone()
+        };
         Ok(Self {
             server: server.server,
             withheld: server.withheld,
             mcp,
-            data_dir: absolute(&project_dir, data_dir),
+            script_folder: may_save.then_some(script_folder),
+            data_dir,
             asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,
             publish_dir: publish_dir.map(|dir| absolute(&project_dir, dir)),
             project_dir,

@@ -18,6 +18,7 @@ pub(super) struct Settings {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) assets: AssetSettings,
     pub(super) publish: PublishSettings,
+    pub(super) scripts: ScriptSettings,
     pub(super) mcp: McpSettings,
 }
 
@@ -76,6 +77,13 @@ impl std::fmt::Debug for McpSettings {
             .field("call_limit_seconds", &self.call_limit_seconds)
             .finish_non_exhaustive()
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ScriptSettings {
+    /// Whether agents may save scripts. Only the user's own file can allow it.
+    pub(super) allow_save: Option<bool>,
 }
 
 impl Settings {

@@ -7,9 +7,22 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use rhai::Position;
 use serde::Serialize;
 
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The script can't do what it says there.
+    #[default]
+    Error,
+    /// It may well be wrong.
+    Warning,
+}
+
 /// One mistake in one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// What is wrong, as a sentence fragment.
     pub message: String,
     /// The script's file; `templates/NAME.rhai` for a built-in one.
@@ -38,6 +51,7 @@ impl Diagnostic {
         let line = position.line();
         let source_line = line.and_then(|line| text.lines().nth(line - 1));
         Self {
+            severity: Severity::Error,
             message,
             path,
             line,
@@ -66,8 +80,8 @@ impl Diagnostic {
         }
     }
 
-    /// The bytes of `source_line` that the caret underlines: the word at the column, or one
-    /// character.
+    /// The bytes of `source_line` that the caret underlines: the word or the quoted text at the
+    /// column, or one character.
     fn span(&self) -> std::ops::Range<usize> {
         let offset = self.column.map_or(0, |column| column.saturating_sub(1));
         let start = self
@@ -82,14 +96,20 @@ impl Diagnostic {
             .map(char::len_utf8)
             .sum();
         let one = rest.chars().next().map_or(0, char::len_utf8);
-        start..start + word.max(one)
+        let quoted = rest.strip_prefix('"').and_then(|rest| rest.find('"'));
+        let quoted = quoted.map_or(0, |length| length + 2);
+        start..start + word.max(one).max(quoted)
     }
 
     /// The mistake with its source line and a caret below it, as plain text or in colours.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
         let path = self.path.display().to_string();
-        let mut group = Level::ERROR
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level
             .primary_title(&*self.message)
             .elements(self.line.map(|line| {
                 Snippet::source(&*self.source_line)

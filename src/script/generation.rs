@@ -75,15 +75,37 @@ impl Generation {
         let Builder {
             settled, problems, ..
         } = builder;
-        let served = settled
-            .into_iter()
-            .filter_map(|(key, served)| Some((key, served?)))
-            .collect();
         Self {
             number: previous.map_or(0, |previous| previous.number) + 1,
-            served,
+            served: kept(settled),
             problems,
             unreadable: sources.unreadable,
+        }
+    }
+
+    /// The same scripts with one more, or with another text of one. It does not fall back on the
+    /// last good version of a namesake.
+    #[must_use]
+    pub fn with(&self, source: &Source) -> Self {
+        let others = self.served.iter().filter(|(key, _)| **key != source.key);
+        let mut builder = Builder {
+            sources: &BTreeMap::from([(source.key.clone(), source.clone())]),
+            previous: None,
+            under_way: vec![],
+            settled: others
+                .map(|(key, served)| (key.clone(), Some(served.clone())))
+                .collect(),
+            problems: BTreeMap::new(),
+        };
+        builder.settle(source);
+        let Builder {
+            settled, problems, ..
+        } = builder;
+        Self {
+            number: self.number,
+            served: kept(settled),
+            problems,
+            unreadable: vec![],
         }
     }
 
@@ -205,6 +227,14 @@ impl Generation {
     }
 }
 
+/// What is served of what was settled.
+fn kept(settled: BTreeMap<Key, Option<Served>>) -> BTreeMap<Key, Served> {
+    let served = settled.into_iter();
+    served
+        .filter_map(|(key, served)| Some((key, served?)))
+        .collect()
+}
+
 struct Builder<'a> {
     sources: &'a BTreeMap<Key, Source>,
     previous: Option<&'a Generation>,
@@ -307,7 +337,8 @@ impl Builder<'_> {
             Some(source) => self.settle(source),
             None if self.settled.contains_key(&key) => {}
             None => {
-                let libraries = sources.keys().filter(|key| key.kind == Kind::Lib);
+                let known = sources.keys().chain(self.settled.keys());
+                let libraries = known.filter(|key| key.kind == Kind::Lib);
                 let like = nearest(name, libraries.map(|key| key.name.as_str()));
                 let like = did_you_mean(like.as_deref());
                 return Err(format!("no library \"{name}\"{like}"));

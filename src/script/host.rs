@@ -1,6 +1,7 @@
 //! What a running script has around it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
@@ -32,6 +33,8 @@ pub struct Host {
     pub publisher: Publisher,
     /// The scripts.
     pub library: Arc<Library>,
+    /// Where scripts may be saved; `None` where the user doesn't allow it.
+    pub script_folder: Option<PathBuf>,
     /// The time.
     pub clock: Clock,
     /// Identifiers and random seeds.

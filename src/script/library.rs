@@ -7,7 +7,7 @@ use std::{fs, io};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Generation, Key, Kind, Layer, Root, Source, Sources};
+use super::{Generation, Key, Kind, Layer, Root, Source, Sources, kind_of_text};
 
 /// The present generation of scripts over a set of roots. Whoever takes a generation keeps it;
 /// whoever asks again gets the newest.
@@ -80,16 +80,13 @@ impl Library {
             kind: kind_of_file(file, &text),
             name: stem.into_owned(),
         };
-        let mut sources = Sources::read(&self.roots);
         let source = Source {
             key: key.clone(),
             layer: Layer::File,
             path: file.to_owned(),
             text,
         };
-        sources.found.insert(key.clone(), source);
-        // The file must not be replaced by the last good version of a namesake.
-        Ok((key, Arc::new(Generation::build(sources, None))))
+        Ok((key, Arc::new(self.generation().with(&source))))
     }
 }
 
@@ -103,10 +100,9 @@ fn kind_of_file(file: &Path, text: &str) -> Kind {
             .into_iter()
             .find(|kind| kind.folder().rsplit('/').next() == Some(&*folder))
     });
-    by_folder.unwrap_or(if text.contains("fn build(") {
-        Kind::Template
-    } else {
-        Kind::Pipeline
+    by_folder.unwrap_or_else(|| match kind_of_text(text) {
+        Kind::Lib => Kind::Pipeline,
+        kind => kind,
     })
 }
 

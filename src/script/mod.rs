@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod reply;
 
 mod bindings;
+mod check;
 mod compile;
 mod declaration;
 mod declare;
@@ -20,14 +21,16 @@ mod library;
 mod limits;
 mod resolver;
 mod run;
+mod save;
 mod source;
 mod submissions;
 mod value;
 mod watcher;
 
+pub use check::{Checked, check, kind_of_text};
 pub use compile::Script;
 pub use declaration::{Declaration, Param, Type};
-pub use diagnostic::Diagnostic;
+pub use diagnostic::{Diagnostic, Severity};
 pub use error::ScriptError;
 pub use generation::{Generation, Served};
 pub use host::{Caller, Host, Progress};

@@ -19,6 +19,7 @@ mod mcp_reply;
 mod mcp_scripts;
 mod mcp_survive;
 mod mcp_tools;
+mod mcp_workbench;
 mod real_client;
 mod real_end;
 mod real_mcp;

@@ -57,6 +57,13 @@ impl Home {
         path
     }
 
+    /// Writes the user's own settings.
+    pub(crate) fn settings(&self, text: &str) {
+        let folder = self.dir.path().join(".config/massmediafactory");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), text).unwrap();
+    }
+
     /// The program with arguments. Until told otherwise it looks for ComfyUI where none is.
     pub(crate) fn mmf<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Mmf {
         let mut command = Command::new(binary());

@@ -54,16 +54,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let submitted = super::submit(&context, &workflow)?;
-        let mut ended = super::wait_within(&context, &submitted.prompt_id, None)?;
-        if let Some(errors) = submitted
-            .node_errors
-            .as_object()
-            .filter(|errors| !errors.is_empty())
-        {
-            ended["node_errors"] = errors.clone().into();
-        }
-        answer(ended)
+        answer(super::run(&context, &workflow)?)
     }
 
     /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
@@ -206,6 +197,20 @@ fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box
             Err(error) => Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())),
         }
     })
+}
+
+/// Queues a workflow and waits for it for as long as it takes.
+pub(super) fn run(
+    context: &Context,
+    workflow: &WorkflowHandle,
+) -> Result<Value, Box<EvalAltResult>> {
+    let submitted = submit(context, workflow)?;
+    let mut ended = wait_within(context, &submitted.prompt_id, None)?;
+    let errors = submitted.node_errors.as_object();
+    if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
+        ended["node_errors"] = errors.clone().into();
+    }
+    Ok(ended)
 }
 
 fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {

@@ -1,16 +1,28 @@
-//! `scripts::`: what scripts there are, and running one from another.
+//! `scripts::`: what scripts there are, running one from another, and checking and saving what an
+//! agent wrote.
 
 use std::sync::Arc;
 
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use serde_json::{Map, Value, json};
 
-use super::{SharedModule, indexed};
+use super::{SharedModule, comfy, indexed, templates};
 use crate::failure::{Code, Failure};
-use crate::script::Kind;
+use crate::script::arguments::nearest;
 use crate::script::host::{Context, answer, thrown};
-use crate::script::reply::ReplyHandle;
+use crate::script::reply::{Reply, ReplyHandle};
 use crate::script::run::call as run_here;
+use crate::script::save::{SaveError, save};
+use crate::script::value::to_dynamic;
+use crate::script::{
+    Checked, Generation, Key, Kind, Layer, ScriptError, Served, Source, check, kind_of_text,
+};
+
+type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+/// The name of a script that has none.
+const NAMELESS: &str = "script";
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -18,9 +30,7 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
-    use crate::script::value::{from_map, to_dynamic};
-
-    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+    use crate::script::value::from_map;
 
     /// All scripts of all kinds, with what is wrong with those that are broken.
     #[rhai_fn(return_raw)]
@@ -28,34 +38,210 @@ mod functions {
         answer(Context::of(&call).generation.listing())
     }
 
-    /// Runs a pipeline or tool within this script and returns its result: a value, or the reply
-    /// if it shows something beside its value.
+    /// The scripts of a `kind`, and those with a `text` in their name or title.
+    #[rhai_fn(name = "list", return_raw)]
+    pub fn list_some(call: NativeCallContext, query: rhai::Map) -> Fallible<Dynamic> {
+        let query = from_map(&query).map_err(|error| error.to_string())?;
+        let mut listing = Context::of(&call).generation.listing();
+        listing.retain(|script| super::is_wanted(script, &query));
+        answer(listing)
+    }
+
+    /// Runs a pipeline or tool within this script, or a template with its workflow to the end, and
+    /// returns its result: a value, or the reply if it shows something beside its value.
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<Dynamic> {
-        let above = Context::of(&call);
-        if above.depth >= above.limits.nesting {
-            let message = format!(
-                "scripts run each other more than {} deep",
-                above.limits.nesting
-            );
-            return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
-        }
-        let generation = &above.generation;
-        let served = generation
-            .find(&[Kind::Pipeline, Kind::Tool], name)
-            .map_err(thrown)?;
+        let context = Context::of(&call);
+        let kinds = [Kind::Pipeline, Kind::Template, Kind::Tool];
+        let served = context.generation.find(&kinds, name).map_err(thrown)?;
         let given = from_map(&parameters).map_err(|error| error.to_string())?;
-        let context = Arc::new(Context {
-            parameters: served.script.arguments(given).map_err(thrown)?,
-            script: served.reference(),
-            depth: above.depth + 1,
-            ..(*above).clone()
-        });
-        let reply = run_here(&served.script, &context).map_err(thrown)?;
-        Ok(if reply.content.is_empty() {
-            to_dynamic(reply.value)
-        } else {
-            Dynamic::from(ReplyHandle::new(reply))
-        })
+        super::run(&context, &context.generation, served, given)
     }
+
+    /// The same with a script that is given as text.
+    #[rhai_fn(return_raw)]
+    pub fn run_source(
+        call: NativeCallContext,
+        text: &str,
+        parameters: rhai::Map,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let source = super::source(NAMELESS, text, None);
+        let generation = Arc::new(context.generation.with(&source));
+        let served = generation.get(source.key.kind, NAMELESS).map_err(|error| {
+            thrown(Failure::from(error).hint("check_script shows all mistakes"))
+        })?;
+        let given = from_map(&parameters).map_err(|error| error.to_string())?;
+        super::run(&context, &generation, served, given)
+    }
+
+    /// The mistakes of a script given as text, without running it: `#{ ok, kind, problems }`; the
+    /// kind is told from its function unless it is given.
+    #[rhai_fn(name = "check", return_raw)]
+    pub fn check_text(call: NativeCallContext, text: &str, kind: Dynamic) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let source = super::source(NAMELESS, text, super::kind(&kind)?);
+        answer(super::describe(&source, &super::checked(&context, &source)))
+    }
+
+    /// Writes a script that has no mistakes to the user's or project's folder and takes it into
+    /// use: `#{ name, kind, path, problems }`. The options may say `kind` and `overwrite`.
+    #[rhai_fn(name = "save", return_raw)]
+    pub fn save_text(
+        call: NativeCallContext,
+        name: &str,
+        text: &str,
+        options: rhai::Map,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let options = from_map(&options).map_err(|error| error.to_string())?;
+        let kind = options.get("kind").cloned().map(to_dynamic);
+        let kind = super::kind(&kind.unwrap_or_default())?;
+        let overwrite = options.get("overwrite") == Some(&true.into());
+        let source = super::source(name, text, kind);
+        answer(super::save_checked(&context, &source, overwrite).map_err(thrown)?)
+    }
+}
+
+fn is_wanted(script: &Value, query: &Map<String, Value>) -> bool {
+    let of_kind = query
+        .get("kind")
+        .is_none_or(|kind| kind.is_null() || script["kind"] == *kind);
+    let text = query
+        .get("text")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let text = text.to_lowercase();
+    let has = |field: &str| {
+        let field = script[field].as_str().unwrap_or_default();
+        field.to_lowercase().contains(&text)
+    };
+    of_kind && (has("name") || has("title"))
+}
+
+/// Runs a script within the one that is running.
+fn run(
+    above: &Arc<Context>,
+    generation: &Arc<Generation>,
+    served: &Served,
+    given: Map<String, Value>,
+) -> Fallible<Dynamic> {
+    if above.depth >= above.limits.nesting {
+        let message = format!(
+            "scripts run each other more than {} deep",
+            above.limits.nesting
+        );
+        return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
+    }
+    let context = Arc::new(Context {
+        generation: generation.clone(),
+        depth: above.depth + 1,
+        ..(**above).clone()
+    });
+    if served.script.key.kind == Kind::Template {
+        let workflow = templates::build(&context, served, given)?;
+        return answer(comfy::run(&context, &workflow)?);
+    }
+    let context = Arc::new(Context {
+        parameters: served.script.arguments(given).map_err(thrown)?,
+        script: served.reference(),
+        ..(*context).clone()
+    });
+    let reply = run_here(&served.script, &context).map_err(thrown)?;
+    Ok(as_value(reply))
+}
+
+fn as_value(reply: Reply) -> Dynamic {
+    if reply.content.is_empty() {
+        to_dynamic(reply.value)
+    } else {
+        Dynamic::from(ReplyHandle::new(reply))
+    }
+}
+
+fn source(name: &str, text: &str, kind: Option<Kind>) -> Source {
+    let kind = kind.unwrap_or_else(|| kind_of_text(text));
+    Source {
+        key: Key {
+            kind,
+            name: name.to_owned(),
+        },
+        layer: Layer::File,
+        path: format!("{name}.rhai").into(),
+        text: text.to_owned(),
+    }
+}
+
+fn kind(named: &Dynamic) -> Fallible<Option<Kind>> {
+    let Ok(name) = named.as_immutable_string_ref() else {
+        return Ok(None);
+    };
+    let mut kinds = Kind::ALL.into_iter();
+    match kinds.find(|kind| kind.as_str() == name.as_str()) {
+        Some(kind) => Ok(Some(kind)),
+        None => {
+            let like = nearest(&name, Kind::ALL.into_iter().map(Kind::as_str));
+            let failure = Failure::new(Code::INVALID_PARAMS, format!("no kind \"{}\"", *name));
+            Err(thrown(match like {
+                Some(like) => failure.hint(format!("did you mean \"{like}\"?")),
+                None => failure,
+            }))
+        }
+    }
+}
+
+/// A script's mistakes. Where the server can't be asked, the classes of the bundled facts count.
+fn checked(context: &Context, source: &Source) -> Checked {
+    let facts = context.wait(context.host.comfy.node_facts());
+    let facts = facts.unwrap_or_else(|_| crate::comfy::nodes::NodeFacts::bundled());
+    check(&context.generation, source, Some(&facts))
+}
+
+fn describe(source: &Source, checked: &Checked) -> Value {
+    let problems: Vec<Value> = checked
+        .problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "severity": problem.severity,
+                "message": problem.message,
+                "line": problem.line,
+                "column": problem.column,
+                "hint": problem.hint,
+                "frame": problem.render(false),
+            })
+        })
+        .collect();
+    let mut answer = json!({
+        "ok": checked.is_good(),
+        "kind": source.key.kind,
+        "problems": problems,
+    });
+    if let Some(declaration) = &checked.declaration {
+        let params = declaration.params.iter();
+        let names: Vec<&str> = params.map(|param| param.name.as_str()).collect();
+        answer["params"] = json!(names);
+    }
+    answer
+}
+
+fn save_checked(context: &Context, source: &Source, overwrite: bool) -> Result<Value, Failure> {
+    let host = &context.host;
+    let folder = host.script_folder.as_deref().ok_or(SaveError::NotAllowed)?;
+    let checked = checked(context, source);
+    if !checked.is_good() {
+        let first = checked.problems.into_iter().next().map(Box::new);
+        return Err(first
+            .map_or_else(
+                || Failure::new(Code::SCRIPT_ERROR, "the script has a mistake"),
+                |problem| Failure::from(ScriptError::Broken(problem)),
+            )
+            .hint("nothing was saved; check_script shows all mistakes"));
+    }
+    let path = save(folder, &source.key, &source.text, overwrite)?;
+    host.library.reload();
+    let mut answer = describe(source, &checked);
+    answer["name"] = source.key.name.as_str().into();
+    answer["path"] = json!(path);
+    Ok(answer)
 }

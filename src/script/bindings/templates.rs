@@ -50,24 +50,32 @@ mod functions {
         let served = super::find(&context.generation, name)?;
         let given =
             crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
-        let arguments = served.script.arguments(given).map_err(thrown)?;
-        let stop = Some(&context.stop);
-        let workflow = build_checked(
-            &context.generation,
-            &served.script,
-            arguments.clone(),
-            &context.limits,
-            stop,
-        )
-        .map_err(thrown)?;
-        let origin = Origin {
-            script: Some(served.reference()),
-            parameters: arguments,
-            ..Origin::default()
-        };
-        context.host.jobs.remember(&workflow, origin);
-        Ok(WorkflowHandle::new(workflow))
+        super::build(&context, served, given)
     }
+}
+
+/// Builds a template's workflow, so that what it makes will name the template.
+pub(super) fn build(
+    context: &Context,
+    served: &Served,
+    given: Map<String, Value>,
+) -> Result<WorkflowHandle, Box<EvalAltResult>> {
+    let arguments = served.script.arguments(given).map_err(thrown)?;
+    let workflow = build_checked(
+        &context.generation,
+        &served.script,
+        arguments.clone(),
+        &context.limits,
+        Some(&context.stop),
+    )
+    .map_err(thrown)?;
+    let origin = Origin {
+        script: Some(served.reference()),
+        parameters: arguments,
+        ..Origin::default()
+    };
+    context.host.jobs.remember(&workflow, origin);
+    Ok(WorkflowHandle::new(workflow))
 }
 
 fn find<'a>(generation: &'a Generation, name: &str) -> Result<&'a Served, Box<EvalAltResult>> {

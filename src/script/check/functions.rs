@@ -1,0 +1,118 @@
+//! The functions that a script can call.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhai::{ASTNode, Engine, Expr, FnNamespace, Stmt};
+
+use crate::script::arguments::nearest;
+use crate::script::resolver::Libraries;
+use crate::script::{Limits, Script, engine};
+
+/// What the language itself offers in the form of functions.
+const KEYWORDS: [&str; 9] = [
+    "Fn",
+    "call",
+    "curry",
+    "debug",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "print",
+    "type_of",
+];
+
+/// Functions by name within their namespace (empty for the global one), with the numbers of
+/// arguments that they take.
+#[derive(Debug, Default)]
+pub(super) struct Functions(BTreeMap<String, BTreeMap<String, BTreeSet<usize>>>);
+
+impl Functions {
+    /// Those of the language, of the bindings, of the script and of the libraries it imports.
+    pub(super) fn of(script: &Script, libraries: &std::sync::Arc<Libraries>) -> Self {
+        let mut functions = Self::default();
+        let is_pure = script.key.kind.is_pure();
+        functions.add_registered(&engine::running(&Limits::default(), libraries, is_pure));
+        for function in script.ast.iter_functions() {
+            functions.add("", function.name, function.params.len());
+        }
+        for (alias, name) in imports(script) {
+            let library = libraries.get(&name).map(|library| &library.script);
+            for function in library
+                .iter()
+                .flat_map(|library| library.ast.iter_functions())
+            {
+                functions.add(&alias, function.name, function.params.len());
+            }
+        }
+        functions
+    }
+
+    fn add_registered(&mut self, engine: &Engine) {
+        let registered = engine.collect_fn_metadata(
+            None,
+            |info| {
+                let function = info.metadata;
+                let is_global = function.namespace == FnNamespace::Global;
+                let name = function.name.to_string();
+                Some((
+                    info.namespace.to_string(),
+                    is_global,
+                    name,
+                    function.num_params,
+                ))
+            },
+            true,
+        );
+        for (namespace, is_global, name, count) in registered {
+            if is_global {
+                self.add("", &name, count);
+            }
+            self.add(&namespace, &name, count);
+        }
+    }
+
+    fn add(&mut self, namespace: &str, name: &str, count: usize) {
+        let names = self.0.entry(namespace.to_owned()).or_default();
+        names.entry(name.to_owned()).or_default().insert(count);
+    }
+
+    /// How many arguments the function takes; `None` if there is none of that name.
+    pub(super) fn counts(&self, namespace: &str, name: &str) -> Option<&BTreeSet<usize>> {
+        self.0.get(namespace)?.get(name)
+    }
+
+    /// Whether the language takes care of the call itself.
+    pub(super) fn is_keyword(name: &str) -> bool {
+        KEYWORDS.contains(&name)
+    }
+
+    /// The function that was probably meant, as a script would write it.
+    pub(super) fn meant(&self, namespace: &str, name: &str) -> Option<String> {
+        let written = |space: &str, name: &str| match space {
+            "" => name.to_owned(),
+            space => format!("{space}::{name}"),
+        };
+        let within = self.0.get(namespace)?.keys().map(String::as_str);
+        // Operators have names of their own that nobody means.
+        let words = within.filter(|name| name.starts_with(|c: char| c.is_alphabetic()));
+        if let Some(like) = nearest(name, words) {
+            return Some(written(namespace, &like));
+        }
+        let elsewhere = self.0.iter().find(|(_, names)| names.contains_key(name));
+        elsewhere.map(|(space, _)| written(space, name))
+    }
+}
+
+/// The libraries that a script imports, each under its alias.
+fn imports(script: &Script) -> Vec<(String, String)> {
+    let mut imports = vec![];
+    script.ast.walk(&mut |path: &[ASTNode]| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
+            && let Expr::StringConstant(name, _) = &import.0
+        {
+            imports.push((import.1.name.to_string(), name.to_string()));
+        }
+        true
+    });
+    imports
+}
