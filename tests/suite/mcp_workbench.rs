@@ -142,7 +142,7 @@ async fn a_saved_tool_can_be_called_at_once_and_a_broken_one_is_never_saved() {
     let broken = GOOD_TOOL.replace("p.a + 1", "p.b + 1");
     let refused = client.call_fails("save_script", save(&broken, true)).await;
     assert_eq!(refused["error"], "SCRIPT_ERROR", "{refused:#}");
-    assert!(refused["frame"].as_str().unwrap().contains("^"));
+    assert!(refused["frame"].as_str().unwrap().contains('^'));
     let answer = client.call_raw("add", json!({ "a": 41 })).await;
     assert_eq!(
         answer["content"][0]["text"], "42",

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{SharedModule, comfy, indexed, templates};
 use crate::failure::{Code, Failure};
-use crate::script::arguments::nearest;
+use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
 use crate::script::reply::{Reply, ReplyHandle};
 use crate::script::run::call as run_here;
@@ -177,17 +177,16 @@ fn kind(named: &Dynamic) -> Fallible<Option<Kind>> {
         return Ok(None);
     };
     let mut kinds = Kind::ALL.into_iter();
-    match kinds.find(|kind| kind.as_str() == name.as_str()) {
-        Some(kind) => Ok(Some(kind)),
-        None => {
-            let like = nearest(&name, Kind::ALL.into_iter().map(Kind::as_str));
-            let failure = Failure::new(Code::INVALID_PARAMS, format!("no kind \"{}\"", *name));
-            Err(thrown(match like {
-                Some(like) => failure.hint(format!("did you mean \"{like}\"?")),
-                None => failure,
-            }))
-        }
+    if let Some(kind) = kinds.find(|kind| kind.as_str() == name.as_str()) {
+        return Ok(Some(kind));
     }
+    let kinds = Kind::ALL.map(Kind::as_str);
+    let like = did_you_mean(nearest(&name, kinds.into_iter()).as_deref());
+    let message = format!("no kind of script \"{}\"{like}", *name);
+    let failure = Failure::new(Code::INVALID_PARAMS, message);
+    Err(thrown(
+        failure.hint(format!("the kinds are {}", kinds.join(", "))),
+    ))
 }
 
 /// A script's mistakes. Where the server can't be asked, the classes of the bundled facts count.

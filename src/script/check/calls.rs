@@ -46,7 +46,7 @@ fn judge(
         .namespace
         .path
         .iter()
-        .map(|part| part.as_str())
+        .map(rhai::Ident::as_str)
         .collect();
     let namespace = namespace.join("::");
     let given = call.args.len() + usize::from(is_method);

@@ -4,7 +4,7 @@
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position};
 
-use crate::comfy::nodes::{NodeClass, NodeFacts};
+use crate::comfy::nodes::{Input, NodeClass, NodeFacts};
 use crate::script::arguments::nearest;
 use crate::script::{Diagnostic, Script, Severity};
 
@@ -16,15 +16,13 @@ pub(super) fn check(script: &Script, facts: &NodeFacts) -> Vec<Diagnostic> {
             && call.name == "node"
             && let Some(Expr::StringConstant(class, position)) = call.args.first()
         {
-            match facts.class(class) {
-                Some(class) => check_inputs(script, class, call, &mut problems),
-                None => {
-                    let hint = facts
-                        .nearest(class)
-                        .map(|like| format!("did you mean {like}?"));
-                    let message = format!("the server has no node class \"{class}\"");
-                    problems.push(warning(script, message, *position, hint));
-                }
+            if let Some(class) = facts.class(class) {
+                check_inputs(script, class, call, &mut problems);
+            } else {
+                let like = facts.nearest(class);
+                let hint = like.map(|like| format!("did you mean {like}?"));
+                let message = format!("the server has no node class \"{class}\"");
+                problems.push(warning(script, message, *position, hint));
             }
         }
         true
@@ -44,7 +42,7 @@ fn check_inputs(
         if class.input(declared).is_some() {
             continue;
         }
-        let inputs = class.inputs().iter().map(|input| input.name());
+        let inputs = class.inputs().iter().map(Input::name);
         let hint = nearest(&name, inputs.clone()).map_or_else(
             || format!("its inputs are {}", inputs.collect::<Vec<_>>().join(", ")),
             |like| format!("did you mean {like}?"),
