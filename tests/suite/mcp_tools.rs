@@ -16,7 +16,7 @@ async fn offered(client: &mut McpClient) -> Vec<String> {
 #[tokio::test]
 async fn only_the_tools_that_were_chosen_are_offered_and_called() {
     let home = Home::new();
-    let serve = home.mmf(["serve", "--tools", "publishing,list_templats"]);
+    let serve = home.mmf(["serve", "--tools", "publishing,list_workflow_templats"]);
     let refused = serve.run().await.exits(3);
     assert!(
         refused.stderr.contains("list_workflow_templates"),
