@@ -1,6 +1,6 @@
 //! Rhai's errors in our words: where the innermost one is, what it says, what to do about it.
 
-use rhai::{EvalAltResult, ParseErrorType, Position};
+use rhai::{EvalAltResult, LexError, ParseErrorType, Position};
 
 use super::arguments::nearest;
 use super::{Kind, bindings};
@@ -87,6 +87,9 @@ pub(super) fn hint(error: &EvalAltResult, functions: &[String], kind: Kind) -> O
     match error {
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             let name = signature.split(" (").next().unwrap_or(signature);
+            if let Some(hint) = effect_hint(name, kind) {
+                return Some(hint);
+            }
             if functions.iter().any(|function| function == name) {
                 return Some(format!("{name} takes other arguments"));
             }
@@ -134,6 +137,9 @@ pub(super) fn type_word(name: &str) -> &str {
 pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
     match error {
         ParseErrorType::ModuleUndefined(name) => purity_hint(name, kind),
+        ParseErrorType::BadInput(LexError::MalformedChar(_)) => {
+            Some("text stands in double quotes: \"...\"".to_owned())
+        }
         ParseErrorType::Reserved(word) if word == "default" => {
             Some("a parameter's default is its value: #{ value: 42 }".to_owned())
         }
@@ -154,6 +160,14 @@ pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
 fn purity_hint(namespace: &str, kind: Kind) -> Option<String> {
     let lacks = kind.is_pure() && bindings::effect_namespaces().any(|space| space == namespace);
     lacks.then(|| format!("a {kind} is pure: only tools and pipelines may use {namespace}::"))
+}
+
+/// Why a function that there is can't be called.
+pub(super) fn effect_hint(function: &str, kind: Kind) -> Option<String> {
+    let lacks = kind.is_pure() && bindings::is_effect(function);
+    lacks.then(|| {
+        format!("a {kind} is pure and has no {function}: what it gives has to be a parameter")
+    })
 }
 
 /// Rhai spells a call `node (Workflow, &str | ImmutableString | String, map)`.

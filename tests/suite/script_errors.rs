@@ -241,3 +241,17 @@ fn seeds_count_on_across_the_limits_of_ints() {
         }
     }
 }
+
+#[test]
+fn text_in_single_quotes_and_a_seed_out_of_thin_air_are_explained() {
+    let quoted = Project::with(&[(
+        "templates/mine.rhai",
+        "title('Mine');\nfn build(p) { workflow() }",
+    )]);
+    assert_snapshot!(quoted.problem());
+    let random = Project::with(&[(
+        "templates/mine.rhai",
+        "fn build(p) { let g = workflow(); g.node(\"KSampler\", #{ seed: random_seed() }); g }",
+    )]);
+    assert_snapshot!(random.failure(&json!({})));
+}

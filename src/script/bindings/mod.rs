@@ -13,6 +13,7 @@ mod scripts;
 mod templates;
 mod workflow;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use rhai::Engine;
@@ -57,6 +58,19 @@ pub(super) fn effect_namespaces() -> impl Iterator<Item = &'static str> {
         .iter()
         .map(|(name, _)| *name)
         .filter(|name| !name.is_empty())
+}
+
+/// Whether `name` is a function that pure scripts lack.
+pub(super) fn is_effect(name: &str) -> bool {
+    static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let names = |pure| {
+            let mut engine = Engine::new_raw();
+            register(&mut engine, pure);
+            function_names(&engine).into_iter().collect::<BTreeSet<_>>()
+        };
+        &names(false) - &names(true)
+    });
+    NAMES.contains(name)
 }
 
 /// The names of all functions that a script of this purity can call, as it would write them.

@@ -7,7 +7,7 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::functions::Functions;
 use crate::script::resolver::Libraries;
-use crate::script::{Diagnostic, Script, Severity};
+use crate::script::{Diagnostic, Script, Severity, explain};
 
 /// The mistakes in a script's calls.
 pub(super) fn check(script: &Script, libraries: &Arc<Libraries>) -> Vec<Diagnostic> {
@@ -63,8 +63,9 @@ fn judge(
         }
         None => {
             let like = functions.meant(&namespace, name);
-            let message = format!("no function {written}");
-            (message, like.map(|like| format!("did you mean {like}?")))
+            let hint = explain::effect_hint(name, script.key.kind)
+                .or_else(|| like.map(|like| format!("did you mean {like}?")));
+            (format!("no function {written}"), hint)
         }
     };
     let diagnostic = Diagnostic::new(message, script.path.clone(), &script.text, position);
