@@ -44,6 +44,8 @@ impl Code {
         ASSET_NOT_FOUND_OR_EXPIRED
         /// A file name for publishing is not allowed.
         INVALID_FILENAME
+        /// The workflow that made something is not known.
+        NO_WORKFLOW_DATA
         /// No folder to publish to.
         NO_PUBLISH_DIR
         /// The asset's bytes are gone.
@@ -161,7 +163,10 @@ impl Failure {
             "TIMEOUT" => 2,
             "VALIDATION_ERROR" | "INVALID_PARAMS" | "SCRIPT_ERROR" => 3,
             "CONNECTION_ERROR" => 5,
-            "NOT_FOUND" | "ASSET_NOT_FOUND_OR_EXPIRED" | "SOURCE_NOT_FOUND" => 6,
+            "NOT_FOUND"
+            | "ASSET_NOT_FOUND_OR_EXPIRED"
+            | "SOURCE_NOT_FOUND"
+            | "NO_WORKFLOW_DATA" => 6,
             "OUT_OF_MEMORY" => 7,
             "CANCELLED" => 130,
             _ => 1,

@@ -65,7 +65,7 @@ impl From<AssetError> for Failure {
             AssetError::BytesGone { asset_id, .. } => Self::new(Code::SOURCE_NOT_FOUND, message)
                 .hint("make it again with regenerate")
                 .detail("asset_id", asset_id),
-            AssetError::NoWorkflow(asset_id) => Self::new(Code::NOT_FOUND, message)
+            AssetError::NoWorkflow(asset_id) => Self::new(Code::NO_WORKFLOW_DATA, message)
                 .hint("assets that were imported or made without a workflow can't be made again")
                 .detail("asset_id", asset_id),
             AssetError::NoPreview { mime_type, .. } => Self::new(Code::UNSUPPORTED_TYPE, message)

@@ -13,6 +13,7 @@
 
 mod asset;
 mod collection;
+mod embedded;
 mod error;
 mod expiry;
 mod incoming;
@@ -25,6 +26,7 @@ mod sweep;
 
 pub use asset::{Asset, FolderType, Kind, Provenance, ScriptRef, ServerRef};
 pub use collection::{AssetOptions, Assets, NewAsset};
+pub use embedded::{EmbeddedError, embedded_prompt};
 pub use error::AssetError;
 pub use expiry::Removed;
 pub use media::{extension_of, mime_of_name};

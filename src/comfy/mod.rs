@@ -1,6 +1,7 @@
 //! `ComfyUI`: the workflow it is given, the client that talks to it, what its nodes are, and what
 //! its validator would say.
 
+pub mod anatomy;
 pub mod json;
 pub mod model_name;
 pub mod nodes;

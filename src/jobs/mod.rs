@@ -8,8 +8,10 @@ mod collect;
 mod error;
 mod origin;
 mod prompt_text;
+mod regenerate;
 mod wait;
 
 pub use error::JobError;
 pub use origin::Origin;
+pub use regenerate::{Behind, parameter, script_behind, varied};
 pub use wait::{Finished, Jobs, KeptOutput, Order};

@@ -115,6 +115,7 @@ pub fn check(
     if let Some(schema) = &declaration.input_schema {
         return schema.check(given);
     }
+    gather_rest(declaration, &mut given);
     let mut errors = vec![];
     let mut checked = Map::new();
     for param in &declaration.params {
@@ -148,6 +149,31 @@ pub fn check(
         Ok(checked)
     } else {
         Err(errors)
+    }
+}
+
+/// Moves what is not declared into the object that takes such arguments, if there is one.
+fn gather_rest(declaration: &Declaration, given: &mut Map<String, Value>) {
+    let Some(rest) = declaration.params.iter().find(|param| param.rest) else {
+        return;
+    };
+    let (declared, others): (Map<_, _>, Map<_, _>) = std::mem::take(given)
+        .into_iter()
+        .partition(|(name, _)| declaration.param(name).is_some());
+    *given = declared;
+    if others.is_empty() {
+        return;
+    }
+    let taken = given
+        .entry(rest.name.clone())
+        .or_insert_with(|| rest.default.clone());
+    if taken.is_null() {
+        *taken = Map::new().into();
+    }
+    if let Value::Object(taken) = taken {
+        for (name, value) in others {
+            taken.entry(name).or_insert(value);
+        }
     }
 }
 
@@ -273,6 +299,7 @@ mod tests {
             about: String::new(),
             required: false,
             nullable: false,
+            rest: false,
             default: Value::Null,
             min: None,
             max: None,
@@ -357,6 +384,29 @@ mod tests {
         assert_eq!(null.get("SEED"), Some(&Value::Null));
         let errors = checked(json!({ "PROMPT": "", "SEED": "x" })).unwrap_err();
         assert!(errors[0].to_string().ends_with("or null"), "{errors:?}");
+    }
+
+    #[test]
+    fn an_object_may_take_the_arguments_that_nobody_declared() {
+        let mut declaration = declaration();
+        declaration.params.truncate(1);
+        declaration.params.push(Param {
+            ty: Type::Object,
+            rest: true,
+            default: json!({}),
+            ..declaration.params[0].clone()
+        });
+        declaration.params[1].name = "more".into();
+        declaration.params[1].required = false;
+        let checked = |given: Value| {
+            let given = given.as_object().cloned().unwrap();
+            check(&declaration, given).map(Value::from).unwrap()
+        };
+        assert_eq!(
+            checked(json!({ "PROMPT": "", "width": 64, "more": { "x": 1 } }))["more"],
+            json!({ "x": 1, "width": 64 })
+        );
+        assert_eq!(checked(json!({ "PROMPT": "" }))["more"], json!({}));
     }
 
     proptest! {

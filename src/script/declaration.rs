@@ -52,6 +52,9 @@ pub struct Param {
     /// what the script gets, so that the two can be told apart.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub nullable: bool,
+    /// Whether an object takes the arguments that are not declared.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rest: bool,
     /// What it is when not given; null without one.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub default: Value,
@@ -325,6 +328,7 @@ mod tests {
             about: String::new(),
             required: false,
             nullable: false,
+            rest: false,
             default: Value::Null,
             min: None,
             max: None,

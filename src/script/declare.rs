@@ -16,8 +16,8 @@ use super::{Declaration, InputSchema, Limits, Param, Type, engine};
 pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
 
 /// What the third argument of `param` may say.
-const OPTIONS: [&str; 9] = [
-    "required", "nullable", "value", "about", "min", "max", "step", "choices", "folder",
+const OPTIONS: [&str; 10] = [
+    "required", "nullable", "rest", "value", "about", "min", "max", "step", "choices", "folder",
 ];
 
 type Declaring = Arc<Mutex<Declaration>>;
@@ -151,6 +151,9 @@ fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> 
         nullable: reader
             .read("nullable", "true or false", Value::as_bool)?
             .unwrap_or(false),
+        rest: reader
+            .read("rest", "true or false", Value::as_bool)?
+            .unwrap_or(false),
         default: options.get("value").cloned().unwrap_or_default(),
         min: reader.read("min", "a number", Value::as_f64)?,
         max: reader.read("max", "a number", Value::as_f64)?,
@@ -200,6 +203,11 @@ fn check_sense(mut param: Param) -> Result<Param, String> {
     if param.required && !param.default.is_null() {
         return Err(format!(
             "\"{name}\" is required and has a value: drop one of the two"
+        ));
+    }
+    if param.rest && param.ty != Type::Object {
+        return Err(format!(
+            "\"{name}\" can't take the rest of the arguments: only an object can"
         ));
     }
     if param.nullable && !param.default.is_null() {

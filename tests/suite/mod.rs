@@ -1,3 +1,4 @@
+mod anatomy;
 mod assets;
 mod assets_publish;
 mod assets_tidy;
@@ -24,6 +25,7 @@ mod real_client;
 mod real_end;
 mod real_mcp;
 mod real_rig;
+mod regenerate;
 mod script_errors;
 mod sim_media;
 mod sim_protocol;

@@ -1,6 +1,7 @@
 pub(crate) mod assets;
 pub(crate) mod cutter;
 pub(crate) mod golden;
+pub(crate) mod graphs;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod mmf;

@@ -183,6 +183,15 @@ fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box
         },
         ..Origin::default()
     };
+    submit_as(context, workflow, origin)
+}
+
+/// Queues a workflow on somebody's behalf.
+pub(super) fn submit_as(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    origin: Origin,
+) -> Result<Submitted, Box<EvalAltResult>> {
     let order = Order {
         origin,
         submit: Submit::default(),

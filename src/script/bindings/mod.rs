@@ -3,6 +3,7 @@
 //! A pure script gets [`workflow`] alone; the others get everything. Each file is one namespace
 //! of the scripts' world.
 
+mod anatomy;
 mod assets;
 mod comfy;
 mod flow;
@@ -11,6 +12,7 @@ mod pure;
 mod reply;
 mod scripts;
 mod templates;
+mod variations;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -26,15 +28,18 @@ type Namespace = (&'static str, SharedModule);
 
 static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", workflow::module())]);
 
-static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", pure::module())]);
+static PURE: LazyLock<Vec<Namespace>> =
+    LazyLock::new(|| vec![("", pure::module()), ("", anatomy::pure_module())]);
 
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
         ("", flow::module()),
         ("", reply::module()),
+        ("", anatomy::module()),
         ("comfy", comfy::module()),
         ("nodes", nodes::module()),
         ("assets", assets::module()),
+        ("variations", variations::module()),
         ("templates", templates::module()),
         ("scripts", scripts::module()),
     ]

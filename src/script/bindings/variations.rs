@@ -1,0 +1,175 @@
+//! `variations::`: making an asset again, changed.
+
+use rhai::exported_module;
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use serde_json::{Map, Value, json};
+
+use super::{SharedModule, indexed};
+use crate::assets::{Asset, embedded_prompt};
+use crate::comfy::Workflow;
+use crate::comfy::anatomy::Role;
+use crate::comfy::json::parse_lenient;
+use crate::failure::{Code, Failure};
+use crate::jobs::{Origin, parameter, script_behind, varied};
+use crate::script::Kind;
+use crate::script::handles::WorkflowHandle;
+use crate::script::host::{Context, answer, thrown};
+use crate::script::value::from_map;
+
+pub(super) fn module() -> SharedModule {
+    indexed(exported_module!(functions))
+}
+
+#[export_module]
+mod functions {
+    use rhai::Map;
+
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+    /// The workflow that made an asset, to be changed.
+    #[rhai_fn(return_raw)]
+    pub fn of_asset(call: NativeCallContext, asset_id: &str) -> Fallible<WorkflowHandle> {
+        let context = Context::of(&call);
+        super::of_asset(&context, asset_id).map_err(thrown)
+    }
+
+    /// The workflow in a picture that `ComfyUI` saved, to be changed.
+    #[rhai_fn(return_raw)]
+    pub fn of_file(path: &str) -> Fallible<WorkflowHandle> {
+        super::of_file(path).map_err(thrown)
+    }
+
+    /// Queues a changed workflow as a variation of an asset, in the asset's session: `#{ prompt_id,
+    /// session_id, node_errors, ... }`. `wanted` is what was changed, for the record.
+    #[rhai_fn(return_raw)]
+    pub fn submit(
+        call: NativeCallContext,
+        workflow: WorkflowHandle,
+        asset_id: &str,
+        wanted: Map,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let asset = context.host.assets.get(asset_id).map_err(thrown)?;
+        let wanted = from_map(&wanted).map_err(|error| error.to_string())?;
+        let before = &asset.provenance.parameters;
+        let origin = Origin {
+            script: None,
+            parameters: varied(before, &wanted),
+            session: asset.session_id,
+            regenerated_from: Some(asset.asset_id),
+        };
+        super::submit(&context, &workflow, origin)
+    }
+
+    /// The same for a workflow that is no asset's.
+    #[rhai_fn(name = "submit", return_raw)]
+    pub fn submit_other(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        super::submit(&Context::of(&call), &workflow, Origin::default())
+    }
+
+    /// The script behind an asset and what to give it now: `#{ kind, name, parameters, changed,
+    /// script_changed, seed }`. Names are understood as in `change`; a seed of `()` is drawn.
+    #[rhai_fn(return_raw)]
+    pub fn plan(call: NativeCallContext, asset_id: &str, wanted: Map) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let wanted = from_map(&wanted).map_err(|error| error.to_string())?;
+        answer(super::plan(&context, asset_id, &wanted).map_err(thrown)?)
+    }
+}
+
+fn of_asset(context: &Context, asset_id: &str) -> Result<WorkflowHandle, Failure> {
+    let assets = &context.host.assets;
+    let asset = assets.get(asset_id)?;
+    let workflow = Workflow::from_json(assets.workflow(&asset)?)?;
+    Ok(WorkflowHandle::new(workflow))
+}
+
+fn of_file(path: &str) -> Result<WorkflowHandle, Failure> {
+    let prompt = embedded_prompt(path.as_ref())?;
+    let workflow = parse_lenient::<Value>(&prompt)
+        .ok()
+        .and_then(|prompt| Workflow::from_json(prompt).ok())
+        .ok_or_else(|| {
+            Failure::new(
+                Code::NO_WORKFLOW_DATA,
+                format!("the prompt in {path} is no workflow in API format"),
+            )
+        })?;
+    Ok(WorkflowHandle::new(workflow))
+}
+
+fn submit(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    origin: Origin,
+) -> Result<Dynamic, Box<EvalAltResult>> {
+    let session = origin.session.clone();
+    let session = session.unwrap_or_else(|| context.host.jobs.session().to_owned());
+    let submitted = super::comfy::submit_as(context, workflow, origin)?;
+    let mut told = json!(submitted);
+    told["session_id"] = session.into();
+    answer(told)
+}
+
+fn plan(context: &Context, asset_id: &str, wanted: &Map<String, Value>) -> Result<Value, Failure> {
+    let assets = &context.host.assets;
+    let asset: Asset = assets.get(asset_id)?;
+    let behind = script_behind(assets, &asset)?.ok_or_else(|| {
+        Failure::new(
+            Code::NOT_FOUND,
+            format!("no script is known to have made asset \"{asset_id}\""),
+        )
+        .hint("regenerate it through its workflow")
+    })?;
+    let name = behind.script.name.as_str();
+    let served = context
+        .generation
+        .find(&[Kind::Template, Kind::Pipeline], name)?;
+    let declaration = &served.script.declaration;
+    let names = || declaration.params.iter().map(|param| param.name.as_str());
+    let mut parameters = behind.parameters;
+    parameters.retain(|name, _| declaration.param(name).is_some());
+    let mut changed = Vec::new();
+    let mut homeless = Vec::new();
+    for (name, value) in wanted {
+        let is_seed = Role::named(name) == Some(Role::Seed);
+        let keeps = if is_seed {
+            value.as_i64() == Some(-1)
+        } else {
+            value.is_null()
+        };
+        if keeps {
+            continue;
+        }
+        let Some(own) = parameter(name, names()) else {
+            homeless.push(format!("\"{name}\""));
+            continue;
+        };
+        let to = if value.is_null() {
+            context.host.ids.seed().into()
+        } else {
+            value.clone()
+        };
+        let from = parameters.insert(own.to_owned(), to.clone());
+        if from.as_ref() != Some(&to) {
+            changed.push(json!({ "parameter": own, "from": from, "to": to }));
+        }
+    }
+    if !homeless.is_empty() {
+        let known: Vec<&str> = names().collect();
+        let message = format!("{name} has no parameter for {}", homeless.join(", "));
+        return Err(Failure::new(Code::INVALID_PARAMS, message).hint(format!(
+            "its parameters are {}; anything else can be changed through the workflow",
+            known.join(", ")
+        )));
+    }
+    let seed = parameter("seed", names()).and_then(|name| parameters.get(name));
+    Ok(json!({
+        "kind": served.script.key.kind,
+        "name": name,
+        "seed": seed,
+        "changed": changed,
+        "script_changed": served.hash != behind.script.hash,
+        "parameters": parameters,
+    }))
+}
