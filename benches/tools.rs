@@ -33,13 +33,13 @@ async fn main() {
     };
     let app = App::start(&config, options).await.unwrap();
     let small = json!({ "PROMPT": "a red fox", "WIDTH": 64, "HEIGHT": 64, "STEPS": 2 });
-    let build = json!({ "name": "sd3_txt2img", "params": small });
-    let built = call(&app, "create_workflow_from_template", &build).await;
+    let template = json!({ "name": "sd3_txt2img", "params": small });
+    let built = call(&app, "create_workflow_from_template", &template).await;
 
     for (tool, arguments) in [
         ("list_workflow_templates", json!({})),
         ("get_template", json!({ "name": "sd3_txt2img" })),
-        ("create_workflow_from_template", build),
+        ("create_workflow_from_template", template),
         ("get_node_info", json!({ "node_type": "KSampler" })),
         (
             "validate_workflow",

@@ -125,7 +125,7 @@ fn in_png(file: &mut (impl Read + Seek)) -> io::Result<Found> {
         if is_text && u64::from(length) <= LIMIT {
             let mut content = vec![0; length as usize];
             file.read_exact(&mut content)?;
-            png_text(&kind, &content, &mut found);
+            png_text(kind, &content, &mut found);
             file.seek(SeekFrom::Current(4))?;
         } else if &kind == b"IEND" {
             break;
@@ -136,11 +136,11 @@ fn in_png(file: &mut (impl Read + Seek)) -> io::Result<Found> {
     Ok(found)
 }
 
-fn png_text(kind: &[u8; 4], content: &[u8], found: &mut Found) {
+fn png_text(kind: [u8; 4], content: &[u8], found: &mut Found) {
     let Some((keyword, rest)) = split(content) else {
         return;
     };
-    found.note(keyword, || match kind {
+    found.note(keyword, || match &kind {
         b"zTXt" => inflate(rest.get(1..)?),
         b"iTXt" => {
             let [compressed, _method, rest @ ..] = rest else {

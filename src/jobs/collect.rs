@@ -104,10 +104,14 @@ fn template(prompt_id: &str, submission: Submission) -> NewAsset {
     let declared = ["PROMPT", "prompt"]
         .iter()
         .find_map(|name| origin.parameters.get(*name)?.as_str());
-    let found = declared.or_else(|| prompt_text(workflow.as_ref()?));
+    // A script knows best what it was asked to show, a workflow that was changed shows what it says.
+    let declared = declared.filter(|_| origin.script.is_some());
+    let found = declared
+        .map(str::to_owned)
+        .or_else(|| prompt_text(workflow.as_ref()?));
     NewAsset {
         prompt_id: Some(prompt_id.to_owned()),
-        prompt: found.unwrap_or_default().to_owned(),
+        prompt: found.unwrap_or_default(),
         session_id: origin.session,
         workflow: workflow.map(|workflow| Arc::new(workflow.into_json())),
         script: origin.script,

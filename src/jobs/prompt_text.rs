@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::comfy::anatomy::{Anatomy, Role};
+use crate::comfy::nodes::NodeFacts;
 use crate::comfy::{Node, Workflow};
 
 /// Inputs in which text encoders of all families take their text.
@@ -17,9 +19,16 @@ const TEXT_INPUTS: [&str; 7] = [
     "tags",
 ];
 
-/// The text that leads to the `positive` input of some node; without such an input, the first
-/// text of the workflow.
-pub(super) fn prompt_text(workflow: &Workflow) -> Option<&str> {
+/// The prompt of the first sampler; without one, the text that leads to the `positive` input of
+/// some node, and without that the first text of the workflow.
+pub(super) fn prompt_text(workflow: &Workflow) -> Option<String> {
+    let anatomy = Anatomy::of(workflow, &NodeFacts::bundled());
+    let prompt = anatomy.value(Role::Prompt).and_then(Value::as_str);
+    let prompt = prompt.filter(|text| !text.trim().is_empty());
+    prompt.or_else(|| some_text(workflow)).map(str::to_owned)
+}
+
+fn some_text(workflow: &Workflow) -> Option<&str> {
     let positive = workflow
         .nodes()
         .filter_map(|node| node.inputs()?.get("positive"));
@@ -79,7 +88,7 @@ mod tests {
             "4": { "class_type": "KSampler", "inputs": { "positive": ["3", 0], "negative": ["1", 0] } },
         }))
         .unwrap();
-        assert_eq!(prompt_text(&workflow), Some("a red fox"));
+        assert_eq!(prompt_text(&workflow).as_deref(), Some("a red fox"));
     }
 
     #[test]

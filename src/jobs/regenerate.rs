@@ -51,7 +51,10 @@ pub fn script_behind(assets: &Assets, asset: &Asset) -> Result<Option<Behind>, A
 
 /// The parameter that a caller means by a name, among those that there are.
 #[must_use]
-pub fn parameter<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub fn parameter<'a>(
+    name: &str,
+    known: &(impl Iterator<Item = &'a str> + Clone),
+) -> Option<&'a str> {
     let called = |wanted: &str| known.clone().find(|own| own.eq_ignore_ascii_case(wanted));
     called(name).or_else(|| {
         let role = Role::named(name)?;
@@ -68,7 +71,7 @@ pub fn parameter<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -
 pub fn varied(before: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
     let mut after = before.clone();
     for (name, value) in wanted.iter().filter(|(_, value)| !value.is_null()) {
-        let known = parameter(name, before.keys().map(String::as_str));
+        let known = parameter(name, &before.keys().map(String::as_str));
         let name = match (known, Role::named(name)) {
             (Some(known), _) => known.to_owned(),
             (None, Some(_)) => name.to_uppercase(),
@@ -86,13 +89,16 @@ mod tests {
     use super::*;
 
     fn map(value: Value) -> Map<String, Value> {
-        value.as_object().cloned().unwrap_or_default()
+        match value {
+            Value::Object(map) => map,
+            other => panic!("{other} is no object"),
+        }
     }
 
     #[test]
     fn what_a_caller_says_finds_the_parameter_of_a_template() {
         let known = ["PROMPT", "NEGATIVE", "SEED", "GUIDANCE", "IMAGE_PATH"];
-        let found = |name| parameter(name, known.iter().copied());
+        let found = |name| parameter(name, &known.iter().copied());
         assert_eq!(found("prompt"), Some("PROMPT"));
         assert_eq!(found("negative_prompt"), Some("NEGATIVE"));
         assert_eq!(found("cfg"), Some("GUIDANCE"));

@@ -277,10 +277,14 @@ async fn a_picture_on_disk_is_made_again_from_the_workflow_in_it() {
     std::fs::copy(Path::new(path.as_str().unwrap()), &copy).unwrap();
 
     let answer = client
-        .call("regenerate", json!({ "path": copy, "prompt": "a wolf" }))
+        .call(
+            "regenerate",
+            json!({ "path": copy, "prompt": "a wolf", "include_workflow": true }),
+        )
         .await;
     assert_eq!(answer["regenerated_from"], Value::Null);
     assert_eq!(answer["changed"][0]["to"], "a wolf");
+    assert!(answer["workflow"].is_object());
     let again = first_asset(&mut client, &answer["prompt_id"]).await;
     assert_eq!(
         metadata(&mut client, &again).await["prompt_preview"],

@@ -412,40 +412,31 @@ fn apply(workflow: &mut Workflow, edits: Vec<Edit>) -> Vec<Change> {
     let mut changed: Vec<Change> = Vec::new();
     let mut copies: BTreeMap<String, String> = BTreeMap::new();
     for edit in edits {
-        let Some(node) = workflow.node(&edit.node_id) else {
-            continue;
+        let (class_type, from) = match workflow.node(&edit.node_id) {
+            Some(node) => {
+                let from = node.inputs().and_then(|inputs| inputs.get(&edit.input));
+                (
+                    node.class_type().unwrap_or_default().to_owned(),
+                    from.cloned().unwrap_or_default(),
+                )
+            }
+            None => continue,
         };
-        let class_type = node.class_type().unwrap_or_default().to_owned();
-        let inputs = node.inputs().cloned().unwrap_or_default();
-        let title = node.title().map(str::to_owned);
-        let from = inputs.get(&edit.input).cloned().unwrap_or_default();
-        let mut target = edit.node_id.clone();
-        if let Some(edges) = &edit.copy_for {
-            target = copies
-                .entry(edit.node_id.clone())
-                .or_insert_with(|| {
-                    let copy = workflow.add(&class_type, inputs);
-                    if let Some(title) = title.filter(|title| *title != class_type) {
-                        workflow.set_title(&copy, &title);
-                    }
-                    for (node, input) in edges {
-                        let slot = workflow
-                            .node(node)
-                            .and_then(|node| node.inputs()?.get(input)?.get(1).cloned());
-                        let slot = slot.unwrap_or_else(|| 0.into());
-                        workflow.set_input(node, input, json!([copy, slot]));
-                    }
-                    copy
-                })
-                .clone();
-        }
         if from == edit.value && edit.copy_for.is_none() {
             continue;
         }
-        workflow.set_input(&target, &edit.input, edit.value.clone());
-        let copy_of = edit.copy_for.map(|_| edit.node_id);
+        let (node_id, copy_of) = match &edit.copy_for {
+            Some(edges) => {
+                let copy = copies
+                    .entry(edit.node_id.clone())
+                    .or_insert_with(|| copy(workflow, &edit.node_id, edges));
+                (copy.clone(), Some(edit.node_id))
+            }
+            None => (edit.node_id, None),
+        };
+        workflow.set_input(&node_id, &edit.input, edit.value.clone());
         changed.push(Change {
-            node_id: target,
+            node_id,
             class_type,
             input: edit.input,
             from,
@@ -454,6 +445,30 @@ fn apply(workflow: &mut Workflow, edits: Vec<Edit>) -> Vec<Change> {
         });
     }
     changed
+}
+
+/// Adds a copy of a node that feeds these inputs in its place.
+fn copy(workflow: &mut Workflow, id: &str, edges: &[(String, String)]) -> String {
+    let Some(node) = workflow.node(id) else {
+        return id.to_owned();
+    };
+    let class_type = node.class_type().unwrap_or_default().to_owned();
+    let title = node.title().filter(|title| *title != class_type);
+    let title = title.map(str::to_owned);
+    let inputs = node.inputs().cloned().unwrap_or_default();
+    let copy = workflow.add(&class_type, inputs);
+    if let Some(title) = title {
+        workflow.set_title(&copy, &title);
+    }
+    for (node, input) in edges {
+        let link = workflow
+            .node(node)
+            .and_then(|node| node.inputs()?.get(input));
+        let slot = link.and_then(|link| link.get(1).cloned());
+        let slot = slot.unwrap_or_else(|| 0.into());
+        workflow.set_input(node, input, json!([copy, slot]));
+    }
+    copy
 }
 
 fn shorten(value: &Value) -> String {

@@ -1,6 +1,6 @@
 //! From what conditions a sampler to the texts that say it.
 //!
-//! Between a text and a sampler stand any number of nodes: guidance, ControlNets, masks, areas,
+//! Between a text and a sampler stand any number of nodes: guidance, `ControlNet`s, masks, areas,
 //! combinations, nodes of a family that take the positive and the negative side and hand both on.
 
 use std::collections::HashSet;
@@ -200,12 +200,11 @@ pub(super) fn prompt_inputs<'a>(graph: &Graph<'a>, id: &str) -> Vec<&'a str> {
     let class = graph.class(id);
     let is_text = |name: &&str| {
         let declared = class.and_then(|class| class.input(name));
-        match declared {
-            Some(input) => input.io_type().name() == "STRING",
-            None => {
-                let value = inputs.iter().find(|(own, _)| own == name);
-                value.is_some_and(|(_, value)| value.is_string()) || graph.link(id, name).is_some()
-            }
+        if let Some(input) = declared {
+            input.io_type().name() == "STRING"
+        } else {
+            let value = inputs.iter().find(|(own, _)| own == name);
+            value.is_some_and(|(_, value)| value.is_string()) || graph.link(id, name).is_some()
         }
     };
     let is_long = |name: &&str| {

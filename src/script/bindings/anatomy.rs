@@ -51,7 +51,7 @@ mod functions {
     }
 
     /// Sets what a workflow has, found by what it means (`prompt`, `seed`, `cfg`, ...), by the name
-    /// of an input or as "node_id.input": `#{ changed, left, notes, seed }`. A seed of `()` is
+    /// of an input or as `node_id.input`: `#{ changed, left, notes, seed }`. A seed of `()` is
     /// drawn, one of -1 kept. What has no place throws, and then nothing changes.
     #[rhai_fn(return_raw, global)]
     pub fn change(
@@ -82,7 +82,7 @@ mod pure_functions {
     }
 
     /// Sets what a workflow has, found by what it means (`prompt`, `seed`, `cfg`, ...), by the name
-    /// of an input or as "node_id.input": `#{ changed, left, notes, seed }`. What has no place
+    /// of an input or as `node_id.input`: `#{ changed, left, notes, seed }`. What has no place
     /// throws, and then nothing changes.
     #[rhai_fn(return_raw, global)]
     pub fn change(workflow: &mut WorkflowHandle, wanted: Map) -> Fallible<Dynamic> {

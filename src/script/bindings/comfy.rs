@@ -8,6 +8,7 @@ use semver::Version;
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
+use crate::assets::Asset;
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::{Rules, Validator};
 use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
@@ -284,16 +285,7 @@ fn describe_finished(context: &Context, finished: &Finished) -> Result<Value, Bo
 fn describe_output(kept: &KeptOutput) -> Value {
     let mut entry = Map::new();
     match &kept.kept {
-        Ok(asset) => {
-            entry.insert("asset_id".into(), asset.asset_id.as_str().into());
-            entry.insert("type".into(), json!(asset.kind));
-            entry.insert("filename".into(), asset.filename.as_str().into());
-            entry.insert("subfolder".into(), asset.subfolder.as_str().into());
-            if let (Some(width), Some(height)) = (asset.width, asset.height) {
-                entry.insert("width".into(), width.into());
-                entry.insert("height".into(), height.into());
-            }
-        }
+        Ok(asset) => entry = describe_kept(asset),
         Err(failure) => {
             entry.insert("type".into(), kept.output.kind.as_str().into());
             entry.insert("not_kept".into(), failure.to_json());
@@ -308,6 +300,26 @@ fn describe_output(kept: &KeptOutput) -> Value {
     }
     entry.insert("node_id".into(), kept.output.node_id.as_str().into());
     entry.into()
+}
+
+/// An asset in the same form, for jobs that nobody waits for.
+fn describe_asset(asset: &Asset) -> Value {
+    let mut entry = describe_kept(asset);
+    entry.insert("node_id".into(), json!(asset.node_id));
+    entry.into()
+}
+
+fn describe_kept(asset: &Asset) -> Map<String, Value> {
+    let mut entry = Map::new();
+    entry.insert("asset_id".into(), asset.asset_id.as_str().into());
+    entry.insert("type".into(), json!(asset.kind));
+    entry.insert("filename".into(), asset.filename.as_str().into());
+    entry.insert("subfolder".into(), asset.subfolder.as_str().into());
+    if let (Some(width), Some(height)) = (asset.width, asset.height) {
+        entry.insert("width".into(), width.into());
+        entry.insert("height".into(), height.into());
+    }
+    entry
 }
 
 fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<EvalAltResult>> {
@@ -327,11 +339,11 @@ fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<Eval
         entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
     } else if status.state == JobState::Unknown && !kept.is_empty() {
         entry["hint"] =
-            "ComfyUI has forgotten the job; what it made is kept in these assets".into();
+            "ComfyUI has forgotten the job; what it made is kept in these outputs".into();
     }
     if !kept.is_empty() {
-        let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();
-        entry["asset_ids"] = json!(ids);
+        let outputs: Vec<Value> = kept.iter().map(describe_asset).collect();
+        entry["outputs"] = outputs.into();
     }
     Ok(entry)
 }

@@ -141,7 +141,7 @@ fn plan(context: &Context, asset_id: &str, wanted: &Map<String, Value>) -> Resul
         if keeps {
             continue;
         }
-        let Some(own) = parameter(name, names()) else {
+        let Some(own) = parameter(name, &names()) else {
             homeless.push(format!("\"{name}\""));
             continue;
         };
@@ -163,7 +163,7 @@ fn plan(context: &Context, asset_id: &str, wanted: &Map<String, Value>) -> Resul
             known.join(", ")
         )));
     }
-    let seed = parameter("seed", names()).and_then(|name| parameters.get(name));
+    let seed = parameter("seed", &names()).and_then(|name| parameters.get(name));
     Ok(json!({
         "kind": served.script.key.kind,
         "name": name,
