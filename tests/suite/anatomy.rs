@@ -335,9 +335,9 @@ fn a_text_that_both_sides_share_changes_for_the_side_that_is_meant() {
         json!({ "text": "ugly", "clip": ["1", 1] })
     );
     let (_, changes) = change(&nodes, json!({ "prompt": "a wolf" }));
-    let notes = changes.unwrap().notes;
+    let told = changes.unwrap().notes;
     assert_eq!(
-        notes,
+        told,
         ["node 2 is the negative prompt too, which changed with it"]
     );
 }

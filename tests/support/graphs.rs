@@ -18,7 +18,7 @@ pub(crate) fn workflow(nodes: &Value) -> Workflow {
     Workflow::from_json(nodes.clone()).unwrap()
 }
 
-/// A checkpoint, both prompts through a ControlNet, one KSampler.
+/// A checkpoint, both prompts through a `ControlNet`, one `KSampler`.
 pub(crate) fn controlnet() -> Value {
     graph(&[
         (
