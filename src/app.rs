@@ -16,9 +16,11 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
+use crate::script::conversation::Message;
+use crate::script::reply::Resource;
 use crate::script::{
-    Caller, Generation, Host, Key, Kind, Library, Limits, Progress, Reply, Runner, ScriptError,
-    Served, Watcher,
+    Caller, Completion, Generation, Host, Key, Kind, Library, Limits, Listing, Progress, Reply,
+    Runner, ScriptError, Served, Watcher, complete,
 };
 use crate::sim::{Sim, SimOptions};
 
@@ -168,6 +170,67 @@ impl App {
         self.runner
             .run(found.generation, found.served, arguments, caller)
             .await
+    }
+
+    /// The prompt called `name`.
+    pub fn prompt(&self, name: &str) -> Result<Found, ScriptError> {
+        let generation = self.library.generation();
+        let served = generation.get(Kind::Prompt, name)?.clone();
+        Ok(Found { generation, served })
+    }
+
+    /// The resource at an address, with the values of the variables in it.
+    #[must_use]
+    pub fn resource(&self, uri: &str) -> Option<(Found, Map<String, Value>)> {
+        let generation = self.library.generation();
+        let (served, values) = generation.resource(uri)?;
+        let served = served.clone();
+        Some((Found { generation, served }, values))
+    }
+
+    /// The messages of a prompt.
+    pub async fn messages(
+        &self,
+        found: Found,
+        arguments: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Vec<Message>, ScriptError> {
+        self.runner
+            .messages(found.generation, found.served, arguments, caller)
+            .await
+    }
+
+    /// What stands at the address of a resource.
+    pub async fn read(
+        &self,
+        found: Found,
+        uri: &str,
+        variables: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Vec<Resource>, ScriptError> {
+        self.runner
+            .read(found.generation, found.served, uri, variables, caller)
+            .await
+    }
+
+    /// What a resource lists, from its beginning or from where a listing said that more follows.
+    pub async fn list(&self, found: Found, after: Option<Value>) -> Result<Listing, ScriptError> {
+        let caller = Caller::default();
+        self.runner
+            .list(found.generation, found.served, after, caller)
+            .await
+    }
+
+    /// What completes `typed` as an argument of a script, given what the others are.
+    pub async fn complete(
+        &self,
+        found: &Found,
+        name: &str,
+        typed: &str,
+        others: &Map<String, Value>,
+    ) -> Completion {
+        let script = &found.served.script;
+        complete(self.host(), &found.generation, script, name, typed, others).await
     }
 
     /// Builds a template's workflow, so that what it makes will name the template.

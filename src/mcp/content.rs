@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rmcp::model::{CallToolResult, ContentBlock, Resource, ResourceContents};
+use rmcp::model::{CallToolResult, ContentBlock, PromptMessage, Resource, ResourceContents};
 use serde_json::Value;
 
+use super::client::role;
 use crate::script::Reply;
+use crate::script::conversation::Message;
 use crate::script::reply::{self, Body, Content};
 
 /// A reply as the answer to a call. An object is the structured content as well; its text comes
@@ -40,6 +42,13 @@ pub(super) fn block(content: Content) -> ContentBlock {
         Content::Link(link) => ContentBlock::resource_link(resource_of(link)),
         Content::Resource(resource) => ContentBlock::resource(contents(resource)),
     }
+}
+
+/// What somebody says: a message of the protocol holds a single block.
+pub(super) fn messages(message: Message) -> impl Iterator<Item = PromptMessage> {
+    let role = role(message.role);
+    let blocks = message.content.into_iter().map(block);
+    blocks.map(move |block| PromptMessage::new(role.clone(), block))
 }
 
 /// A link as lists of resources show it.

@@ -1,12 +1,18 @@
 //! The MCP server: every tool script is a tool. The only place that knows rmcp.
 
+mod cancel;
 mod catalog;
+mod changes;
 mod choice;
+mod client;
 mod content;
 mod http;
 mod progress;
+mod resources;
+mod run;
 mod server;
 mod stdio;
+mod waiting;
 
 pub use choice::{Choice, ChoiceError};
 pub use http::HttpServer;

@@ -1,29 +1,38 @@
-//! The server itself: one handler for both lifecycles of the protocol.
+//! The server itself: one handler for all lifecycles of the protocol.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam, ErrorCode,
-    Implementation, ListToolsResult, PaginatedRequestParams, RequestId, ServerCapabilities,
-    ServerConfig, SubscriptionFilter, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
+    CompleteRequestParams, CompleteResult, CompletionInfo, ErrorCode, GetPromptRequestParams,
+    GetPromptResponse, GetPromptResult, Implementation, InputRequiredResult, InputResponses,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, PromptMessage, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, Reference, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+    SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
-use rmcp::service::{NotificationContext, RequestContext};
-use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Choice;
+use super::cancel::Calls;
 use super::catalog::Catalog;
-use super::content;
+use super::changes::{self, Versions, Watched};
+use super::client::{self, Client};
 use super::progress::Reporter;
+use super::run::{Course, Made, Run};
 use super::stdio::Stdio;
+use super::waiting::Waiting;
+use super::{Choice, content, resources};
 use crate::app::{App, Found};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::nearest;
-use crate::script::{Caller, Kind, Reply, ScriptError};
+use crate::script::conversation::Level;
+use crate::script::{Kind, ScriptError};
 
 /// What an agent is told about the whole of it, once.
 const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
@@ -51,32 +60,63 @@ pub(super) struct McpServer {
     app: Arc<App>,
     choice: Choice,
     catalog: Arc<ArcSwap<Catalog>>,
-    /// Counts the changes of the catalog.
-    version: watch::Receiver<u64>,
-    /// The calls under way. A token of `rmcp`'s own is cancelled at the end of the connection, too,
-    /// and a client that closes must not take the jobs on the server along.
-    calls: Arc<Mutex<HashMap<RequestId, CancellationToken>>>,
+    versions: watch::Receiver<Versions>,
+    waiting: Waiting,
+    session: Arc<Session>,
+}
+
+/// What a client of an earlier lifecycle set up, and its calls under way.
+struct Session {
+    calls: Calls,
+    /// What it wants to hear of the log.
+    level: Mutex<Level>,
+    /// The resources that it is subscribed to.
+    subscriptions: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            calls: Calls::default(),
+            level: Mutex::new(Level::Info),
+            subscriptions: Mutex::default(),
+        }
+    }
+}
+
+/// How a request ends.
+enum End {
+    /// With what the script made.
+    Made(Made),
+    /// With a question.
+    Asks(InputRequiredResult),
 }
 
 impl McpServer {
     pub(super) fn start(app: Arc<App>, choice: Choice) -> Self {
         let catalog = Catalog::of(&app.library().generation(), &choice);
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
-        let (sender, version) = watch::channel(0);
-        tokio::spawn(follow(app.clone(), choice.clone(), catalog.clone(), sender));
+        let (sender, versions) = watch::channel(Versions::default());
+        tokio::spawn(changes::follow(
+            app.clone(),
+            choice.clone(),
+            catalog.clone(),
+            sender,
+        ));
         Self {
+            waiting: Waiting::new(app.host().ids.clone()),
             app,
             choice,
             catalog,
-            version,
-            calls: Arc::default(),
+            versions,
+            session: Arc::default(),
         }
     }
 
     /// The same for a further client, whose requests are numbered on their own.
     pub(super) fn session(&self) -> Self {
         Self {
-            calls: Arc::default(),
+            session: Arc::default(),
             ..self.clone()
         }
     }
@@ -97,107 +137,181 @@ impl McpServer {
         })
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<RequestId, CancellationToken>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins what a request asks for, or takes it up again with the answers that it brings.
+    fn begin(
+        &self,
+        subject: &str,
+        (state, responses): (Option<String>, Option<InputResponses>),
+        begin: impl FnOnce() -> Result<Run, ScriptError>,
+    ) -> Result<Run, ScriptError> {
+        match state {
+            Some(state) => {
+                let responses = responses.unwrap_or_default();
+                let run = self.waiting.take_up(subject, &state, responses);
+                run.map_err(ScriptError::Arguments)
+            }
+            None => begin(),
+        }
     }
 
-    /// Tells a client of the earlier lifecycle about each change until it is gone.
-    fn tell_changes(&self, peer: Peer<RoleServer>) {
-        let mut version = self.version.clone();
-        tokio::spawn(async move {
-            while version.changed().await.is_ok() {
-                if peer.notify_tool_list_changed().await.is_err() {
-                    return;
-                }
+    /// Runs a script as far as it comes within one request.
+    async fn drive(
+        &self,
+        subject: &str,
+        run: Run,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<End, ScriptError> {
+        let _under_way = self.session.calls.begin(context, run.cancel());
+        let reporter = context
+            .meta
+            .get_progress_token()
+            .map(|token| Reporter::start(context.peer.clone(), token));
+        let audience = run.audience().clone();
+        audience.is(reporter.as_ref().map(Reporter::sink));
+        let level = *self
+            .session
+            .level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let course = run.go_on(&Client::of(context, level)).await;
+        audience.is(None);
+        if let Some(reporter) = reporter {
+            reporter.finish().await;
+        }
+        match course {
+            Course::Over(result) => result.map(End::Made),
+            Course::Waits(run, request, question) => {
+                let asks = self.waiting.keep(subject, *run, *request, question);
+                Ok(End::Asks(asks))
             }
-        });
+        }
     }
 
     async fn call(
         &self,
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Reply, ScriptError> {
+    ) -> Result<End, ScriptError> {
+        let subject = format!("tool {}", request.name);
         let tool = self.tool(&request.name)?;
-        let reporter = context
-            .meta
-            .get_progress_token()
-            .map(|token| Reporter::start(context.peer.clone(), token));
-        let mut caller = Caller {
-            cancel: CancellationToken::new(),
-            ..Caller::default()
+        let app = self.app.clone();
+        let arguments = request.arguments.unwrap_or_default();
+        let begin = || {
+            Ok(Run::begin(|caller| async move {
+                app.run(tool, arguments, caller).await.map(Made::Reply)
+            }))
         };
-        self.calls()
-            .insert(context.id.clone(), caller.cancel.clone());
-        if context.ct.is_cancelled() {
-            // The word came before the call was noted, so nobody could pass it on.
-            caller.cancel.cancel();
+        let answers = (request.request_state, request.input_responses);
+        let run = self.begin(&subject, answers, begin)?;
+        self.drive(&subject, run, context).await
+    }
+
+    async fn prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<End, ScriptError> {
+        let subject = format!("prompt {}", request.name);
+        let prompt = self.app.prompt(&request.name)?;
+        let app = self.app.clone();
+        let arguments = request.arguments.unwrap_or_default();
+        let begin = || {
+            Ok(Run::begin(|caller| async move {
+                let messages = app.messages(prompt, arguments, caller).await;
+                messages.map(Made::Messages)
+            }))
+        };
+        let answers = (request.request_state, request.input_responses);
+        let run = self.begin(&subject, answers, begin)?;
+        self.drive(&subject, run, context).await
+    }
+
+    async fn read(
+        &self,
+        request: ReadResourceRequestParams,
+        (resource, variables): (Found, Map<String, Value>),
+        context: &RequestContext<RoleServer>,
+    ) -> Result<End, ScriptError> {
+        let subject = format!("resource {}", request.uri);
+        let app = self.app.clone();
+        let uri = request.uri;
+        let begin = || {
+            Ok(Run::begin(|caller| async move {
+                let contents = app.read(resource, &uri, variables, caller).await;
+                contents.map(Made::Contents)
+            }))
+        };
+        let answers = (request.request_state, request.input_responses);
+        let run = self.begin(&subject, answers, begin)?;
+        self.drive(&subject, run, context).await
+    }
+
+    /// The script whose arguments are to be completed.
+    fn completed(&self, reference: &Reference) -> Result<Found, ErrorData> {
+        match reference {
+            Reference::Prompt(prompt) => self.app.prompt(&prompt.name).map_err(refused),
+            Reference::Resource(resource) => {
+                let generation = self.app.library().generation();
+                let served = generation.of_kind(Kind::Resource).find(|served| {
+                    let uri = served.script.uri.as_ref();
+                    uri.is_some_and(|uri| uri.as_str() == resource.uri)
+                });
+                let served = served.cloned();
+                served
+                    .map(|served| Found { generation, served })
+                    .ok_or_else(|| no_resource(&resource.uri))
+            }
+            _ => Err(ErrorData::invalid_params(
+                "nothing that can be completed",
+                None,
+            )),
         }
-        // Held until the answer: whoever closes the stream of a request cancels it.
-        let _hung_up = is_alone(context).then(|| cancel_with(context, &caller));
-        if let Some(reporter) = &reporter {
-            caller.progress = reporter.sink();
-        }
-        let result = self
-            .app
-            .run(tool, request.arguments.unwrap_or_default(), caller)
-            .await;
-        self.calls().remove(&context.id);
-        if let Some(reporter) = reporter {
-            reporter.finish().await;
-        }
-        result
     }
 }
 
-/// Whether a request came over HTTP and belongs to no session, as in the lifecycle of 2026-07-28.
-/// Then a client cancels it by closing the stream of its answer, and has no other way.
-fn is_alone(context: &RequestContext<RoleServer>) -> bool {
-    let http = context.extensions.get::<axum::http::request::Parts>();
-    http.is_some_and(|http| !http.headers.contains_key("mcp-session-id"))
-}
-
-/// Cancels the call when its request is cancelled, for as long as the result is held.
-fn cancel_with(context: &RequestContext<RoleServer>, caller: &Caller) -> AbortOnDropHandle<()> {
-    let (request, call) = (context.ct.clone(), caller.cancel.clone());
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        request.cancelled().await;
-        call.cancel();
-    }))
-}
-
-/// Clients send the same notification when a person cancels and when their own time limit for a
-/// request has passed (60 s in some). Then nobody asked for the job on the server to end. Only the
-/// reason tells the two apart; the SDKs say "Request timed out" and "request timeout".
-fn gave_up_waiting(reason: Option<&str>) -> bool {
-    reason.is_some_and(|reason| {
-        let reason = reason.to_ascii_lowercase();
-        reason.contains("timed out") || reason.contains("timeout")
-    })
-}
-
-/// Keeps the catalog in step with the scripts, and counts up when it really changed.
-async fn follow(
-    app: Arc<App>,
-    choice: Choice,
-    catalog: Arc<ArcSwap<Catalog>>,
-    version: watch::Sender<u64>,
-) {
-    let mut generations = app.library().subscribe();
-    while generations.changed().await.is_ok() {
-        let next = Catalog::of(&app.library().generation(), &choice);
-        if next != **catalog.load() {
-            catalog.store(Arc::new(next));
-            version.send_modify(|version| *version += 1);
+/// A failure as an error of the protocol, where the answer has no place for it.
+fn refused(error: ScriptError) -> ErrorData {
+    let unknown = matches!(error, ScriptError::Unknown { .. });
+    let failure = Failure::from(error);
+    let code = match failure.code.as_str() {
+        _ if unknown => ErrorCode::INVALID_PARAMS,
+        "INVALID_PARAMS" | "TIMEOUT" => ErrorCode::INVALID_PARAMS,
+        "NOT_FOUND" | "ASSET_NOT_FOUND_OR_EXPIRED" | "SOURCE_NOT_FOUND" => {
+            ErrorCode::RESOURCE_NOT_FOUND
         }
-    }
+        _ => ErrorCode::INTERNAL_ERROR,
+    };
+    let data = (!unknown).then(|| failure.to_json());
+    ErrorData::new(code, failure.message, data)
 }
 
+fn no_resource(uri: &str) -> ErrorData {
+    ErrorData::resource_not_found(
+        format!("no resource at {uri}"),
+        Some(json!({ "uri": uri, "hint": "resources/templates/list shows the addresses" })),
+    )
+}
+
+fn mixed_up() -> ErrorData {
+    ErrorData::internal_error("the script made something else than was asked for", None)
+}
+
+#[expect(
+    deprecated,
+    reason = "logging and subscriptions of the earlier lifecycles, whose clients are many"
+)]
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_tool_list_changed()
+            .enable_prompts()
+            .enable_prompts_list_changed()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_completions()
+            .enable_logging()
             .build();
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
@@ -206,7 +320,7 @@ impl ServerHandler for McpServer {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        self.tell_changes(context.peer);
+        tokio::spawn(changes::tell(self.versions.clone(), context.peer));
     }
 
     async fn on_cancelled(
@@ -214,36 +328,71 @@ impl ServerHandler for McpServer {
         notification: CancelledNotificationParam,
         _context: NotificationContext<RoleServer>,
     ) {
-        if gave_up_waiting(notification.reason.as_deref()) {
-            return;
+        if let Some(id) = notification.request_id {
+            let reason = notification.reason.as_deref();
+            self.session.calls.cancel(&id, reason);
         }
-        let call = notification
-            .request_id
-            .and_then(|id| self.calls().remove(&id));
-        if let Some(call) = call {
-            call.cancel();
-        }
+    }
+
+    async fn set_level(
+        &self,
+        request: rmcp::model::SetLevelRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let mut level = self
+            .session
+            .level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *level = client::level(request.level);
+        Ok(())
     }
 
     fn accepted_subscription_filter(
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
-        Some(requested.clone())
+        let mut accepted = requested.clone();
+        if let Some(uris) = &mut accepted.resource_subscriptions {
+            uris.retain(|uri| self.app.resource(uri).is_some());
+        }
+        Some(accepted)
     }
 
-    async fn listen(&self, context: rmcp::service::SubscriptionContext) -> Result<(), ErrorData> {
-        let mut version = self.version.clone();
-        loop {
-            tokio::select! {
-                () = context.cancelled() => return Ok(()),
-                changed = version.changed() => {
-                    if changed.is_err() || context.sink().notify_tool_list_changed().await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        changes::listen(self.app.clone(), self.versions.clone(), context).await;
+        Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if self.app.resource(&request.uri).is_none() {
+            return Err(no_resource(&request.uri));
         }
+        let watched = Watched::new(self.app.clone(), request.uri.clone()).await;
+        let telling = tokio::spawn(changes::tell_updates(watched, context.peer));
+        let subscriptions = &self.session.subscriptions;
+        subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(request.uri, AbortOnDropHandle::new(telling));
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let subscriptions = &self.session.subscriptions;
+        subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&request.uri);
+        Ok(())
     }
 
     async fn list_tools(
@@ -251,9 +400,8 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(
-            self.catalog.load().tools.clone(),
-        ))
+        let tools = self.catalog.load().tools.clone();
+        Ok(ListToolsResult::with_all_items(tools))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -266,16 +414,99 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let result = match self.call(request, &context).await {
-            Ok(reply) => content::answer(reply),
-            Err(error @ ScriptError::Unknown { .. }) => {
-                return Err(ErrorData::new(
-                    ErrorCode::INVALID_PARAMS,
-                    error.to_string(),
-                    None,
-                ));
-            }
+            Ok(End::Made(Made::Reply(reply))) => content::answer(reply),
+            Ok(End::Asks(asks)) => return Ok(asks.into()),
+            Ok(End::Made(_)) => return Err(mixed_up()),
+            Err(error @ ScriptError::Unknown { .. }) => return Err(refused(error)),
             Err(error) => CallToolResult::structured_error(Failure::from(error).to_json()),
         };
         Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let prompts = self.catalog.load().prompts.clone();
+        Ok(ListPromptsResult::with_all_items(prompts))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let description = self.catalog.load().description_of(&request.name);
+        match self.prompt(request, &context).await.map_err(refused)? {
+            End::Made(Made::Messages(messages)) => {
+                let messages = messages.into_iter().flat_map(content::messages);
+                let messages: Vec<PromptMessage> = messages.collect();
+                let mut result = GetPromptResult::new(messages);
+                result.description = description;
+                Ok(result.into())
+            }
+            End::Asks(asks) => Ok(asks.into()),
+            End::Made(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let cursor = request.and_then(|request| request.cursor);
+        resources::list(&self.app, cursor.as_deref()).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let templates = self.catalog.load().templates.clone();
+        Ok(ListResourceTemplatesResult::with_all_items(templates))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let found = self.app.resource(&request.uri);
+        let found = found.ok_or_else(|| no_resource(&request.uri))?;
+        match self.read(request, found, &context).await.map_err(refused)? {
+            End::Made(Made::Contents(contents)) => {
+                let contents = contents.into_iter().map(content::contents).collect();
+                Ok(ReadResourceResult::new(contents).into())
+            }
+            End::Asks(asks) => Ok(asks.into()),
+            End::Made(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let found = self.completed(&request.r#ref)?;
+        let others = request.context.and_then(|context| context.arguments);
+        let others: Map<String, Value> = others
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name, value.into()))
+            .collect();
+        let argument = request.argument;
+        let completion = self
+            .app
+            .complete(&found, &argument.name, &argument.value, &others)
+            .await;
+        let more = completion.total > completion.values.len();
+        let total = u32::try_from(completion.total).ok();
+        let info = CompletionInfo::with_pagination(completion.values, total, more)
+            .map_err(|error| ErrorData::internal_error(error, None))?;
+        Ok(CompleteResult::new(info))
     }
 }

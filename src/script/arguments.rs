@@ -306,6 +306,7 @@ mod tests {
             step: None,
             choices: vec![],
             folder: None,
+            complete: None,
         };
         Declaration {
             params: vec![

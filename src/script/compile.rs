@@ -10,10 +10,14 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
 
 use serde_json::{Map, Value};
 
+use super::uri::UriTemplate;
 use super::{
     Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine,
     explain,
 };
+
+/// The function of a resource that lists what there is to read.
+pub(super) const LIST: &str = "list";
 
 /// A script that compiles, has its entry function and declares itself properly.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Script {
     pub text: String,
     /// What it says about itself.
     pub declaration: Declaration,
+    /// The addresses of what it reads, if it is a resource.
+    pub uri: Option<UriTemplate>,
     /// The libraries that it imports, with the place of each import.
     pub(super) imports: Vec<(String, Position)>,
     /// Functions, constants and imports; the declaration is not among them.
@@ -45,12 +51,14 @@ impl Script {
         compiler.check_top_level(&ast)?;
         compiler.check_entry(&ast)?;
         let declaration = compiler.declare(&ast)?;
+        let uri = compiler.uri(&ast, &declaration)?;
         Ok(Arc::new(Self {
             key: source.key.clone(),
             layer: source.layer,
             path: source.path.clone(),
             text: source.text.clone(),
             declaration,
+            uri,
             imports: compiler.imports(&ast)?,
             ast: without_declaration(&ast),
         }))
@@ -61,6 +69,12 @@ impl Script {
         arguments::check(&self.declaration, given).map_err(|errors| {
             ScriptError::Arguments(arguments::failure(&errors, &self.declaration))
         })
+    }
+
+    /// How many parameters its function of this name takes, if it has one.
+    pub(super) fn arity(&self, function: &str) -> Option<usize> {
+        let found = self.ast.iter_functions().find(|it| it.name == function);
+        found.map(|function| function.params.len())
     }
 
     /// The names of the functions that it defines.
@@ -160,14 +174,52 @@ impl Compiler<'_> {
             );
             Box::new(self.diagnose(message, innermost.position).hint(hint))
         })?;
-        if self.source.key.kind == Kind::Tool && declaration.about.is_empty() {
-            let message = "a tool says what it does: about(\"...\")";
+        let kind = self.source.key.kind;
+        let is_offered = matches!(kind, Kind::Tool | Kind::Prompt | Kind::Resource);
+        if is_offered && declaration.about.is_empty() {
+            let message = format!("a {kind} says what it does: about(\"...\")");
             return Err(self.diagnose(message, Position::NONE));
         }
         if declaration.title.is_empty() {
             declaration.title.clone_from(&self.source.key.name);
         }
         Ok(declaration)
+    }
+
+    /// The address of a resource, whose variables are its parameters.
+    fn uri(
+        &self,
+        ast: &AST,
+        declaration: &Declaration,
+    ) -> Result<Option<UriTemplate>, Box<Diagnostic>> {
+        if self.source.key.kind != Kind::Resource {
+            return Ok(None);
+        }
+        let fail = |message: String| self.diagnose(message, Position::NONE);
+        let uri = declaration.meta.get("uri").and_then(Value::as_str);
+        let uri = uri.ok_or_else(|| {
+            fail("a resource says its address: meta(#{ uri: \"mmf://...\" })".to_owned())
+        })?;
+        let uri = UriTemplate::parse(uri).map_err(fail)?;
+        if let Some(name) = uri
+            .variables()
+            .find(|name| declaration.param(name).is_none())
+        {
+            let message =
+                format!("{{{name}}} of the address is no parameter: param(\"{name}\", \"string\")");
+            return Err(fail(message));
+        }
+        let placed = |name: &str| uri.variables().any(|variable| variable == name);
+        if let Some(param) = declaration.params.iter().find(|param| !placed(&param.name)) {
+            return Err(fail(format!("{} has no place in the address", param.name)));
+        }
+        let listing = ast.iter_functions().find(|function| function.name == LIST);
+        if listing.is_some_and(|function| function.params.len() > 1) {
+            return Err(fail(format!(
+                "{LIST} takes one parameter at most: where to go on"
+            )));
+        }
+        Ok(Some(uri))
     }
 }
 

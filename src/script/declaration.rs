@@ -73,6 +73,51 @@ pub struct Param {
     /// For a model file: the folder below `models/` in which it lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// What completes it while it is typed.
+    #[serde(skip)]
+    pub complete: Option<CompletionSource>,
+}
+
+/// Where the values come from that complete what is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletionSource {
+    /// The names of templates.
+    Templates,
+    /// The names of scripts, of one kind if the parameter `kind` says so.
+    Scripts,
+    /// The classes of nodes.
+    Nodes,
+    /// Model files, of one folder if the parameter has one or the parameter `folder` says so.
+    Models,
+    /// The folders of model files.
+    ModelFolders,
+    /// The ids of the newest assets.
+    Assets,
+}
+
+impl CompletionSource {
+    /// All sources, as they are documented.
+    pub const ALL: [Self; 6] = [
+        Self::Templates,
+        Self::Scripts,
+        Self::Nodes,
+        Self::Models,
+        Self::ModelFolders,
+        Self::Assets,
+    ];
+
+    /// The word by which declarations name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Templates => "templates",
+            Self::Scripts => "scripts",
+            Self::Nodes => "nodes",
+            Self::Models => "models",
+            Self::ModelFolders => "model_folders",
+            Self::Assets => "assets",
+        }
+    }
 }
 
 /// What values a parameter takes.
@@ -198,6 +243,24 @@ impl Declaration {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&Param> {
         self.params.iter().find(|param| param.name == name)
+    }
+
+    /// Arguments that were passed as text, as in the address of a resource: those that are not
+    /// declared as text are read as JSON. What doesn't parse stays text, to be refused properly.
+    #[must_use]
+    pub fn from_text(&self, given: Map<String, Value>) -> Map<String, Value> {
+        let read = |name: String, value: Value| {
+            let written = match (self.param(&name), &value) {
+                (Some(param), Value::String(text)) if !param.ty.is_text() => Some(text),
+                _ => None,
+            };
+            let parsed = written.and_then(|text| serde_json::from_str(text).ok());
+            (name, parsed.unwrap_or(value))
+        };
+        given
+            .into_iter()
+            .map(|(name, value)| read(name, value))
+            .collect()
     }
 
     /// The JSON schema of the arguments. It is kept short: an agent pays for every byte.
@@ -335,6 +398,7 @@ mod tests {
             step: None,
             choices: vec![],
             folder: None,
+            complete: None,
         }
     }
 

@@ -8,6 +8,7 @@ use rhai::{AST, exported_module};
 use serde_json::Value;
 
 use super::arguments::{did_you_mean, nearest};
+use super::declaration::CompletionSource;
 use super::engine::SharedModule;
 use super::value::from_map;
 use super::{Declaration, InputSchema, Limits, Param, Type, engine};
@@ -16,8 +17,9 @@ use super::{Declaration, InputSchema, Limits, Param, Type, engine};
 pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
 
 /// What the third argument of `param` may say.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "required", "nullable", "rest", "value", "about", "min", "max", "step", "choices", "folder",
+    "complete",
 ];
 
 type Declaring = Arc<Mutex<Declaration>>;
@@ -166,8 +168,19 @@ fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> 
         folder: reader.read("folder", "a string", |value| {
             value.as_str().map(str::to_owned)
         })?,
+        complete: reader.read("complete", &format!("one of {}", sources()), |value| {
+            CompletionSource::ALL
+                .into_iter()
+                .find(|source| value == source.as_str())
+        })?,
     };
     check_sense(param)
+}
+
+fn sources() -> String {
+    CompletionSource::ALL
+        .map(CompletionSource::as_str)
+        .join(", ")
 }
 
 fn check_name(name: &str) -> Result<(), String> {

@@ -129,6 +129,7 @@ pub(super) fn type_word(name: &str) -> &str {
         "NodeHandle" => "a node",
         "Link" => "a link",
         "ReplyHandle" => "a reply",
+        "Message" => "a message",
         other => other.rsplit("::").next().unwrap_or(other),
     }
 }

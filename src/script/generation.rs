@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use rhai::{Module, Position, Scope};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::arguments::{did_you_mean, nearest};
 use super::engine::SharedModule;
@@ -148,6 +148,24 @@ impl Generation {
             ),
             other,
         })
+    }
+
+    /// The text of a script, or why there is none.
+    pub fn text(&self, kind: Kind, name: &str) -> Result<&str, ScriptError> {
+        self.get(kind, name)
+            .map(|served| served.script.text.as_str())
+    }
+
+    /// The resource that answers for an address, with the values of its variables. Of several the
+    /// one whose address says most.
+    #[must_use]
+    pub fn resource(&self, uri: &str) -> Option<(&Served, Map<String, Value>)> {
+        let resources = self.of_kind(Kind::Resource).filter_map(|served| {
+            let template = served.script.uri.as_ref()?;
+            Some((template.fixed(), served, template.matches(uri)?))
+        });
+        let (_, served, values) = resources.max_by_key(|(fixed, ..)| *fixed)?;
+        Some((served, values))
     }
 
     /// Every script that runs, sorted by kind and name.

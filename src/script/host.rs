@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::conversation::{Conversation, Nobody};
 use super::submissions::Submissions;
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
@@ -68,14 +69,17 @@ pub struct Caller {
     pub cancel: CancellationToken,
     /// Takes the signs of life.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    /// Shows the log and answers questions.
+    pub conversation: Arc<dyn Conversation>,
 }
 
 impl Default for Caller {
-    /// A caller that neither listens nor cancels.
+    /// A caller that neither listens nor cancels nor answers.
     fn default() -> Self {
         Self {
             cancel: CancellationToken::new(),
             progress: Arc::new(|_| ()),
+            conversation: Arc::new(Nobody),
         }
     }
 }

@@ -14,6 +14,10 @@ pub enum Kind {
     Tool,
     /// `scripts/pipelines/NAME.rhai`: a whole job of many runs.
     Pipeline,
+    /// `scripts/prompts/NAME.rhai`: an MCP prompt, messages for a client's conversation.
+    Prompt,
+    /// `scripts/resources/NAME.rhai`: MCP resources, things that clients read by their address.
+    Resource,
     /// `scripts/fixers/NAME.rhai`: workflow and findings in, corrections out, nothing else touched.
     Fixer,
     /// `scripts/lib/NAME.rhai`: functions for the others to import.
@@ -22,10 +26,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order in which listings show them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Template,
         Self::Tool,
         Self::Pipeline,
+        Self::Prompt,
+        Self::Resource,
         Self::Fixer,
         Self::Lib,
     ];
@@ -37,6 +43,8 @@ impl Kind {
             Self::Template => "templates",
             Self::Tool => "scripts/tools",
             Self::Pipeline => "scripts/pipelines",
+            Self::Prompt => "scripts/prompts",
+            Self::Resource => "scripts/resources",
             Self::Fixer => "scripts/fixers",
             Self::Lib => "scripts/lib",
         }
@@ -49,6 +57,8 @@ impl Kind {
         match self {
             Self::Template => entry("build", &["p"]),
             Self::Tool | Self::Pipeline => entry("run", &["p"]),
+            Self::Prompt => entry("messages", &["p"]),
+            Self::Resource => entry("read", &["p"]),
             Self::Fixer => entry("fix", &["workflow", "findings"]),
             Self::Lib => None,
         }
@@ -69,6 +79,8 @@ impl Kind {
             Self::Template => "template",
             Self::Tool => "tool",
             Self::Pipeline => "pipeline",
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
             Self::Fixer => "fixer",
             Self::Lib => "lib",
         }

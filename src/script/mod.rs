@@ -1,11 +1,14 @@
 //! Scripts: what they declare, how they are loaded and swapped, and how they run.
 
 pub mod arguments;
+pub mod conversation;
 pub mod reply;
 
+mod answers;
 mod bindings;
 mod check;
 mod compile;
+mod completion;
 mod declaration;
 mod declare;
 mod diagnostic;
@@ -24,12 +27,16 @@ mod run;
 mod save;
 mod source;
 mod submissions;
+mod uri;
 mod value;
 mod watcher;
 
+pub use answers::Listing;
 pub use check::{Checked, check, kind_of_text};
 pub use compile::Script;
-pub use declaration::{Declaration, Param, Type};
+pub use completion::{Completion, complete};
+pub use conversation::Conversation;
+pub use declaration::{CompletionSource, Declaration, Param, Type};
 pub use diagnostic::{Diagnostic, Severity};
 pub use error::ScriptError;
 pub use generation::{Generation, Served};
@@ -41,4 +48,5 @@ pub use limits::Limits;
 pub use reply::Reply;
 pub use run::{Runner, build};
 pub use source::{Key, Layer, Root, Source, Sources};
+pub use uri::UriTemplate;
 pub use watcher::Watcher;

@@ -14,12 +14,15 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{self, Listing, Wrong};
 use super::bindings;
+use super::compile::LIST;
+use super::conversation::Message;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
-use super::reply::ReplyHandle;
+use super::reply::Resource;
 use super::resolver::library_at;
-use super::value::{from_dynamic, to_dynamic};
+use super::value::to_dynamic;
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
     engine, explain,
@@ -60,6 +63,71 @@ impl Runner {
         caller: Caller,
     ) -> Result<Reply, ScriptError> {
         let arguments = served.script.arguments(given)?;
+        self.on_own_thread(generation, served, arguments, caller, call)
+            .await
+    }
+
+    /// The messages of a prompt.
+    pub async fn messages(
+        &self,
+        generation: Arc<Generation>,
+        served: Served,
+        given: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Vec<Message>, ScriptError> {
+        let script = &served.script;
+        let arguments = script.arguments(script.declaration.from_text(given))?;
+        let messages = |script: &Script, context: &Arc<Context>| {
+            let made = evaluate(script, context)?;
+            answers::messages(&made).map_err(|wrong| wrong_result(script, &wrong, &made))
+        };
+        self.on_own_thread(generation, served, arguments, caller, messages)
+            .await
+    }
+
+    /// What stands at the address `uri` of a resource, whose variables are `given`.
+    pub async fn read(
+        &self,
+        generation: Arc<Generation>,
+        served: Served,
+        uri: &str,
+        given: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Vec<Resource>, ScriptError> {
+        let script = &served.script;
+        let arguments = script.arguments(script.declaration.from_text(given))?;
+        let uri = uri.to_owned();
+        let contents = move |script: &Script, context: &Arc<Context>| {
+            let made = evaluate(script, context)?;
+            answers::contents(&made, &uri, &script.declaration)
+                .map_err(|wrong| wrong_result(script, &wrong, &made))
+        };
+        self.on_own_thread(generation, served, arguments, caller, contents)
+            .await
+    }
+
+    /// What a resource lists, from its beginning or from where a listing said that more follows.
+    pub async fn list(
+        &self,
+        generation: Arc<Generation>,
+        served: Served,
+        after: Option<Value>,
+        caller: Caller,
+    ) -> Result<Listing, ScriptError> {
+        let list = move |script: &Script, context: &Arc<Context>| listing(script, context, after);
+        self.on_own_thread(generation, served, Map::new(), caller, list)
+            .await
+    }
+
+    /// Does something with a script whose arguments were checked.
+    async fn on_own_thread<T: Send + 'static>(
+        &self,
+        generation: Arc<Generation>,
+        served: Served,
+        arguments: Map<String, Value>,
+        caller: Caller,
+        work: impl FnOnce(&Script, &Arc<Context>) -> Result<T, ScriptError> + Send + 'static,
+    ) -> Result<T, ScriptError> {
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
         let _gone = stop.clone().drop_guard();
@@ -77,7 +145,7 @@ impl Runner {
         });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();
-        let result = on_own_thread(move || call(&served.script, &context)).await;
+        let result = on_own_thread(move || work(&served.script, &context)).await;
         if cancel.is_cancelled() {
             submissions.cancel(&self.host.comfy).await;
         }
@@ -108,7 +176,7 @@ pub(super) fn build_checked(
     if let Some(stop) = stop {
         stop_on(&mut engine, stop.clone());
     }
-    let made = evaluate(&engine, generation, script, arguments)?;
+    let made = enter(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
         Some(workflow) => Ok(workflow.snapshot()),
         None => Err(wrong_result(
@@ -121,27 +189,66 @@ pub(super) fn build_checked(
 
 /// Runs a script that may have effects, within the present thread.
 pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, ScriptError> {
-    let generation = &context.generation;
-    let arguments = context.parameters.clone();
-    let stop = &context.stop;
     if script.key.kind == Kind::Template {
-        let workflow = build_checked(generation, script, arguments, &context.limits, Some(stop))?;
+        let arguments = context.parameters.clone();
+        let stop = Some(&context.stop);
+        let workflow = build_checked(
+            &context.generation,
+            script,
+            arguments,
+            &context.limits,
+            stop,
+        )?;
         return Ok(workflow.into_json().into());
     }
-    let mut engine = engine::running(
-        &context.limits,
-        generation.libraries_of(script),
-        script.key.kind.is_pure(),
-    );
-    stop_on(&mut engine, stop.clone());
-    engine.set_default_tag(Dynamic::from(context.clone()));
-    let made = evaluate(&engine, generation, script, arguments)?;
-    if let Some(reply) = made.read_lock::<ReplyHandle>() {
-        return Ok(reply.snapshot());
+    let made = evaluate(script, context)?;
+    if script.key.kind == Kind::Prompt {
+        let messages = answers::messages(&made);
+        let messages = messages.map_err(|wrong| wrong_result(script, &wrong, &made))?;
+        let said = messages.into_iter().flat_map(|message| message.content);
+        return Ok(Reply {
+            content: said.collect(),
+            ..Reply::default()
+        });
     }
-    let value =
-        from_dynamic(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))?;
-    Ok(value.into())
+    answers::reply(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+}
+
+/// Runs a script and gives what it returned.
+fn evaluate(script: &Script, context: &Arc<Context>) -> Result<Dynamic, ScriptError> {
+    let engine = engine_of(script, context);
+    enter(
+        &engine,
+        &context.generation,
+        script,
+        context.parameters.clone(),
+    )
+}
+
+/// What a resource lists, or nothing if it lists nothing.
+fn listing(
+    script: &Script,
+    context: &Arc<Context>,
+    after: Option<Value>,
+) -> Result<Listing, ScriptError> {
+    let (Some(template), Some(arity)) = (&script.uri, script.arity(LIST)) else {
+        return Ok(Listing::default());
+    };
+    let after = after.map_or(Dynamic::UNIT, to_dynamic);
+    let arguments = if arity == 0 { vec![] } else { vec![after] };
+    let engine = engine_of(script, context);
+    let made = call_function(&engine, &context.generation, script, LIST, arguments)?;
+    let wrong = |wrong: Wrong| wrong_result_of(LIST, script, &wrong, &made);
+    answers::listing(&made, template).map_err(wrong)
+}
+
+/// The engine of a script that may have effects.
+fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
+    let libraries = context.generation.libraries_of(script);
+    let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
+    stop_on(&mut engine, context.stop.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
+    engine
 }
 
 fn stop_on(engine: &mut Engine, stop: CancellationToken) {
@@ -151,7 +258,8 @@ fn stop_on(engine: &mut Engine, stop: CancellationToken) {
     });
 }
 
-fn evaluate(
+/// Calls the entry function of a script.
+fn enter(
     engine: &Engine,
     generation: &Generation,
     script: &Script,
@@ -163,9 +271,19 @@ fn evaluate(
             format!("{} is imported by other scripts, not run", script.key),
         )));
     };
-    let arguments = (as_declared(script, arguments),);
+    let arguments = vec![as_declared(script, arguments).into()];
+    call_function(engine, generation, script, entry.name, arguments)
+}
+
+fn call_function(
+    engine: &Engine,
+    generation: &Generation,
+    script: &Script,
+    function: &str,
+    arguments: Vec<Dynamic>,
+) -> Result<Dynamic, ScriptError> {
     engine
-        .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, entry.name, arguments)
+        .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, function, arguments)
         .map_err(|error| explained(&error, engine, generation, script))
 }
 
@@ -253,14 +371,13 @@ fn code(error: &EvalAltResult) -> Code {
 }
 
 fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let entry = script
-        .key
-        .kind
-        .entry()
-        .map(|entry| entry.name)
-        .unwrap_or_default();
+    let entry = script.key.kind.entry().map_or("", |entry| entry.name);
+    wrong_result_of(entry, script, wanted, made)
+}
+
+fn wrong_result_of(function: &str, script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
     let returned = explain::type_word(made.type_name());
-    let message = format!("{entry} has to {wanted}, it returned {returned}");
+    let message = format!("{function} has to {wanted}, it returned {returned}");
     let at = Diagnostic::new(
         message.clone(),
         script.path.clone(),

@@ -84,8 +84,8 @@ async fn a_subscriber_hears_that_the_tools_changed() {
     let accepted = subscription.acknowledged();
     assert_eq!(
         (accepted.tools_list_changed, accepted.prompts_list_changed),
-        (Some(true), None),
-        "there are no prompts to change"
+        (Some(true), Some(true)),
+        "{accepted:?}"
     );
     for text in [
         "title(\"One\"); about(\"1\"); fn run(p) { 1 }",

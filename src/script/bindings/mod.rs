@@ -7,10 +7,12 @@ mod anatomy;
 mod assets;
 mod comfy;
 mod flow;
+mod message;
 mod nodes;
 mod pure;
 mod reply;
 mod scripts;
+mod talk;
 mod templates;
 mod variations;
 mod workflow;
@@ -34,7 +36,9 @@ static PURE: LazyLock<Vec<Namespace>> =
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
         ("", flow::module()),
+        ("", talk::module()),
         ("", reply::module()),
+        ("", message::module()),
         ("", anatomy::module()),
         ("comfy", comfy::module()),
         ("nodes", nodes::module()),

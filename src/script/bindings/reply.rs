@@ -13,16 +13,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rhai::exported_module;
-use rhai::plugin::{Dynamic, EvalAltResult, export_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value};
 
 use super::{SharedModule, indexed};
+use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::explain::lower_first;
+use crate::script::host::{Context, thrown};
 use crate::script::reply::{Body, Content, Link, Reply, ReplyHandle, Resource};
 
 /// What the options of a link may say.
 const LINK: [&str; 5] = ["name", "title", "description", "mime_type", "size"];
+
+/// The largest file of an asset that is sent, in bytes: in base64 it grows by a third, and clients
+/// hold all of it.
+const MAX_ASSET: u64 = 64 * 1024 * 1024;
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
@@ -103,6 +109,13 @@ mod functions {
         Ok(super::with(reply, Content::Link(link)))
     }
 
+    /// Adds the file of an asset, as the resource that it is.
+    #[rhai_fn(return_raw, global)]
+    pub fn asset(call: NativeCallContext, reply: &mut ReplyHandle, asset_id: &str) -> Fallible {
+        let content = super::asset(&Context::of(&call), asset_id).map_err(thrown)?;
+        Ok(super::with(reply, content))
+    }
+
     /// Adds a resource that is text, with its address and type.
     #[rhai_fn(global)]
     pub fn resource(
@@ -129,6 +142,22 @@ mod functions {
 fn with(reply: &ReplyHandle, content: Content) -> ReplyHandle {
     reply.add(content);
     reply.clone()
+}
+
+/// The bytes never pass through the interpreter, whose values have a limit.
+fn asset(context: &Context, asset_id: &str) -> Result<Content, Failure> {
+    let assets = &context.host.assets;
+    let asset = assets.get(asset_id)?;
+    if asset.bytes > MAX_ASSET {
+        let message = format!("the file has {} bytes, too many to be sent", asset.bytes);
+        return Err(Failure::new(Code::LIMIT_EXCEEDED, message)
+            .hint("get_asset_metadata has its path on disk"));
+    }
+    Ok(Content::Resource(Resource {
+        uri: format!("mmf://assets/{asset_id}"),
+        body: Body::Bytes(assets.read_bytes(asset_id)?.into()),
+        mime_type: Some(asset.mime_type),
+    }))
 }
 
 fn with_resource(reply: &ReplyHandle, uri: &str, body: Body, mime_type: &str) -> ReplyHandle {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rhai::exported_module;
-use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, comfy, indexed, templates};
@@ -20,6 +20,9 @@ use crate::script::{
 };
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+/// How to write a script, in few words; its examples are checked by a test.
+const GUIDE: &str = include_str!("../guide.md");
 
 /// The name of a script that has none.
 const NAMELESS: &str = "script";
@@ -45,6 +48,19 @@ mod functions {
         let mut listing = Context::of(&call).generation.listing();
         listing.retain(|script| super::is_wanted(script, &query));
         answer(listing)
+    }
+
+    /// How to write a script, in few words.
+    pub fn guide() -> ImmutableString {
+        super::GUIDE.into()
+    }
+
+    /// The source of a script.
+    #[rhai_fn(return_raw)]
+    pub fn source(call: NativeCallContext, kind: &str, name: &str) -> Fallible<ImmutableString> {
+        let context = Context::of(&call);
+        let kind = super::kind(&kind.into())?.unwrap_or(Kind::Tool);
+        Ok(context.generation.text(kind, name).map_err(thrown)?.into())
     }
 
     /// Runs a pipeline or tool within this script, or a template with its workflow to the end, and

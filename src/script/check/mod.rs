@@ -73,6 +73,8 @@ pub fn kind_of_text(text: &str) -> Kind {
         () if has("build") => Kind::Template,
         () if has("run") => Kind::Pipeline,
         () if has("fix") => Kind::Fixer,
+        () if has("messages") => Kind::Prompt,
+        () if has("read") => Kind::Resource,
         () => Kind::Lib,
     }
 }
