@@ -355,7 +355,11 @@ fn nodes_that_nobody_knows_are_followed_by_the_names_of_their_inputs() {
             "WildText",
             json!({ "text": "a red fox", "clip": ["1", 1] }),
         ),
-        ("3", "WildText", json!({ "text": "ugly", "clip": ["1", 1] })),
+        (
+            "3",
+            "WildText",
+            json!({ "what_not": "ugly and blurred", "clip": ["1", 1], "mode": "x" }),
+        ),
         (
             "4",
             "WildBoost",
@@ -385,7 +389,7 @@ fn nodes_that_nobody_knows_are_followed_by_the_names_of_their_inputs() {
             })
         ),
         json!({
-            "2.text": "a wolf", "3.text": "blur", "6.seed": 2, "6.steps": 9, "6.cfg": 2.0,
+            "2.text": "a wolf", "3.what_not": "blur", "6.seed": 2, "6.steps": 9, "6.cfg": 2.0,
             "5.width": 96, "5.frames": 17, "1.model_file": "tame.safetensors", "4.amount": 3,
         })
     );
@@ -419,6 +423,23 @@ fn a_node_that_calls_a_service_has_all_of_it_in_itself() {
         ),
         json!({ "2.prompt": "it jumps", "2.seed": 4, "1.image": "wolf.png", "2.duration": 10 })
     );
+}
+
+#[test]
+fn what_merely_saves_says_nothing() {
+    let nodes = graph(&[
+        (
+            "1",
+            "WanImageToVideoApi",
+            json!({ "prompt": "it runs", "seed": 3 }),
+        ),
+        (
+            "2",
+            "SaveVideo",
+            json!({ "video": ["1", 0], "filename_prefix": "video/run" }),
+        ),
+    ]);
+    assert_eq!(places(&nodes, Role::Prompt), ["1.prompt"]);
 }
 
 #[test]

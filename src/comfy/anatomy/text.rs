@@ -154,7 +154,10 @@ impl<'a> Walk<'_, 'a> {
 
     fn encoder(&mut self, maker: Source<'a>, side: Side, edge: &Edge) {
         let graph = self.graph;
-        let names = prompt_inputs(graph, maker.id);
+        let mut names = prompt_inputs(graph, maker.id);
+        if names.is_empty() {
+            names = plain_texts(graph, maker.id);
+        }
         let (negative, positive): (Vec<&str>, Vec<&str>) = names
             .into_iter()
             .partition(|name| Side::of(name) == Some(Side::Negative));
@@ -189,7 +192,7 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// The inputs in which a node takes words to be shown: those with a name that is known for it,
-/// else its texts of several lines, else any text.
+/// else its texts of several lines.
 pub(super) fn prompt_inputs<'a>(graph: &Graph<'a>, id: &str) -> Vec<&'a str> {
     let inputs = graph.node(id).and_then(|node| node.inputs());
     let inputs: Vec<(&str, &Value)> = inputs
@@ -219,9 +222,20 @@ pub(super) fn prompt_inputs<'a>(graph: &Graph<'a>, id: &str) -> Vec<&'a str> {
     if !known.is_empty() {
         return known;
     }
-    let long: Vec<&str> = names().filter(is_long).collect();
-    if !long.is_empty() || class.is_none() {
-        return long;
-    }
-    names().filter(is_text).collect()
+    names().filter(is_long).collect()
+}
+
+/// The inputs of an encoder of unknown habits that take text; without its declaration, those in
+/// which several words stand.
+fn plain_texts<'a>(graph: &Graph<'a>, id: &str) -> Vec<&'a str> {
+    let class = graph.class(id);
+    let is_text = |name: &str, value: &Value| match class.and_then(|class| class.input(name)) {
+        Some(input) => input.io_type().name() == "STRING",
+        None => value.as_str().is_some_and(|text| text.trim().contains(' ')),
+    };
+    graph
+        .literals(id)
+        .filter(|(name, value)| is_text(name, value))
+        .map(|(name, _)| name)
+        .collect()
 }

@@ -343,7 +343,9 @@ mod tests {
         among("unet", "UNETLoader");
         among("prompt", "CLIPTextEncode");
         among("ckpt", "CheckpointLoaderSimple");
-        among("seed", "RandomNoise");
+        among("seed", "SeedNode");
+        among("noise", "RandomNoise");
+        among("negative prompt", "CLIPTextEncode");
     }
 
     #[test]

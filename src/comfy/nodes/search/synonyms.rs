@@ -35,6 +35,7 @@ const SYNONYMS: &[(&str, &[&[&str]])] = &[
     ("llm", &[&["text", "generate"]]),
     ("merge", &[&["composite"], &["blend"], &["combine"]]),
     ("music", &[&["audio"], &["song"]]),
+    ("negative", &[&["text", "encode"]]),
     ("number", &[&["int"], &["float"]]),
     ("outpaint", &[&["pad", "image"]]),
     ("paste", &[&["composite"]]),
