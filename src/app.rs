@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
+use crate::knowledge::Knowledge;
 use crate::script::conversation::Message;
 use crate::script::reply::Resource;
 use crate::script::{
@@ -116,6 +117,7 @@ impl App {
             comfy,
             assets,
             publisher,
+            knowledge: Knowledge::with_file_in(&config.data_dir)?,
             library: library.clone(),
             script_folder: config.script_folder.clone(),
             clock,

@@ -8,6 +8,9 @@
 //!   app             composition: one place that puts the parts together
 //!     script        declarations, generations, engine, bindings
 //!       jobs        a prompt from submission to kept assets
+//!         batch     many runs of one workflow
+//!         vram      what memory a workflow needs
+//!         knowledge which models are current, with which settings
 //!         comfy     the server: client, socket, node facts, validation
 //!         assets    pictures, clips and sounds with their provenance
 //!           store   the one file that knows sled
@@ -18,6 +21,7 @@
 
 pub mod app;
 pub mod assets;
+pub mod batch;
 pub mod cli;
 pub mod clock;
 pub mod comfy;
@@ -25,7 +29,9 @@ pub mod config;
 pub mod failure;
 pub mod ids;
 pub mod jobs;
+pub mod knowledge;
 pub mod mcp;
 pub mod script;
 pub mod sim;
 pub mod store;
+pub mod vram;

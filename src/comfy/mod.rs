@@ -2,6 +2,7 @@
 //! its validator would say.
 
 pub mod anatomy;
+pub mod check;
 pub mod json;
 pub mod model_name;
 pub mod nodes;

@@ -85,6 +85,12 @@ impl Workflow {
         Ok(Self(nodes))
     }
 
+    /// A workflow of nodes that were part of one before, whatever is wrong with them.
+    #[must_use]
+    pub fn from_nodes(nodes: Map<String, Value>) -> Self {
+        Self(nodes)
+    }
+
     /// The nodes in their order.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
         self.0.iter().map(|(id, body)| Node { id, body })

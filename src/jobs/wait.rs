@@ -103,6 +103,12 @@ impl Jobs {
         lock(&self.0.built).insert(workflow, origin);
     }
 
+    /// Which script built a workflow, and from what; none if that was not here, or long ago.
+    #[must_use]
+    pub fn origin_of(&self, workflow: &Workflow) -> Option<Origin> {
+        lock(&self.0.built).get(workflow).cloned()
+    }
+
     /// Queues a workflow; what it makes will be kept whether or not anybody waits.
     pub async fn submit(
         &self,

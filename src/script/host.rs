@@ -20,6 +20,7 @@ use crate::comfy::{Comfy, JobEvent};
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::Jobs;
+use crate::knowledge::Knowledge;
 
 /// The services behind the bindings. One for the process, shared by all runs.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Host {
     pub assets: Arc<Assets>,
     /// The way to web folders.
     pub publisher: Publisher,
+    /// What is known of models.
+    pub knowledge: Arc<Knowledge>,
     /// The scripts.
     pub library: Arc<Library>,
     /// Where scripts may be saved; `None` where the user doesn't allow it.

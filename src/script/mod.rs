@@ -22,6 +22,7 @@ mod input_schema;
 mod kind;
 mod library;
 mod limits;
+mod repair;
 mod resolver;
 mod run;
 mod save;

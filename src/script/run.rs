@@ -251,7 +251,7 @@ fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     engine
 }
 
-fn stop_on(engine: &mut Engine, stop: CancellationToken) {
+pub(super) fn stop_on(engine: &mut Engine, stop: CancellationToken) {
     engine.on_progress(move |operations| {
         let stopped = operations % LOOK_EVERY == 0 && stop.is_cancelled();
         stopped.then_some(Dynamic::UNIT)
@@ -314,7 +314,7 @@ fn workflow_argument(value: Value) -> Dynamic {
     })
 }
 
-fn explained(
+pub(super) fn explained(
     error: &EvalAltResult,
     engine: &Engine,
     generation: &Generation,
@@ -370,7 +370,7 @@ fn code(error: &EvalAltResult) -> Code {
     }
 }
 
-fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
+pub(super) fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
     let entry = script.key.kind.entry().map_or("", |entry| entry.name);
     wrong_result_of(entry, script, wanted, made)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts};
 use crate::ids::Ids;
+use crate::knowledge::Knowledge;
 
 use super::cache::Caching;
 use super::faults::Faults;
@@ -84,17 +85,30 @@ impl fmt::Debug for SimOptions {
     }
 }
 
-/// The model files of the official workflows, by folder, and those of a tiny SD3 for tests.
+/// The model files that `sota.toml` names and further ones of the official workflows, by folder, and
+/// those of a tiny SD3 for tests.
 #[must_use]
 pub fn default_models() -> BTreeMap<String, Vec<String>> {
     let mut models: BTreeMap<String, Vec<String>> = FOLDERS
         .iter()
         .map(|folder| ((*folder).to_owned(), Vec::new()))
         .collect();
-    for (folder, files) in MODELS {
-        let mut files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
+    let known = Knowledge::bundled();
+    let known = known
+        .files()
+        .map(|file| (file.folder.as_str(), file.name.as_str()));
+    let further = MODELS
+        .iter()
+        .flat_map(|(folder, files)| files.iter().map(|file| (*folder, *file)));
+    for (folder, file) in known.chain(further) {
+        models
+            .entry(folder.to_owned())
+            .or_default()
+            .push(file.to_owned());
+    }
+    for files in models.values_mut() {
         files.sort();
-        models.insert((*folder).to_owned(), files);
+        files.dedup();
     }
     models
 }
@@ -158,7 +172,6 @@ const MODELS: &[(&str, &[&str])] = &[
             "qwen_image_fp8_e4m3fn.safetensors",
             "qwen_image_2512_fp8_e4m3fn.safetensors",
             "qwen_image_edit_2509_fp8_e4m3fn.safetensors",
-            "qwen_image_edit_2511_fp8mixed.safetensors",
             "z_image_turbo_bf16.safetensors",
             "wan2.1_t2v_1.3B_fp16.safetensors",
             "wan2.1_t2v_14B_fp8_scaled.safetensors",

@@ -23,8 +23,8 @@ pub enum PublishError {
     /// The manifest key isn't allowed.
     #[error("\"{0}\" is not allowed as a manifest key")]
     InvalidKey(String),
-    /// There is no folder to publish to.
-    #[error("no folder to publish to: none was set and there is none of {looked_for} in {}", cwd.display())]
+    /// There is no publish directory configured.
+    #[error("no publish directory configured: none was set and there is none of {looked_for} in {}", cwd.display())]
     NoFolder {
         /// Where they were looked for.
         cwd: PathBuf,

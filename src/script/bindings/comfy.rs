@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{FLOAT, INT, exported_module};
-use semver::Version;
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
 use crate::assets::Asset;
-use crate::comfy::nodes::NodeFacts;
-use crate::comfy::validate::{Rules, Validator};
-use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted, Workflow};
+use crate::comfy::check;
+use crate::comfy::validate::Rules;
+use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
+use crate::script::repair::repair as mend;
 
 /// How long asking after a finished job waits for its outputs.
 const COLLECT_SECONDS: f64 = 10.0;
@@ -59,13 +59,34 @@ mod functions {
     }
 
     /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
-    /// node_errors }`.
+    /// node_errors, node_count }`.
     #[rhai_fn(return_raw)]
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let facts = context.wait(context.host.comfy.node_facts())?;
         let version = context.wait(context.host.comfy.version())?;
-        answer(super::judge(&facts, version, workflow.snapshot()))
+        answer(check::verdict(
+            &facts,
+            version.as_ref(),
+            &workflow.snapshot(),
+        ))
+    }
+
+    /// Lets the fixers mend a workflow: `#{ valid, errors, corrections, workflow, ... }`.
+    #[rhai_fn(return_raw)]
+    pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let facts = context.wait(context.host.comfy.node_facts())?;
+        let version = context.wait(context.host.comfy.version())?;
+        let rules = version
+            .as_ref()
+            .map(|version| Rules::of(&version.to_string()));
+        let rules = rules.unwrap_or_default();
+        let repaired = mend(&context, &facts, &rules, workflow.snapshot()).map_err(thrown)?;
+        let mut verdict = check::verdict(&facts, version.as_ref(), &repaired.workflow);
+        verdict["corrections"] = json!(repaired.corrections);
+        verdict["workflow"] = json!(repaired.workflow);
+        answer(verdict)
     }
 
     /// Where a job stands, without waiting.
@@ -145,34 +166,10 @@ mod functions {
     }
 }
 
-fn judge(facts: &NodeFacts, version: Option<Version>, workflow: Workflow) -> Value {
-    let mut validator = Validator::new(facts);
-    if let Some(version) = version {
-        validator = validator.rules(Rules::of(&version.to_string()));
-    }
-    let prompt = workflow.into_json();
-    let verdict = validator.receive(&prompt, None);
-    let answer = verdict.outcome.to_json();
-    let of_nodes = verdict.outcome.node_errors().iter().flat_map(|node| {
-        let place = format!("node {} ({})", node.node_id, node.class_type);
-        node.errors
-            .iter()
-            .map(move |error| format!("{place}: {}: {}", error.message, error.details))
-    });
-    let mut errors: Vec<String> = of_nodes.collect();
-    if errors.is_empty()
-        && let Some(message) = answer["error"]["message"].as_str()
-    {
-        errors.push(message.to_owned());
-    }
-    json!({
-        "valid": verdict.outcome.is_accepted() && errors.is_empty(),
-        "errors": errors,
-        "node_errors": answer["node_errors"],
-    })
-}
-
-fn submit(context: &Context, workflow: &WorkflowHandle) -> Result<Submitted, Box<EvalAltResult>> {
+pub(super) fn submit(
+    context: &Context,
+    workflow: &WorkflowHandle,
+) -> Result<Submitted, Box<EvalAltResult>> {
     // A pipeline answers for a workflow that no template built; a tool merely passes on.
     let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
     let origin = Origin {
@@ -229,7 +226,7 @@ fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<E
     wait_within(context, prompt_id, Some(limit))
 }
 
-fn wait_within(
+pub(super) fn wait_within(
     context: &Context,
     prompt_id: &str,
     limit: Option<Duration>,

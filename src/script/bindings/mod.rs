@@ -5,8 +5,10 @@
 
 mod anatomy;
 mod assets;
+mod batch;
 mod comfy;
 mod flow;
+mod knowledge;
 mod message;
 mod nodes;
 mod pure;
@@ -15,6 +17,7 @@ mod scripts;
 mod talk;
 mod templates;
 mod variations;
+mod vram;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -45,6 +48,9 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
         ("assets", assets::module()),
         ("variations", variations::module()),
         ("templates", templates::module()),
+        ("batch", batch::module()),
+        ("knowledge", knowledge::module()),
+        ("vram", vram::module()),
         ("scripts", scripts::module()),
     ]
 });

@@ -47,9 +47,9 @@ mod functions {
         parameters: rhai::Map,
     ) -> Fallible<WorkflowHandle> {
         let context = Context::of(&call);
-        let served = super::find(&context.generation, name)?;
         let given =
             crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
+        let served = super::find(&context.generation, name)?;
         super::build(&context, served, given)
     }
 }
@@ -78,7 +78,10 @@ pub(super) fn build(
     Ok(WorkflowHandle::new(workflow))
 }
 
-fn find<'a>(generation: &'a Generation, name: &str) -> Result<&'a Served, Box<EvalAltResult>> {
+pub(super) fn find<'a>(
+    generation: &'a Generation,
+    name: &str,
+) -> Result<&'a Served, Box<EvalAltResult>> {
     generation.get(Kind::Template, name).map_err(|error| {
         let unknown = matches!(error, ScriptError::Unknown { .. });
         let failure = Failure::from(error);

@@ -1,0 +1,52 @@
+//! What can be wrong with a batch before anything is queued.
+
+use crate::failure::{Code, Failure};
+
+/// Why a batch can't be run, or a workflow not be filled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// More runs than anybody means to ask for.
+    #[error("these are {asked} runs, at most {most} are queued at once")]
+    TooMany {
+        /// How many were asked for.
+        asked: usize,
+        /// How many are allowed.
+        most: usize,
+    },
+    /// A swept parameter without values.
+    #[error("\"{0}\" has no values to try: give a list of at least one")]
+    NoValues(String),
+    /// Placeholders without a value.
+    #[error("the workflow has placeholders without a value: {}", .0.join(", "))]
+    Unfilled(Vec<String>),
+    /// Parameters that the workflow has no place for.
+    #[error("the workflow has no place for {}", .names.join(", "))]
+    NoPlace {
+        /// The parameters.
+        names: Vec<String>,
+        /// What it does take.
+        known: Vec<String>,
+    },
+}
+
+impl From<BatchError> for Failure {
+    fn from(error: BatchError) -> Self {
+        let message = error.to_string();
+        match error {
+            BatchError::TooMany { .. } => Self::new(Code::LIMIT_EXCEEDED, message)
+                .hint("try fewer values at a time, the coarse ones first"),
+            BatchError::NoValues(name) => {
+                Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
+            }
+            BatchError::Unfilled(names) => Self::new(Code::INVALID_PARAMS, message)
+                .hint("give each placeholder a value in the parameters")
+                .detail("fields", names),
+            BatchError::NoPlace { names, known } => Self::new(Code::INVALID_PARAMS, message)
+                .hint(format!(
+                    "it takes {}, and \"NODE_ID.INPUT\" for one node's input",
+                    known.join(", ")
+                ))
+                .detail("fields", names),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! `batch::`: many runs of one workflow, all queued ahead so that the card never waits.
+//!
+//! What is run may be the name of a template, what `get_template` or
+//! `create_workflow_from_template` answer, or a workflow with `{{PLACEHOLDERS}}`.
+
+use std::time::Duration;
+
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::{FLOAT, exported_module};
+use serde_json::{Map, Value, json};
+
+use super::comfy::{submit, wait_within};
+use super::templates::{build, find};
+use super::{SharedModule, indexed};
+use crate::batch::{Combination, check_size, combinations, fill, names};
+use crate::comfy::{Folder, Workflow};
+use crate::failure::{Code, Failure};
+use crate::script::Kind;
+use crate::script::handles::WorkflowHandle;
+use crate::script::host::{Context, Progress, answer, caught, thrown};
+
+type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+pub(super) fn module() -> SharedModule {
+    indexed(exported_module!(functions))
+}
+
+#[export_module]
+mod functions {
+    use rhai::{Array, Map};
+
+    use crate::script::value::{from_dynamic, from_map, map_to_dynamic};
+
+    /// Every combination of the values of a sweep over fixed parameters: a list of
+    /// `#{ key, parameters }`.
+    #[rhai_fn(return_raw)]
+    pub fn combinations(sweep: Map, fixed: Map) -> Fallible<Array> {
+        let sweep = from_map(&sweep).map_err(|error| error.to_string())?;
+        let fixed = from_map(&fixed).map_err(|error| error.to_string())?;
+        let all = super::combinations(&sweep, &fixed).map_err(thrown)?;
+        let map = |Combination { key, parameters }| {
+            let mut map = Map::new();
+            map.insert("key".into(), key.into());
+            map.insert("parameters".into(), map_to_dynamic(parameters).into());
+            Dynamic::from(map)
+        };
+        Ok(all.into_iter().map(map).collect())
+    }
+
+    /// Runs a workflow once with each set of parameters and waits for all, each for a number of
+    /// seconds at most: a list of `#{ index, status, prompt_id, parameters, outputs, duration }`, or
+    /// with `error`, `message` and `hint` for one that failed, in the order of the sets.
+    #[rhai_fn(return_raw)]
+    pub fn run(
+        call: NativeCallContext,
+        workflow: Dynamic,
+        sets: Array,
+        seconds: FLOAT,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let source = super::Source::of(&context, &workflow)?;
+        let sets = from_dynamic(&sets.into()).map_err(|error| error.to_string())?;
+        answer(super::run(&context, &source, &sets, seconds)?)
+    }
+
+    /// The names of the parameters that a workflow has a place for.
+    #[rhai_fn(return_raw)]
+    pub fn takes(call: NativeCallContext, workflow: Dynamic) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::Source::of(&context, &workflow)?.takes(&context)?)
+    }
+
+    /// Hands an asset to the server again, as a later run reads it: gives the name for `LoadImage`
+    /// and its kin.
+    #[rhai_fn(return_raw)]
+    pub fn hand_over(call: NativeCallContext, asset_id: &str) -> Fallible<ImmutableString> {
+        super::hand_over(&Context::of(&call), asset_id)
+    }
+}
+
+/// What is run.
+enum Source {
+    /// A template, with what was already said of its parameters.
+    Template {
+        name: String,
+        given: Map<String, Value>,
+        /// What it built from that.
+        built: Option<Workflow>,
+    },
+    /// A workflow that no template of ours built.
+    Plain(Workflow),
+}
+
+impl Source {
+    fn of(context: &Context, value: &Dynamic) -> Fallible<Self> {
+        if let Some(workflow) = value.read_lock::<WorkflowHandle>() {
+            return Ok(Self::built(context, workflow.snapshot()));
+        }
+        let value = crate::script::value::from_dynamic(value).map_err(|error| error.to_string())?;
+        let named = value.as_str().or_else(|| {
+            value["name"]
+                .as_str()
+                .filter(|_| value["placeholders"].is_array())
+        });
+        if let Some(name) = named {
+            find(&context.generation, name)?;
+            return Ok(Self::Template {
+                name: name.to_owned(),
+                given: Map::new(),
+                built: None,
+            });
+        }
+        let workflow = Workflow::from_json(value).map_err(thrown)?;
+        Ok(Self::built(context, workflow))
+    }
+
+    /// A workflow whose template is known can be built anew with other parameters.
+    fn built(context: &Context, workflow: Workflow) -> Self {
+        let origin = context.host.jobs.origin_of(&workflow);
+        let script = origin
+            .as_ref()
+            .and_then(|origin| origin.script.as_ref())
+            .filter(|script| script.kind == Kind::Template.as_str())
+            .filter(|script| find(&context.generation, &script.name).is_ok());
+        match (script, &origin) {
+            (Some(script), Some(origin)) => Self::Template {
+                name: script.name.clone(),
+                given: origin.parameters.clone(),
+                built: Some(workflow),
+            },
+            _ => Self::Plain(workflow),
+        }
+    }
+
+    fn takes(&self, context: &Context) -> Fallible<Vec<String>> {
+        match self {
+            Self::Template { name, .. } => {
+                let params = &find(&context.generation, name)?.script.declaration.params;
+                Ok(params.iter().map(|param| param.name.clone()).collect())
+            }
+            Self::Plain(workflow) => Ok(names(workflow)),
+        }
+    }
+
+    /// The workflow with a set of parameters.
+    fn build(&self, context: &Context, set: &Map<String, Value>) -> Fallible<Workflow> {
+        match self {
+            Self::Plain(workflow) => fill(workflow, set).map_err(thrown),
+            Self::Template { name, given, built } => {
+                let takes = self.takes(context)?;
+                if let Some(built) = built
+                    && set.keys().any(|name| !takes.contains(name))
+                    && let Ok(filled) = fill(built, set)
+                {
+                    return Ok(filled);
+                }
+                let mut all = given.clone();
+                all.extend(set.clone());
+                let served = find(&context.generation, name)?;
+                Ok(build(context, served, all)?.snapshot())
+            }
+        }
+    }
+}
+
+/// One run on its way.
+enum Queued {
+    Under(String),
+    Failed(Failure),
+}
+
+fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallible<Vec<Value>> {
+    let limit = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("can't wait for {seconds} seconds"))?;
+    let sets = sets.as_array().map(Vec::as_slice).unwrap_or_default();
+    check_size(sets.len()).map_err(thrown)?;
+    let queued = queue_all(context, source, sets)?;
+    let total = queued.len();
+    let mut results = Vec::with_capacity(total);
+    for (index, (queued, parameters)) in queued.into_iter().zip(sets).enumerate() {
+        let mut result = json!({ "index": index });
+        let over = match queued {
+            Queued::Failed(failure) => Err(failure),
+            Queued::Under(prompt_id) => {
+                result["prompt_id"] = prompt_id.as_str().into();
+                told(wait_within(context, &prompt_id, Some(limit)))?
+            }
+        };
+        result["parameters"] = parameters.clone();
+        describe(&mut result, over);
+        results.push(result);
+        context.report(Progress::Stage {
+            message: format!("{} of {total} runs are over", index + 1),
+            fraction: Some(part(index + 1, total)),
+        });
+    }
+    Ok(results)
+}
+
+/// Builds and queues all of them before the first is waited for. What can't be built or is refused
+/// is told in its place; once the server is away the rest is not tried.
+fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec<Queued>> {
+    let mut away: Option<Failure> = None;
+    let mut queued = Vec::with_capacity(sets.len());
+    for set in sets {
+        if let Some(away) = &away {
+            queued.push(Queued::Failed(away.clone()));
+            continue;
+        }
+        let submitted = match set.as_object() {
+            Some(set) => told(queue(context, source, set))?,
+            None => Err(Failure::new(
+                Code::INVALID_PARAMS,
+                "a set of parameters is an object of values by name",
+            )),
+        };
+        queued.push(match submitted {
+            Ok(prompt_id) => Queued::Under(prompt_id),
+            Err(failure) => {
+                if failure.code == Code::CONNECTION_ERROR {
+                    away = Some(failure.clone());
+                }
+                Queued::Failed(failure)
+            }
+        });
+    }
+    Ok(queued)
+}
+
+fn queue(context: &Context, source: &Source, set: &Map<String, Value>) -> Fallible<String> {
+    let workflow = source.build(context, set)?;
+    Ok(submit(context, &WorkflowHandle::new(workflow))?.prompt_id)
+}
+
+/// A result's end: what it made, that it goes on, or why it failed.
+fn describe(result: &mut Value, over: Result<Value, Failure>) {
+    match over {
+        Ok(mut over) => {
+            result["status"] = over["status"].take();
+            if let Some(still) = over.get_mut("still") {
+                result["still"] = still.take();
+            } else {
+                result["outputs"] = over["outputs"].take();
+            }
+            result["duration"] = over["elapsed_seconds"].take();
+        }
+        Err(failure) => {
+            result["status"] = "error".into();
+            if let (Value::Object(result), Value::Object(failure)) = (result, failure.to_json()) {
+                for (name, value) in failure {
+                    result.entry(name).or_insert(value);
+                }
+            }
+        }
+    }
+}
+
+/// What a binding threw on purpose, as a failure; everything else goes on upwards.
+fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => match &*error {
+            EvalAltResult::ErrorRuntime(value, _) => caught(value).map(Err).ok_or(error),
+            _ => Err(error),
+        },
+    }
+}
+
+fn hand_over(context: &Context, asset_id: &str) -> Fallible<ImmutableString> {
+    let host = &context.host;
+    let asset = host.assets.get(asset_id).map_err(thrown)?;
+    let bytes = host.assets.read_bytes(asset_id).map_err(thrown)?;
+    let extension = asset
+        .filename
+        .rsplit_once('.')
+        .map(|(_, extension)| extension);
+    // Equal bytes have one name there.
+    let name = format!("mmf-{}.{}", &asset.blake3[..24], extension.unwrap_or("bin"));
+    let uploaded = context.wait(host.comfy.upload(&name, bytes, "", Folder::Input, true))?;
+    Ok(uploaded.reference().into())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are at most a thousand")]
+fn part(done: usize, total: usize) -> f64 {
+    done as f64 / total.max(1) as f64
+}
