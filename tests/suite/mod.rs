@@ -25,6 +25,7 @@ mod mcp_scripts;
 mod mcp_survive;
 mod mcp_tools;
 mod mcp_workbench;
+mod original_examples;
 mod real_client;
 mod real_end;
 mod real_mcp;
