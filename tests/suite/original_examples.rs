@@ -144,6 +144,40 @@ async fn using_templates() {
 }
 
 #[tokio::test]
+async fn basic_iteration_loop() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.project().join("public/gen")).unwrap();
+    let comfy = sim(&[]).await;
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    // 1. Generate initial image
+    let first = asset(&mut client).await;
+
+    // 3. Not right? Iterate with new seed: null is a random one
+    let arguments = json!({ "asset_id": first, "seed": null });
+    let result = client.call("regenerate", arguments).await;
+    assert_eq!(result["regenerated_from"], first, "{result:#}");
+    assert_ne!(result["seed"], 42, "{result:#}");
+    let second = outputs(&mut client, &result).await["outputs"][0]["asset_id"].clone();
+
+    // 4. Better, but need higher CFG
+    let arguments = json!({ "asset_id": second, "cfg": 4.5 });
+    let result = client.call("regenerate", arguments).await;
+    let changed = result["changed"].as_array().unwrap();
+    assert!(
+        changed
+            .iter()
+            .any(|one| one["input"] == "cfg" && one["to"] == 4.5),
+        "{result:#}"
+    );
+    let third = outputs(&mut client, &result).await["outputs"][0]["asset_id"].clone();
+
+    // 5. Perfect! Publish it
+    let arguments = json!({ "asset_id": third, "target_filename": "hero.png" });
+    let published = client.call("publish_asset", arguments).await;
+    assert_eq!(published["url"], "/gen/hero.png", "{published:#}");
+}
+
+#[tokio::test]
 async fn session_based_browsing() {
     let home = Home::new();
     std::fs::create_dir_all(home.project().join("public/gen")).unwrap();
