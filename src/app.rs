@@ -19,6 +19,7 @@ use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
 use crate::knowledge::Knowledge;
 use crate::script::conversation::Message;
 use crate::script::reply::Resource;
+use crate::script::runs::{Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Generation, Host, Key, Kind, Library, Limits, Listing, Progress, Reply,
     Runner, ScriptError, Served, Watcher, complete,
@@ -44,6 +45,7 @@ pub struct AppOptions {
 pub struct App {
     runner: Runner,
     library: Arc<Library>,
+    call_limit: Option<Duration>,
     // Held for as long as the process needs them.
     _simulator: Option<Sim>,
     _watcher: Option<Watcher>,
@@ -108,14 +110,21 @@ impl App {
         let library = Arc::new(Library::load(config.script_roots()));
         let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
             .with_folder(config.publish_dir.clone());
+        let runs = Runs::new(
+            config.runs_dir(),
+            config.asset_ttl,
+            clock.clone(),
+            ids.clone(),
+        );
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
         let tidying = options
             .watch
-            .then(|| AbortOnDropHandle::new(tokio::spawn(keep_tidy(assets.clone()))));
+            .then(|| AbortOnDropHandle::new(tokio::spawn(keep_tidy(assets.clone(), runs.clone()))));
         let host = Host {
             jobs: Jobs::new(comfy.clone(), assets.clone(), ids.ordered()),
             comfy,
             assets,
+            runs: runs.clone(),
             publisher,
             knowledge: Knowledge::with_file_in(&config.data_dir)?,
             library: library.clone(),
@@ -126,6 +135,7 @@ impl App {
         Ok(Self {
             runner: Runner::new(Arc::new(host), Limits::default()),
             library,
+            call_limit: config.mcp.call_limit,
             _simulator: simulator,
             _watcher: watcher,
             _tidying: tidying,
@@ -235,6 +245,34 @@ impl App {
         complete(self.host(), &found.generation, script, name, typed, others).await
     }
 
+    /// Starts a tool that outlives its caller.
+    pub fn start_run(
+        &self,
+        found: Found,
+        arguments: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Run, ScriptError> {
+        let Found { generation, served } = found;
+        let runs = &self.host().runs;
+        runs.start(&self.runner, generation, served, arguments, caller)
+    }
+
+    /// What is known of a run, of whatever process.
+    pub fn run_record(&self, run_id: &str) -> Result<Record, RunError> {
+        self.host().runs.record(&self.runner, run_id)
+    }
+
+    /// Ends a run and its jobs, of whatever process. Says whether it went on until then.
+    pub fn cancel_run(&self, run_id: &str) -> Result<bool, RunError> {
+        self.host().runs.cancel(&self.runner, run_id)
+    }
+
+    /// How long a call of a long tool may take before its caller is given a handle.
+    #[must_use]
+    pub fn call_limit(&self) -> Option<Duration> {
+        self.call_limit
+    }
+
     /// Builds a template's workflow, so that what it makes will name the template.
     pub async fn build(
         &self,
@@ -285,12 +323,16 @@ impl App {
     }
 }
 
-async fn keep_tidy(assets: Arc<Assets>) {
+async fn keep_tidy(assets: Arc<Assets>, runs: Runs) {
     let mut hours = tokio::time::interval(TIDY_EVERY);
     hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hours.tick().await;
         tidy(&assets).await;
+        let runs = runs.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || runs.sweep()).await {
+            tracing::warn!(%error, "letting go of runs ended early");
+        }
     }
 }
 

@@ -216,6 +216,12 @@ impl Config {
         ]
     }
 
+    /// Where runs that outlive their call are written down.
+    #[must_use]
+    pub fn runs_dir(&self) -> PathBuf {
+        self.data_dir.join("runs")
+    }
+
     /// Where assets and their index lie.
     #[must_use]
     pub fn assets_dir(&self) -> PathBuf {

@@ -72,6 +72,8 @@ impl Display {
                 self.0.stage.set_message(message);
                 self.0.stage.tick();
             }
+            // Its bar comes with its first sign of life.
+            Progress::Submitted { .. } => {}
             Progress::Job { prompt_id, event } => self.show_job(prompt_id, event),
         }
     }

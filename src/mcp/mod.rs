@@ -7,11 +7,14 @@ mod choice;
 mod client;
 mod content;
 mod http;
+mod long;
+mod preview;
 mod progress;
 mod resources;
 mod run;
 mod server;
 mod stdio;
+mod tasks;
 mod waiting;
 
 pub use choice::{Choice, ChoiceError};

@@ -66,6 +66,7 @@ impl Run {
             cancel: cancel.clone(),
             progress: audience.sink(),
             conversation: Arc::new(Voice(sender)),
+            ..Caller::default()
         };
         Self {
             work: work(caller).boxed(),

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
-    CompleteRequestParams, CompleteResult, CompletionInfo, ErrorCode, GetPromptRequestParams,
-    GetPromptResponse, GetPromptResult, Implementation, InputRequiredResult, InputResponses,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
+    CancelledNotificationParam, CompleteRequestParams, CompleteResult, CompletionInfo,
+    CreateTaskResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
+    GetTaskParams, GetTaskResult, Implementation, InputRequiredResult, InputResponses,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, PromptMessage, ReadResourceRequestParams, ReadResourceResponse,
     ReadResourceResult, Reference, ServerCapabilities, ServerConfig, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
@@ -27,12 +28,12 @@ use super::progress::Reporter;
 use super::run::{Course, Made, Run};
 use super::stdio::Stdio;
 use super::waiting::Waiting;
-use super::{Choice, content, resources};
+use super::{Choice, content, long, resources, tasks};
 use crate::app::{App, Found};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::nearest;
 use crate::script::conversation::Level;
-use crate::script::{Kind, ScriptError};
+use crate::script::{Caller, Kind, ScriptError};
 
 /// What an agent is told about the whole of it, once.
 const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
@@ -165,7 +166,7 @@ impl McpServer {
         let reporter = context
             .meta
             .get_progress_token()
-            .map(|token| Reporter::start(context.peer.clone(), token));
+            .map(|token| Reporter::start(context.peer.clone(), token, wants_previews(context)));
         let audience = run.audience().clone();
         audience.is(reporter.as_ref().map(Reporter::sink));
         let level = *self
@@ -187,6 +188,28 @@ impl McpServer {
         }
     }
 
+    /// A task in place of an answer, for a tool that takes long and a client that knows tasks.
+    fn task(
+        &self,
+        request: &CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<Result<CreateTaskResult, ScriptError>> {
+        let tool = self.tool(&request.name).ok()?;
+        if !long::is_long(&tool, request.arguments.as_ref()) || !long::knows_tasks(context) {
+            return None;
+        }
+        let arguments = request.arguments.clone().unwrap_or_default();
+        let created = tasks::create(&self.app, tool, arguments);
+        Some(created.map(|(created, run)| {
+            // In the lifecycle of 2026-07-28 a server says nothing that it was not asked for.
+            if context.meta.protocol_version().is_none() {
+                let (app, peer) = (self.app.clone(), context.peer.clone());
+                tokio::spawn(async move { tasks::tell_end(&app, run, peer).await });
+            }
+            created
+        }))
+    }
+
     async fn call(
         &self,
         request: CallToolRequestParams,
@@ -195,10 +218,22 @@ impl McpServer {
         let subject = format!("tool {}", request.name);
         let tool = self.tool(&request.name)?;
         let app = self.app.clone();
+        let is_long = long::is_long(&tool, request.arguments.as_ref());
+        let previews = wants_previews(context);
         let arguments = request.arguments.unwrap_or_default();
         let begin = || {
             Ok(Run::begin(|caller| async move {
-                app.run(tool, arguments, caller).await.map(Made::Reply)
+                let caller = Caller {
+                    previews,
+                    patience: long::patience(app.call_limit()),
+                    ..caller
+                };
+                let reply = if is_long {
+                    long::call(&app, tool, arguments, caller).await
+                } else {
+                    app.run(tool, arguments, caller).await
+                };
+                reply.map(Made::Reply)
             }))
         };
         let answers = (request.request_state, request.input_responses);
@@ -296,6 +331,11 @@ fn mixed_up() -> ErrorData {
     ErrorData::internal_error("the script made something else than was asked for", None)
 }
 
+/// Whether a request asks for pictures of the unfinished result.
+fn wants_previews(context: &RequestContext<RoleServer>) -> bool {
+    context.meta.get("mmf/previews") == Some(&Value::Bool(true))
+}
+
 #[expect(
     deprecated,
     reason = "logging and subscriptions of the earlier lifecycles, whose clients are many"
@@ -312,6 +352,7 @@ impl ServerHandler for McpServer {
             .enable_resources_subscribe()
             .enable_completions()
             .enable_logging()
+            .enable_tasks()
             .build();
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
@@ -404,6 +445,32 @@ impl ServerHandler for McpServer {
         Ok(ListToolsResult::with_all_items(tools))
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        tasks::get(&self.app, &request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::get(&self.app, &request.task_id)?;
+        let message = "the task waits for no input";
+        Err(ErrorData::new(ErrorCode::INVALID_PARAMS, message, None))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        tasks::cancel(&self.app, &request.task_id)
+    }
+
     fn get_tool(&self, name: &str) -> Option<Tool> {
         self.catalog.load().get(name).cloned()
     }
@@ -413,7 +480,12 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let result = match self.call(request, &context).await {
+        let result = match self.task(&request, &context) {
+            Some(Ok(task)) => return Ok(CallToolResponse::Task(task)),
+            Some(Err(error)) => Err(error),
+            None => self.call(request, &context).await,
+        };
+        let result = match result {
             Ok(End::Made(Made::Reply(reply))) => content::answer(reply),
             Ok(End::Asks(asks)) => return Ok(asks.into()),
             Ok(End::Made(_)) => return Err(mixed_up()),

@@ -23,6 +23,9 @@ pub enum ScriptError {
     /// The script does not compile, and no earlier version of it did.
     #[error("{}", .0.one_line())]
     Broken(Box<Diagnostic>),
+    /// What came of a run that was begun by this call or another.
+    #[error("{0}")]
+    Ran(Failure),
     /// The arguments do not fit the declaration.
     #[error("{0}")]
     Arguments(Failure),
@@ -77,7 +80,9 @@ impl From<ScriptError> for Failure {
             {
                 failure.detail("frame", at.render(false))
             }
-            ScriptError::Arguments(failure) | ScriptError::Failed { failure, .. } => failure,
+            ScriptError::Arguments(failure)
+            | ScriptError::Ran(failure)
+            | ScriptError::Failed { failure, .. } => failure,
             ScriptError::Cancelled => Self::new(Code::CANCELLED, message),
             ScriptError::Panicked(_) => {
                 Self::new(Code::INTERNAL_ERROR, message).hint("please report this")

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Nobody};
+use super::runs::Runs;
 use super::submissions::Submissions;
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
@@ -31,6 +33,8 @@ pub struct Host {
     pub jobs: Jobs,
     /// What was made.
     pub assets: Arc<Assets>,
+    /// Runs that outlive the call that began them.
+    pub runs: Runs,
     /// The way to web folders.
     pub publisher: Publisher,
     /// What is known of models.
@@ -55,6 +59,11 @@ pub enum Progress {
         /// How far it is, 0 to 1, if it says so.
         fraction: Option<f64>,
     },
+    /// The script has put a job on the server.
+    Submitted {
+        /// The job.
+        prompt_id: String,
+    },
     /// What a job that the script waits for does.
     Job {
         /// The job.
@@ -74,6 +83,10 @@ pub struct Caller {
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// Shows the log and answers questions.
     pub conversation: Arc<dyn Conversation>,
+    /// Whether pictures of the unfinished result are wanted among them.
+    pub previews: bool,
+    /// When it wants to have an answer, or at least a handle to go on with.
+    pub patience: Option<Instant>,
 }
 
 impl Default for Caller {
@@ -83,6 +96,8 @@ impl Default for Caller {
             cancel: CancellationToken::new(),
             progress: Arc::new(|_| ()),
             conversation: Arc::new(Nobody),
+            previews: false,
+            patience: None,
         }
     }
 }

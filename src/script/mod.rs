@@ -2,7 +2,9 @@
 
 pub mod arguments;
 pub mod conversation;
+pub mod course;
 pub mod reply;
+pub mod runs;
 
 mod answers;
 mod bindings;

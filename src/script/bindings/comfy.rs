@@ -10,7 +10,7 @@ use super::{SharedModule, indexed};
 use crate::assets::Asset;
 use crate::comfy::check;
 use crate::comfy::validate::Rules;
-use crate::comfy::{ComfyError, JobState, OutputBody, Status, Submit, Submitted};
+use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
 use crate::script::handles::WorkflowHandle;
@@ -26,6 +26,9 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
+    use crate::script::bindings::runs;
+    use crate::script::runs::is_run;
+
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// Queues a workflow: `#{ prompt_id, queue_position, number, node_errors }`.
@@ -37,10 +40,14 @@ mod functions {
 
     /// Waits for a job for a number of seconds. A job that ended well gives `#{ status:
     /// "completed", outputs, elapsed_seconds }`, one that goes on `#{ status: "timeout", still }`;
-    /// one that failed throws.
+    /// one that failed throws. For the `run_id` of a run that went on, it is what the run's tool
+    /// answers.
     #[rhai_fn(return_raw)]
     pub fn wait(call: NativeCallContext, prompt_id: &str, seconds: FLOAT) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        if is_run(prompt_id) {
+            return runs::wait(&context, prompt_id, super::limit_of(seconds)?);
+        }
         answer(super::wait(&context, prompt_id, seconds)?)
     }
 
@@ -89,10 +96,13 @@ mod functions {
         answer(verdict)
     }
 
-    /// Where a job stands, without waiting.
+    /// Where a job or run stands, without waiting.
     #[rhai_fn(return_raw)]
     pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        if is_run(prompt_id) {
+            return runs::status(&context, prompt_id);
+        }
         let status = context.wait(context.host.comfy.status(prompt_id))?;
         if status.outcome.is_some() {
             // Whoever asks first after a job's end sees to it that its outputs are kept.
@@ -101,10 +111,13 @@ mod functions {
         answer(super::describe_status(&context, &status)?)
     }
 
-    /// Stops one job, waiting or running, and no other.
+    /// Stops one job or run, waiting or running, and no other.
     #[rhai_fn(return_raw)]
     pub fn cancel(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        if is_run(prompt_id) {
+            return runs::cancel(&context, prompt_id);
+        }
         answer(context.wait(context.host.comfy.cancel(prompt_id))?)
     }
 
@@ -192,18 +205,29 @@ pub(super) fn submit_as(
 ) -> Result<Submitted, Box<EvalAltResult>> {
     let order = Order {
         origin,
-        submit: Submit::default(),
+        submit: Submit {
+            preview: if context.caller.previews {
+                PreviewMethod::Auto
+            } else {
+                PreviewMethod::default()
+            },
+            ..Submit::default()
+        },
     };
     let jobs = context.host.jobs.clone();
     let submission = context
         .submissions
         .submit(&context.runtime, jobs, workflow.snapshot(), order);
-    context.wait(async {
+    let submitted = context.wait(async {
         match submission.await {
             Ok(submitted) => submitted.map_err(Failure::from),
             Err(error) => Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())),
         }
-    })
+    })?;
+    context.report(Progress::Submitted {
+        prompt_id: submitted.prompt_id.clone(),
+    });
+    Ok(submitted)
 }
 
 /// Queues a workflow and waits for it for as long as it takes.
@@ -221,9 +245,12 @@ pub(super) fn run(
 }
 
 fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {
-    let limit = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| format!("can't wait for {seconds} seconds"))?;
-    wait_within(context, prompt_id, Some(limit))
+    wait_within(context, prompt_id, Some(limit_of(seconds)?))
+}
+
+fn limit_of(seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
+    let limit = Duration::try_from_secs_f64(seconds);
+    Ok(limit.map_err(|_| format!("can't wait for {seconds} seconds"))?)
 }
 
 pub(super) fn wait_within(

@@ -13,6 +13,7 @@ mod message;
 mod nodes;
 mod pure;
 mod reply;
+mod runs;
 mod scripts;
 mod talk;
 mod templates;

@@ -1,0 +1,53 @@
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Code, Failure};
+use crate::store::StoreError;
+
+/// Why a run can't be told of.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is none, or its time is over.
+    #[error("no run \"{0}\", or its result's time is over")]
+    Unknown(String),
+    /// Its file can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its file says what can't be.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A lock can't be had.
+    #[error("{}: {reason}", path.display())]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+}
+
+impl RunError {
+    pub(super) fn lock(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        |reason| Self::Lock { path, reason }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let message = error.to_string();
+        match error {
+            RunError::Unknown(_) => {
+                Self::new(Code::NOT_FOUND, message).hint("call list_assets to see what was made")
+            }
+            RunError::Store(error) => error.into(),
+            RunError::Damaged { .. } | RunError::Lock { .. } => {
+                Self::new(Code::INTERNAL_ERROR, message)
+            }
+        }
+    }
+}

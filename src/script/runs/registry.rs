@@ -1,0 +1,290 @@
+//! All runs: those of this process, and those that other processes wrote down.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::folder::Folder;
+use super::record::PREFIX;
+use super::{Record, Run, RunError, Status};
+use crate::clock::Clock;
+use crate::failure::{Code, Failure};
+use crate::ids::Ids;
+use crate::script::{Caller, Generation, Kind, Progress, Reply, Runner, ScriptError, Served};
+
+/// How often a run of another process is looked at, and how often that process looks whether it
+/// was asked to end it. Files are all that the two share.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the result of a run is kept where assets live for ever.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The runs of one data folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Runs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: Arc<Folder>,
+    ttl: Duration,
+    clock: Clock,
+    ids: Ids,
+    live: Mutex<HashMap<String, Run>>,
+}
+
+/// How waiting for a run ended.
+#[derive(Clone, Debug)]
+pub enum Waited {
+    /// It is over.
+    Over(Result<Reply, Failure>),
+    /// It goes on.
+    Working(Box<Record>),
+}
+
+enum Found {
+    Live(Run),
+    Elsewhere(Record),
+    Over(Record),
+}
+
+impl Runs {
+    /// The runs in `dir`, whose results live as long as the assets that they name. Nothing is
+    /// written before there is a run to write down.
+    #[must_use]
+    pub fn new(dir: PathBuf, ttl: Option<Duration>, clock: Clock, ids: Ids) -> Self {
+        Self(Arc::new(Inner {
+            folder: Arc::new(Folder::new(dir, ids.random())),
+            ttl: ttl.unwrap_or(KEPT_FOR),
+            clock,
+            ids,
+            live: Mutex::default(),
+        }))
+    }
+
+    /// How long a result is kept.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.0.ttl
+    }
+
+    /// Starts a tool detached from its caller, whose progress goes to [`Run::signs`]. Cancelling
+    /// the caller ends it; a caller that goes away leaves it alone.
+    pub fn start(
+        &self,
+        runner: &Runner,
+        generation: Arc<Generation>,
+        served: Served,
+        arguments: Map<String, Value>,
+        caller: Caller,
+    ) -> Result<Run, ScriptError> {
+        // What is wrong with the arguments is told at once.
+        served.script.arguments(arguments.clone())?;
+        let now = self.0.clock.now();
+        let record = Record {
+            run_id: format!("{PREFIX}{}", self.0.ids.ordered()),
+            tool: served.script.key.name.clone(),
+            arguments,
+            status: Status::Working,
+            created_at: now,
+            updated_at: now,
+            process: self.0.folder.process().to_owned(),
+            prompt_ids: vec![],
+            progress: None,
+            reply: None,
+            failure: None,
+        };
+        Ok(self.begin(runner, generation, served, record, false, caller))
+    }
+
+    /// Waits for a run, wherever it goes on.
+    pub async fn wait(
+        &self,
+        runner: &Runner,
+        run_id: &str,
+        limit: Duration,
+        report: impl Fn(Progress),
+    ) -> Result<Waited, RunError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.find(runner, run_id)? {
+                Found::Over(record) => return Ok(over(&record)),
+                Found::Live(run) => {
+                    let ended = timeout_at(deadline, run.ended_with(report)).await;
+                    return Ok(match ended {
+                        Ok(result) => Waited::Over(result),
+                        Err(_) => Waited::Working(run.record().into()),
+                    });
+                }
+                Found::Elsewhere(record) if Instant::now() >= deadline => {
+                    return Ok(Waited::Working(record.into()));
+                }
+                Found::Elsewhere(_) => sleep(LOOK_EVERY.min(limit)).await,
+            }
+        }
+    }
+
+    /// What is known of a run.
+    pub fn record(&self, runner: &Runner, run_id: &str) -> Result<Record, RunError> {
+        Ok(match self.find(runner, run_id)? {
+            Found::Live(run) => run.record(),
+            Found::Elsewhere(record) | Found::Over(record) => record,
+        })
+    }
+
+    /// Ends a run and its jobs, wherever it goes on. Says whether it went on until then.
+    pub fn cancel(&self, runner: &Runner, run_id: &str) -> Result<bool, RunError> {
+        match self.find(runner, run_id)? {
+            Found::Live(run) => run.cancel(),
+            Found::Elsewhere(_) => self.0.folder.ask_to_cancel(run_id)?,
+            Found::Over(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Removes runs whose time is over.
+    pub fn sweep(&self) {
+        let now = self.0.clock.now();
+        if let Ok(before) = now.checked_sub(self.0.ttl) {
+            self.0.folder.sweep(before, now);
+        }
+    }
+
+    fn find(&self, runner: &Runner, run_id: &str) -> Result<Found, RunError> {
+        if let Some(run) = self.live().get(run_id) {
+            return Ok(Found::Live(run.clone()));
+        }
+        let unknown = || RunError::Unknown(run_id.to_owned());
+        let record = self.0.folder.read(run_id)?.ok_or_else(unknown)?;
+        if record.result().is_some() {
+            return Ok(Found::Over(record));
+        }
+        if self.0.folder.is_alive(&record.process) {
+            return Ok(Found::Elsewhere(record));
+        }
+        self.0.folder.alone(|| {
+            // Another process may have been quicker.
+            let record = self.0.folder.read(run_id)?.ok_or_else(unknown)?;
+            if record.result().is_some() {
+                return Ok(Found::Over(record));
+            }
+            if self.0.folder.is_alive(&record.process) {
+                let live = self.live().get(run_id).cloned();
+                return Ok(live.map_or(Found::Elsewhere(record), Found::Live));
+            }
+            self.take_up(runner, record)
+        })
+    }
+
+    /// A run whose process is gone. What does no harm when it is done twice, such as waiting for a
+    /// job, is done again; the rest has failed.
+    fn take_up(&self, runner: &Runner, mut record: Record) -> Result<Found, RunError> {
+        let generation = runner.host().library.generation();
+        let served = generation.get(Kind::Tool, &record.tool).cloned();
+        match served {
+            Ok(served) if !self.0.folder.is_cancelled(&record.run_id) && is_idempotent(&served) => {
+                self.0.folder.process().clone_into(&mut record.process);
+                record.updated_at = self.0.clock.now();
+                self.0.folder.write(&record)?;
+                let caller = Caller::default();
+                Ok(Found::Live(
+                    self.begin(runner, generation, served, record, true, caller),
+                ))
+            }
+            _ => {
+                record.end(Err(vanished(&record)), self.0.clock.now());
+                self.0.folder.write(&record)?;
+                self.0.folder.settle(&record.run_id);
+                Ok(Found::Over(record))
+            }
+        }
+    }
+
+    fn begin(
+        &self,
+        runner: &Runner,
+        generation: Arc<Generation>,
+        served: Served,
+        record: Record,
+        kept: bool,
+        caller: Caller,
+    ) -> Run {
+        let (run_id, arguments) = (record.run_id.clone(), record.arguments.clone());
+        let cancel = caller.cancel.clone();
+        let run = Run::new(
+            record,
+            kept,
+            cancel.clone(),
+            self.0.folder.clone(),
+            self.0.clock.clone(),
+        );
+        self.live().insert(run_id.clone(), run.clone());
+        let heard = run.clone();
+        let caller = Caller {
+            progress: Arc::new(move |progress| heard.hear(progress)),
+            ..caller
+        };
+        let (this, runner, ran) = (self.clone(), runner.clone(), run.clone());
+        tokio::spawn(async move {
+            let work = runner.run(generation, served, arguments, caller);
+            let result = tokio::select! {
+                result = work => result,
+                never = this.heed_others(&ran, &cancel) => match never {},
+            };
+            // Written before it is forgotten here, so that it is always known somewhere.
+            ran.end(result.map_err(Failure::from));
+            this.live().remove(&run_id);
+        });
+        run
+    }
+
+    /// Cancels a run when another process asks for that.
+    async fn heed_others(&self, run: &Run, cancel: &CancellationToken) -> std::convert::Infallible {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if run.is_kept() && self.0.folder.is_cancelled(&run.record().run_id) {
+                cancel.cancel();
+            }
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Run>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a tool may be done twice.
+fn is_idempotent(served: &Served) -> bool {
+    let meta = &served.script.declaration.meta;
+    ["idempotent", "read_only"]
+        .iter()
+        .any(|fact| meta.get(*fact) == Some(&Value::Bool(true)))
+}
+
+fn over(record: &Record) -> Waited {
+    match record.result() {
+        Some(result) => Waited::Over(result),
+        None => Waited::Working(record.clone().into()),
+    }
+}
+
+/// Why a run has failed whose process is gone.
+pub(super) fn vanished(record: &Record) -> Failure {
+    let failure = Failure::new(
+        Code::JOB_LOST,
+        format!(
+            "the process that ran {} ended before it was done",
+            record.tool
+        ),
+    );
+    if record.prompt_ids.is_empty() {
+        return failure.hint(format!("call {} again", record.tool));
+    }
+    failure
+        .hint("its jobs may have gone on: call get_workflow_status with each prompt_id")
+        .detail("prompt_ids", record.prompt_ids.clone())
+}

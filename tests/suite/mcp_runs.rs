@@ -1,0 +1,200 @@
+//! Calls that take longer than a client waits: it is given a handle, and goes on with that, also at
+//! another server on the same data folder and after the first one is gone.
+
+use std::time::Duration;
+
+use massmediafactory::sim::Sim;
+use serde_json::{Value, json};
+
+use crate::support::mcp::McpClient;
+use crate::support::mmf::{Home, sim, sim_with_steps};
+
+/// A call has to be answered within this many seconds here.
+const LIMIT: &str = "[mcp]\ncall_limit_seconds = 0.2\n";
+
+fn long(seed: u64) -> Value {
+    json!({ "PROMPT": "a fox", "STEPS": 150, "WIDTH": 64, "HEIGHT": 64, "SEED": seed })
+}
+
+async fn slow_sim() -> Sim {
+    sim_with_steps(Duration::from_millis(20), &[]).await
+}
+
+fn hasty() -> Home {
+    let home = Home::new();
+    home.write(".mmf/config.toml", LIMIT);
+    home
+}
+
+/// Waits for a job as an agent does that is given a handle, and gives what came of it in the end.
+async fn wait_on(client: &mut McpClient, run_id: &Value) -> Value {
+    loop {
+        let waited = client
+            .call("wait_for_completion", json!({ "prompt_id": run_id }))
+            .await;
+        if waited["status"] != "working" {
+            return waited;
+        }
+        assert_eq!(waited["run_id"], *run_id, "no further handle: {waited:#}");
+    }
+}
+
+/// Queues a job and waits for it in vain; gives its id and the handle.
+async fn begin(client: &mut McpClient, seed: u64) -> (String, Value) {
+    let (_, prompt_id) = client.queue(long(seed)).await;
+    let handle = client.wait(&prompt_id).await;
+    assert_eq!(handle["status"], "working", "{handle:#}");
+    assert_eq!(handle["prompt_ids"], json!([prompt_id]), "{handle:#}");
+    let hint = handle["hint"].as_str().unwrap();
+    assert!(hint.contains(handle["run_id"].as_str().unwrap()), "{hint}");
+    (prompt_id, handle["run_id"].clone())
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_its_limit_goes_on_behind_a_handle() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (prompt_id, run_id) = begin(&mut client, 1).await;
+    let status = client
+        .call("get_workflow_status", json!({ "prompt_id": run_id }))
+        .await;
+    assert_eq!(status["status"], "working", "{status:#}");
+    assert_eq!(status["progress"]["total"], 9.0, "{status:#}");
+
+    let done = wait_on(&mut client, &run_id).await;
+    assert_eq!(
+        (&done["status"], &done["prompt_id"]),
+        (&json!("completed"), &json!(prompt_id)),
+        "{done:#}"
+    );
+    let status = client
+        .call("get_workflow_status", json!({ "prompt_id": run_id }))
+        .await;
+    assert_eq!(status["status"], "completed", "{status:#}");
+
+    // What came of it is there for the other servers on the folder, too.
+    let mut other = McpClient::start(&home, &comfy.url()).await;
+    assert_eq!(wait_on(&mut other, &run_id).await, done);
+    let unknown = json!({ "prompt_id": "run-018f0000-0000-7000-8000-000000000000" });
+    let failure = other.call_fails("wait_for_completion", unknown).await;
+    assert_eq!(failure["error"], "NOT_FOUND", "{failure:#}");
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_by_its_handle_and_no_other() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let mut other = McpClient::start(&home, &comfy.url()).await;
+    let (kept, kept_run) = begin(&mut client, 1).await;
+    let (cancelled, cancelled_run) = begin(&mut client, 2).await;
+    let outcome = other
+        .call("cancel_job", json!({ "prompt_id": cancelled_run }))
+        .await;
+    assert_eq!(outcome["outcome"], "interrupted", "{outcome:#}");
+
+    let failure = loop {
+        let waited = client
+            .call_raw("wait_for_completion", json!({ "prompt_id": cancelled_run }))
+            .await;
+        if waited["isError"] == true {
+            break waited["structuredContent"].clone();
+        }
+    };
+    assert_eq!(failure["error"], "CANCELLED", "{failure:#}");
+    let status = client
+        .call("get_workflow_status", json!({ "prompt_id": cancelled }))
+        .await;
+    assert_eq!(status["status"], "interrupted", "{status:#}");
+    let done = wait_on(&mut client, &kept_run).await;
+    assert_eq!(done["prompt_id"], json!(kept), "{done:#}");
+    let again = json!({ "prompt_id": kept_run });
+    assert_eq!(
+        client.call("cancel_job", again).await["outcome"],
+        "already_over"
+    );
+}
+
+#[tokio::test]
+async fn a_wait_whose_server_was_killed_is_taken_up_by_the_next_one() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (prompt_id, run_id) = begin(&mut client, 1).await;
+    let mut witness = McpClient::start(&home, &comfy.url()).await;
+    client.kill().await;
+
+    let done = wait_on(&mut witness, &run_id).await;
+    assert_eq!(
+        (&done["status"], &done["prompt_id"]),
+        (&json!("completed"), &json!(prompt_id)),
+        "{done:#}"
+    );
+    assert_eq!(done["outputs"].as_array().unwrap().len(), 1, "{done:#}");
+}
+
+const PAINT_TWICE: &str = r#"
+about("Paints two pictures.");
+meta(#{ long: true });
+fn run(p) {
+    let jobs = [];
+    for seed in 1..=2 {
+        jobs.push(comfy::submit(templates::build("sd3_txt2img", #{
+            PROMPT: "a fox", STEPS: 100, WIDTH: 64, HEIGHT: 64, SEED: seed,
+        })));
+    }
+    jobs.map(|job| comfy::wait(job.prompt_id, 600));
+    reply(#{ painted: 2 }).text("two pictures")
+}
+"#;
+
+#[tokio::test]
+async fn what_can_not_be_done_twice_has_failed_with_its_server_and_names_its_jobs() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", PAINT_TWICE);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let handle = client.call("paint_twice", json!({})).await;
+    assert_eq!(handle["status"], "working", "{handle:#}");
+    client.kill().await;
+
+    let mut next = McpClient::start(&home, &comfy.url()).await;
+    let arguments = json!({ "prompt_id": handle["run_id"] });
+    let failure = next.call_fails("wait_for_completion", arguments).await;
+    assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
+    let lost = failure["prompt_ids"].as_array().unwrap();
+    assert_eq!(lost.len(), 2, "{failure:#}");
+    for prompt_id in lost {
+        next.call("cancel_job", json!({ "prompt_id": prompt_id }))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_reply_is_the_same_behind_a_handle() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", PAINT_TWICE);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let handle = client.call("paint_twice", json!({})).await;
+    let arguments = json!({ "prompt_id": handle["run_id"] });
+    let done = loop {
+        let waited = client
+            .call_raw("wait_for_completion", arguments.clone())
+            .await;
+        if waited["structuredContent"]["status"] != "working" {
+            break waited;
+        }
+    };
+    assert_eq!(
+        done["structuredContent"],
+        json!({ "painted": 2 }),
+        "{done:#}"
+    );
+    assert_eq!(done["content"][0]["text"], "two pictures", "{done:#}");
+}
+
+#[tokio::test]
+async fn a_call_within_its_limit_leaves_no_file() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
+    assert_eq!(client.wait(&prompt_id).await["status"], "completed");
+    assert!(!home.data().join("runs").exists());
+}
