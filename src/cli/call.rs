@@ -3,7 +3,7 @@
 use super::args::{CallArgs, Global};
 use super::json_argument::object;
 use super::progress::Display;
-use super::{Ended, Stopped, report, show, start};
+use super::{Ended, Stopped, ask, report, show, start};
 use crate::failure::Failure;
 use crate::script::{Caller, Reply};
 
@@ -28,6 +28,7 @@ async fn answer(global: &Global, args: &CallArgs) -> Result<Reply, Failure> {
     let display = Display::start();
     let caller = Caller {
         progress: display.sink(),
+        conversation: ask::someone(&display),
         ..Caller::default()
     };
     start::cancel_on_interrupt(&caller);

@@ -1,6 +1,7 @@
 //! The command line. Results go to stdout, everything else to stderr.
 
 mod args;
+mod ask;
 mod call;
 mod copy;
 mod demo;

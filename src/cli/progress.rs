@@ -48,6 +48,11 @@ impl Display {
         Arc::new(move |progress| display.show(&progress))
     }
 
+    /// Does something on the terminal while the bars keep still.
+    pub(super) fn aside<T>(&self, something: impl FnOnce() -> T) -> T {
+        self.0.bars.suspend(something)
+    }
+
     /// Takes the bars away.
     pub(super) fn finish(&self) {
         self.0.stage.finish_and_clear();

@@ -10,7 +10,7 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, report, show, start};
+use super::{Ended, Stopped, ask, report, show, start};
 use crate::app::{App, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
@@ -84,6 +84,7 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
     let display = Display::start();
     let caller = Caller {
         progress: display.sink(),
+        conversation: ask::someone(&display),
         ..Caller::default()
     };
     start::cancel_on_interrupt(&caller);

@@ -101,3 +101,30 @@ async fn a_subscriber_hears_that_the_tools_changed() {
     }
     client.cancel().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_subscriber_hears_that_a_resource_changed() {
+    let home = Home::new();
+    let file = ".mmf/scripts/resources/note.rhai";
+    let note = |text: &str| {
+        let meta = "about(\"A note.\"); meta(#{ uri: \"test://note\" });";
+        format!("{meta} fn read(p) {{ \"{text}\" }}")
+    };
+    home.write(file, &note("hello"));
+    let client = discover(home.mmf(["serve"])).await;
+    let filter = SubscriptionFilter::builder()
+        .resource_subscriptions(["test://note", "test://elsewhere"])
+        .build();
+    let mut subscription = client.listen(filter).await.unwrap();
+    let accepted = subscription.acknowledged().resource_subscriptions.clone();
+    assert_eq!(accepted, Some(vec!["test://note".to_owned()]));
+    home.write(file, &note("good day"));
+    let heard = timeout(PATIENCE, subscription.next())
+        .await
+        .expect("a word")
+        .unwrap();
+    let heard = serde_json::to_value(heard.expect("the subscription goes on")).unwrap();
+    assert_eq!(heard["method"], "notifications/resources/updated");
+    assert_eq!(heard["params"]["uri"], "test://note");
+    client.cancel().await.unwrap();
+}

@@ -1,11 +1,12 @@
 //! Resources are scripts: listed page by page, read by their address, and watched.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, NOWHERE, sim};
+use crate::support::mmf::{Home, NOWHERE, sim, sim_with_steps};
 
 const NOTE: &str = ".mmf/scripts/resources/note.rhai";
 
@@ -180,13 +181,19 @@ async fn a_subscriber_hears_when_something_else_stands_there() {
 
 #[tokio::test]
 async fn what_changes_by_itself_is_watched_for_the_subscriber() {
-    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let comfy = sim_with_steps(Duration::from_millis(50), &[]).await;
+    let home = Home::new();
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let uri = json!({ "uri": "mmf://queue" });
     client.request("resources/subscribe", uri.clone()).await;
-    let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
-    client.wait(&prompt_id).await;
-    // Whatever it saw of the queue, in the end it is empty again.
+    let params = json!({ "PROMPT": "a fox", "STEPS": 150 });
+    let (_, prompt_id) = client.queue(params).await;
+    let updated = client.notification("notifications/resources/updated").await;
+    assert_eq!(updated, uri);
+    client
+        .call("cancel_job", json!({ "prompt_id": prompt_id }))
+        .await;
+    client.notification("notifications/resources/updated").await;
     let queue = read(&mut client, "mmf://queue").await["result"]["contents"][0].take();
     assert_eq!(queue["mimeType"], "application/json");
     let queue: Value = serde_json::from_str(queue["text"].as_str().unwrap()).unwrap();

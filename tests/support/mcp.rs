@@ -156,6 +156,13 @@ impl McpClient {
         structured(self.call_raw(tool, arguments).await, true)
     }
 
+    /// Answers a request of the server.
+    #[allow(dead_code, reason = "the benches share this client")]
+    pub(crate) async fn respond(&mut self, id: &Value, result: Value) {
+        self.write(&json!({ "jsonrpc": "2.0", "id": id, "result": result }))
+            .await;
+    }
+
     /// Tells the server that nobody waits for an answer any more.
     pub(crate) async fn cancel(&mut self, id: u64) {
         self.notify("notifications/cancelled", json!({ "requestId": id }))
