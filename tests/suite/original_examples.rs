@@ -205,6 +205,8 @@ async fn session_based_browsing() {
 #[tokio::test]
 async fn parameter_sweep_for_optimization() {
     let (home, comfy) = (Home::new(), sim(&[]).await);
+    // Eight pictures may take longer here than clients wait.
+    home.write(".mmf/config.toml", "[mcp]\ncall_limit_seconds = 0\n");
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let template = client
         .call("get_template", json!({ "name": "flux2_txt2img" }))
