@@ -119,6 +119,7 @@ fn folder() -> PathBuf {
 fn open(dir: &Path) -> Assets {
     let options = AssetOptions {
         ttl: Some(Duration::from_secs(24 * 60 * 60)),
+        ..AssetOptions::default()
     };
     Assets::open(dir, options, Clock::default(), Ids::default()).unwrap()
 }

@@ -22,7 +22,7 @@ use crate::script::reply::Resource;
 use crate::script::runs::{Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Generation, Host, Key, Kind, Library, Limits, Listing, Progress, Reply,
-    Runner, ScriptError, Served, Watcher, complete,
+    Runner, ScriptError, Served, Watcher, complete, hand_over,
 };
 use crate::sim::{Sim, SimOptions};
 
@@ -101,6 +101,7 @@ impl App {
             &config.assets_dir(),
             AssetOptions {
                 ttl: config.asset_ttl,
+                max_bytes: config.asset_max_bytes,
             },
             clock.clone(),
             ids.clone(),
@@ -109,7 +110,8 @@ impl App {
         let comfy = Comfy::new(server, ids.clone(), clock.clone());
         let library = Arc::new(Library::load(config.script_roots()));
         let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
-            .with_folder(config.publish_dir.clone());
+            .with_folder(config.publish_dir.clone())
+            .with_output_dir(config.comfyui_output_dir.clone());
         let runs = Runs::new(
             config.runs_dir(),
             config.asset_ttl,
@@ -127,6 +129,7 @@ impl App {
             runs: runs.clone(),
             publisher,
             knowledge: Knowledge::with_file_in(&config.data_dir)?,
+            project_dir: config.project_dir.clone(),
             library: library.clone(),
             script_folder: config.script_folder.clone(),
             clock,
@@ -281,8 +284,12 @@ impl App {
         caller: Caller,
     ) -> Result<Workflow, ScriptError> {
         let script = found.served.reference();
-        let parameters = found.served.script.arguments(arguments.clone())?;
-        let built = self.run(found, arguments, caller).await?;
+        let mut parameters = found.served.script.arguments(arguments)?;
+        let declaration = &found.served.script.declaration;
+        hand_over(self.host(), declaration, &mut parameters)
+            .await
+            .map_err(ScriptError::Arguments)?;
+        let built = self.run(found, parameters.clone(), caller).await?;
         let workflow = Workflow::from_json(built.value)
             .map_err(|error| ScriptError::Arguments(error.into()))?;
         let origin = Origin {

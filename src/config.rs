@@ -48,6 +48,10 @@ pub struct Config {
     pub project_dir: PathBuf,
     /// How long an asset lives; `None` for ever.
     pub asset_ttl: Option<Duration>,
+    /// How many bytes all assets may take together on disk; `None` for any.
+    pub asset_max_bytes: Option<u64>,
+    /// Where `ComfyUI` writes to, if that was set; merely told.
+    pub comfyui_output_dir: Option<PathBuf>,
     /// Where assets are published, if it was set; else it is looked for.
     pub publish_dir: Option<PathBuf>,
     /// Where agents may save scripts: the project's folder if there is one, else the user's;
@@ -80,6 +84,9 @@ pub enum ConfigError {
     /// `COMFY_MCP_ASSET_TTL_HOURS` or `[assets] ttl_hours`.
     #[error("assets can't live for {0} hours: it takes a number from 0, which is for ever")]
     Lifetime(String),
+    /// `[assets] max_gb`.
+    #[error("assets can't be limited to {0} GB: it takes a number from 0, which is no limit")]
+    Room(String),
     /// The server's address or a header.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -195,6 +202,9 @@ impl Config {
             script_folder: may_save.then_some(script_folder),
             data_dir,
             asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,
+            asset_max_bytes: room(project.assets.max_gb.or(user.assets.max_gb).unwrap_or(0.0))?,
+            comfyui_output_dir: set(variable, "COMFYUI_OUTPUT_DIR")
+                .map(|dir| absolute(&project_dir, dir.into())),
             publish_dir: publish_dir.map(|dir| absolute(&project_dir, dir)),
             project_dir,
             files: [user.file, project.file].into_iter().flatten().collect(),
@@ -263,6 +273,20 @@ fn lifetime(hours: f64) -> Result<Option<Duration>, ConfigError> {
     Duration::try_from_secs_f64(hours * 3600.0)
         .map(Some)
         .map_err(|_| ConfigError::Lifetime(hours.to_string()))
+}
+
+fn room(gigabytes: f64) -> Result<Option<u64>, ConfigError> {
+    const GIGABYTE: f64 = 1e9;
+    if !(gigabytes >= 0.0 && gigabytes.is_finite()) {
+        return Err(ConfigError::Room(gigabytes.to_string()));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and a limit beyond 2^64 bytes is as good as that"
+    )]
+    let bytes = (gigabytes * GIGABYTE) as u64;
+    Ok((bytes > 0).then_some(bytes))
 }
 
 fn absolute(base: &Path, path: PathBuf) -> PathBuf {
@@ -390,6 +414,15 @@ mod tests {
             assert!(refusal.contains("user.toml:2: "), "{refusal}");
             assert!(!refusal.contains("123456"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn the_limit_on_disk_use_is_off_unless_set() {
+        assert_eq!(Desk::new("", "", &[]).config().asset_max_bytes, None);
+        let config = Desk::new("", "[assets]\nmax_gb = 1.5", &[]).config();
+        assert_eq!(config.asset_max_bytes, Some(1_500_000_000));
+        let refusal = Desk::new("[assets]\nmax_gb = -1", "", &[]).refusal();
+        assert!(refusal.contains("-1 GB"), "{refusal}");
     }
 
     #[test]

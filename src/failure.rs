@@ -62,6 +62,8 @@ impl Code {
         CANNOT_CREATE_DIR
         /// A path makes no sense.
         INVALID_PATH
+        /// A file is there that is not to be replaced.
+        FILE_EXISTS
         /// Not possible with things of this type.
         UNSUPPORTED_TYPE
         /// `ComfyUI` ran the workflow and a node failed.

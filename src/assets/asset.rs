@@ -233,6 +233,7 @@ pub(super) mod key {
     pub(in crate::assets) const KIND: &str = "kind";
     pub(in crate::assets) const OUTPUT: &str = "output";
     pub(in crate::assets) const PARENT: &str = "parent";
+    pub(in crate::assets) const PINNED: &str = "pinned";
     pub(in crate::assets) const PROMPT: &str = "prompt";
     pub(in crate::assets) const SCRIPT: &str = "script";
     pub(in crate::assets) const SESSION: &str = "session";
@@ -295,6 +296,7 @@ pub(super) fn index_row(record: &Value) -> Row {
         (key::PROMPT, asset.prompt_id),
         (key::SCRIPT, script.map(|script| script.name)),
         (key::PARENT, regenerated_from),
+        (key::PINNED, asset.pinned.then(|| "1".to_owned())),
         (key::EXPIRES, expires_at.map(expires_value)),
     ];
     keys.extend(

@@ -18,6 +18,13 @@ pub struct Removed {
     pub bytes: u64,
 }
 
+impl Removed {
+    pub(super) fn add(&mut self, other: Self) {
+        self.asset_ids.extend(other.asset_ids);
+        self.bytes += other.bytes;
+    }
+}
+
 impl Assets {
     /// Keeps the asset `id` for ever.
     pub fn pin(&self, id: &str) -> Result<Asset, AssetError> {
@@ -77,7 +84,7 @@ impl Assets {
         })
     }
 
-    fn remove_if(
+    pub(super) fn remove_if(
         &self,
         ids: &[String],
         removed: &mut Removed,

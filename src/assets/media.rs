@@ -80,6 +80,13 @@ pub(super) fn mime_of_bytes(head: &[u8]) -> Option<&'static str> {
         _ if at(0, b"RIFF") && at(8, b"WEBP") => "image/webp",
         _ if at(0, b"RIFF") && at(8, b"WAVE") => "audio/wav",
         _ if at(0, b"RIFF") && at(8, b"AVI ") => "video/x-msvideo",
+        _ if at(0, b"II*\0") || at(0, b"MM\0*") => "image/tiff",
+        _ if at(0, b"BM")
+            && at(6, &[0; 4])
+            && matches!(head.get(14), Some(12 | 40 | 64 | 108 | 124)) =>
+        {
+            "image/bmp"
+        }
         _ if at(0, b"GIF87a") || at(0, b"GIF89a") => "image/gif",
         _ if at(4, b"ftyp") => match head.get(8..12) {
             Some(b"avif" | b"avis") => "image/avif",

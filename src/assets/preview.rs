@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits, Rgba, RgbaImage, imageops};
 
 use super::{AssetError, Assets};
 
@@ -28,7 +28,7 @@ const DECODE_BYTES: u64 = 512 << 20;
 /// A small picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// `image/jpeg`, or `image/png` where parts are transparent.
+    /// `image/jpeg`, or `image/webp` where parts are transparent and it's small enough.
     pub mime_type: &'static str,
     /// The encoded picture.
     pub bytes: Vec<u8>,
@@ -92,32 +92,36 @@ fn shrink_to(
     max_side: u32,
     max_bytes: usize,
 ) -> image::ImageResult<Option<Preview>> {
-    let transparent = is_transparent(image);
     let mut side = max_side.clamp(1, image.width().max(image.height()).max(1));
+    let opaque;
+    let image = if is_transparent(image) {
+        let small = DynamicImage::ImageRgba8(scaled(image, side).to_rgba8());
+        let bytes = encode(&small, ImageFormat::WebP)?;
+        if bytes.len() <= max_bytes {
+            let (width, height) = (small.width(), small.height());
+            return Ok(Some(Preview {
+                mime_type: "image/webp",
+                bytes,
+                width,
+                height,
+            }));
+        }
+        opaque = over_squares(&small);
+        &opaque
+    } else {
+        image
+    };
     loop {
-        let small = if side < image.width().max(image.height()) {
-            image.thumbnail(side, side)
-        } else {
-            image.clone()
-        };
-        let preview = |mime_type, bytes| Preview {
-            mime_type,
-            bytes,
-            width: small.width(),
-            height: small.height(),
-        };
-        if transparent {
-            let small = DynamicImage::ImageRgba8(small.to_rgba8());
-            let bytes = encode(&small, ImageFormat::Png)?;
+        let small = scaled(image, side);
+        for quality in QUALITIES {
+            let bytes = encode_jpeg(&small, quality)?;
             if bytes.len() <= max_bytes {
-                return Ok(Some(preview("image/png", bytes)));
-            }
-        } else {
-            for quality in QUALITIES {
-                let bytes = encode_jpeg(&small, quality)?;
-                if bytes.len() <= max_bytes {
-                    return Ok(Some(preview("image/jpeg", bytes)));
-                }
+                return Ok(Some(Preview {
+                    mime_type: "image/jpeg",
+                    bytes,
+                    width: small.width(),
+                    height: small.height(),
+                }));
             }
         }
         if side <= SMALLEST_SIDE {
@@ -131,4 +135,25 @@ fn shrink_to(
         let smaller = (f64::from(side) * SHRINK) as u32;
         side = smaller.max(SMALLEST_SIDE);
     }
+}
+
+fn scaled(image: &DynamicImage, side: u32) -> DynamicImage {
+    if side < image.width().max(image.height()) {
+        image.thumbnail(side, side)
+    } else {
+        image.clone()
+    }
+}
+
+/// The picture over grey squares, as painting programs show what is transparent: WebP can only be
+/// written without loss here, and JPEG knows no transparency.
+fn over_squares(image: &DynamicImage) -> DynamicImage {
+    const SQUARE: u32 = 8;
+    let mut under = RgbaImage::from_fn(image.width(), image.height(), |x, y| {
+        let light = (x / SQUARE + y / SQUARE).is_multiple_of(2);
+        let shade = if light { 0xdd } else { 0xaa };
+        Rgba([shade, shade, shade, u8::MAX])
+    });
+    imageops::overlay(&mut under, &image.to_rgba8(), 0, 0);
+    DynamicImage::ImageRgba8(under)
 }

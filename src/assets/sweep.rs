@@ -33,8 +33,9 @@ struct Stray {
 }
 
 impl Assets {
-    /// Removes what is past its time and, once an hour, what processes that died left behind. To
-    /// be called now and then; it's quick when there is nothing to do.
+    /// Removes what is past its time, once an hour what processes that died left behind, and what
+    /// is beyond the limit on disk use. To be called now and then; it's quick when there is nothing
+    /// to do.
     pub fn tidy(&self) -> Result<Removed, AssetError> {
         let mut removed = self.remove_expired()?;
         if self.is_sweep_due() {
@@ -42,6 +43,7 @@ impl Assets {
             let now = self.now().to_string();
             files::write_atomic(&self.store.temp(), &self.swept_path(), now.as_bytes())?;
         }
+        removed.add(self.make_room()?);
         Ok(removed)
     }
 

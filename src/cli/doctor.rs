@@ -82,10 +82,7 @@ async fn examine(global: &Global) -> Vec<Finding> {
     ));
     match start::app(global, false).await {
         Ok(app) => {
-            findings.push(Finding::good(
-                "asset store",
-                config.assets_dir().display().to_string(),
-            ));
+            findings.push(assets(&app));
             findings.push(scripts(&app.library().generation()));
             server(&app, &mut findings).await;
             findings.push(publishing(&app));
@@ -135,6 +132,35 @@ fn writable(what: &'static str, folder: &Path, advice: &str) -> Finding {
             Finding::bad(what, failure.hint(advice))
         }
     }
+}
+
+fn assets(app: &App) -> Finding {
+    const WHAT: &str = "asset store";
+    const GIGABYTE: f64 = 1e9;
+    let assets = &app.host().assets;
+    let usage = match assets.usage() {
+        Ok(usage) => usage,
+        Err(error) => return Finding::bad(WHAT, error),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let gigabytes = |bytes: u64| bytes as f64 / GIGABYTE;
+    let limit = usage.max_bytes.map_or_else(String::new, |max_bytes| {
+        format!(" of at most {:.1}", gigabytes(max_bytes))
+    });
+    let found = format!(
+        "{}: {} assets, {:.1} GB{limit}",
+        assets.dir().display(),
+        usage.assets,
+        gigabytes(usage.bytes)
+    );
+    if usage.is_over() {
+        let failure = Failure::new(Code::LIMIT_EXCEEDED, found);
+        return Finding::bad(
+            WHAT,
+            failure.hint("what is left is pinned or of the last hour: unpin some with pin_asset, or raise [assets] max_gb"),
+        );
+    }
+    Finding::good(WHAT, found)
 }
 
 fn scripts(generation: &Generation) -> Finding {

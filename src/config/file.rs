@@ -45,6 +45,8 @@ impl std::fmt::Debug for ComfySettings {
 pub(super) struct AssetSettings {
     /// Hours; 0 for ever.
     pub(super) ttl_hours: Option<f64>,
+    /// 10^9 bytes; 0 for no limit.
+    pub(super) max_gb: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,9 +9,11 @@ mod error;
 mod origin;
 mod prompt_text;
 mod regenerate;
+mod upload;
 mod wait;
 
 pub use error::JobError;
 pub use origin::Origin;
 pub use regenerate::{Behind, parameter, script_behind, varied};
+pub use upload::{MediaSource, Upload, UploadError, Uploaded};
 pub use wait::{Finished, Jobs, KeptOutput, Order};

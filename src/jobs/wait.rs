@@ -92,6 +92,10 @@ impl Jobs {
         }))
     }
 
+    pub(super) fn services(&self) -> (&Comfy, &Arc<Assets>) {
+        (&self.0.comfy, &self.0.assets)
+    }
+
     /// The session under which jobs of this process are recorded.
     #[must_use]
     pub fn session(&self) -> &str {

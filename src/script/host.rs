@@ -39,6 +39,8 @@ pub struct Host {
     pub publisher: Publisher,
     /// What is known of models.
     pub knowledge: Arc<Knowledge>,
+    /// Where the relative paths of callers begin.
+    pub project_dir: PathBuf,
     /// The scripts.
     pub library: Arc<Library>,
     /// Where scripts may be saved; `None` where the user doesn't allow it.

@@ -20,6 +20,7 @@ use super::compile::LIST;
 use super::conversation::Message;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
+use super::media::hand_over;
 use super::reply::Resource;
 use super::resolver::library_at;
 use super::value::to_dynamic;
@@ -190,12 +191,11 @@ pub(super) fn build_checked(
 /// Runs a script that may have effects, within the present thread.
 pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, ScriptError> {
     if script.key.kind == Kind::Template {
-        let arguments = context.parameters.clone();
         let stop = Some(&context.stop);
         let workflow = build_checked(
             &context.generation,
             script,
-            arguments,
+            handed_over(script, context)?,
             &context.limits,
             stop,
         )?;
@@ -212,6 +212,20 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, Scr
         });
     }
     answers::reply(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+}
+
+/// The arguments of a template with the media that they name on the server.
+fn handed_over(script: &Script, context: &Arc<Context>) -> Result<Map<String, Value>, ScriptError> {
+    let mut arguments = context.parameters.clone();
+    let handing_over = hand_over(&context.host, &script.declaration, &mut arguments);
+    let handed_over = context.runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = context.stop.cancelled() => Err(ScriptError::Cancelled),
+            result = handing_over => result.map_err(ScriptError::Arguments),
+        }
+    });
+    handed_over.map(|()| arguments)
 }
 
 /// Runs a script and gives what it returned.

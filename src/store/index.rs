@@ -206,6 +206,24 @@ impl Index {
         }))
     }
 
+    /// Ids and rows from the oldest to the newest, above the id `after` if one is given.
+    pub(super) fn oldest(
+        &self,
+        after: Option<&str>,
+    ) -> Result<impl Iterator<Item = Result<(String, Row)>>> {
+        let mut range = all_with(vec![space::ROW]);
+        if let Some(id) = after {
+            row::encode_id(id, &mut range.start);
+            // The first key that is greater.
+            range.start.push(0);
+        }
+        Ok(self.walk(&range, false)?.map(|entry| {
+            let (bytes, value) = entry?;
+            let id = row::decode_id(&bytes[1..]).ok_or_else(no_id)?;
+            Ok((id, read_row(&value)?))
+        }))
+    }
+
     /// The ids whose key `name` has a value up to and including `value`, smallest value first.
     pub(super) fn up_to(
         &self,

@@ -104,6 +104,16 @@ impl Store {
         self.ask(|index| index.newest(key, before)?.take(limit).collect())
     }
 
+    /// Up to `limit` records from the oldest to the newest, newer than the id `after` if one is
+    /// given.
+    pub fn oldest(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
+        self.ask(|index| index.oldest(after)?.take(limit).collect())
+    }
+
     /// Up to `limit` ids of records whose key `name` has a value up to and including `value` (in
     /// the order of strings), the smallest value first.
     pub fn up_to(&self, name: &str, value: &str, limit: usize) -> Result<Vec<String>, StoreError> {

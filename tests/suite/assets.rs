@@ -279,6 +279,66 @@ fn a_pinned_asset_outlives_its_time_and_gets_a_whole_one_when_unpinned() {
     assert_eq!(shelf.assets.remove_expired().unwrap().asset_ids.len(), 1);
 }
 
+/// A shelf on which 1,000 bytes have room, with as many bytes of each of these names; they are
+/// made an hour apart.
+fn narrow(names: &[&str], each: usize) -> (Shelf, Vec<String>) {
+    let mut shelf = Shelf::new();
+    shelf.clock.advance(TTL);
+    let ids = names.iter().enumerate().map(|(n, name)| {
+        shelf.clock.advance(Duration::from_secs(60 * 60));
+        let bytes = vec![u8::try_from(n).unwrap(); each];
+        let new = NewAsset {
+            pinned: name.starts_with("pinned"),
+            ..output("run", name)
+        };
+        shelf.assets.keep(new, &bytes).unwrap().asset_id
+    });
+    let ids = ids.collect();
+    shelf.assets = shelf.limited(1000);
+    (shelf, ids)
+}
+
+#[test]
+fn beyond_the_limit_the_oldest_go_and_neither_what_is_pinned_nor_what_is_new() {
+    let (shelf, _) = narrow(&["pinned", "old", "older", "new"], 400);
+    shelf.clock.advance(Duration::from_secs(10));
+
+    let removed = shelf.assets.make_room().unwrap();
+
+    assert_eq!(removed.bytes, 800);
+    assert_eq!(names(&Query::default(), &shelf), ["new", "pinned"]);
+    assert!(!shelf.assets.usage().unwrap().is_over());
+    assert_eq!(shelf.assets.make_room().unwrap().bytes, 0);
+}
+
+#[test]
+fn what_has_expired_makes_room_before_anything_else_does() {
+    let (shelf, ids) = narrow(&["a", "b", "c"], 400);
+    shelf.assets.pin(&ids[1]).unwrap();
+    shelf.assets.unpin(&ids[1]).unwrap();
+    // The time of the first is over, while the second has begun anew.
+    shelf
+        .clock
+        .advance(Duration::from_secs(23 * 60 * 60 + 30 * 60));
+
+    shelf.assets.make_room().unwrap();
+
+    assert_eq!(names(&Query::default(), &shelf), ["c", "b"]);
+}
+
+#[test]
+fn keeping_beyond_the_limit_makes_room_by_itself_as_far_as_it_may() {
+    let (shelf, _) = narrow(&["old", "pinned", "new"], 400);
+    shelf.clock.advance(Duration::from_secs(61 * 60));
+    shelf
+        .assets
+        .keep(output("run", "newest"), &[9; 700])
+        .unwrap();
+
+    assert_eq!(names(&Query::default(), &shelf), ["newest", "pinned"]);
+    assert!(shelf.assets.usage().unwrap().is_over());
+}
+
 #[test]
 fn a_workflow_shared_by_a_run_lies_on_disk_once_and_goes_with_its_last_asset() {
     let shelf = Shelf::new();
@@ -330,8 +390,10 @@ fn a_preview_stays_within_its_limits_and_keeps_what_is_transparent() {
     let preview = shelf.assets.preview(&clear.asset_id, 512, 20_000).unwrap();
     assert_eq!(
         (preview.mime_type, preview.width, preview.height),
-        ("image/png", 300, 200)
+        ("image/webp", 300, 200)
     );
+    let preview = shelf.assets.preview(&clear.asset_id, 512, 90).unwrap_err();
+    assert!(matches!(preview, AssetError::NoPreview { .. }));
 }
 
 #[test]

@@ -8,10 +8,14 @@ use image::{DynamicImage, ImageFormat, RgbaImage};
 use massmediafactory::assets::publish::{
     PublishError, PublishRequest, Published, Publisher, Target,
 };
+use massmediafactory::assets::{AssetOptions, Assets, Query};
+use massmediafactory::clock::Clock;
 use massmediafactory::failure::{Code, Failure};
+use massmediafactory::ids::Ids;
 use serde_json::{Map, Value};
 
 use crate::support::assets::{Shelf, encode, noise, output};
+use crate::support::processes::{Process, given, report};
 
 /// A shelf and a project beside it with the folder `public/gen`.
 struct Site {
@@ -263,6 +267,55 @@ fn publishers_at_the_same_time_lose_no_entry_of_the_manifest() {
     });
     assert_eq!(site.manifest().len(), 4 * EACH);
     assert_eq!(names_in(&site.gen_dir()).len(), 4 * EACH + 1);
+}
+
+/// The folder of the assets, and that of the project, of processes that publish the same asset.
+fn shared(dir: &Path) -> (Assets, Publisher) {
+    let (options, clock) = (AssetOptions::default(), Clock::default());
+    let assets = Assets::open(&dir.join("store"), options, clock.clone(), Ids::default());
+    let site = dir.join("site");
+    fs::create_dir_all(site.join("public/gen")).unwrap();
+    (assets.unwrap(), Publisher::new(site, clock))
+}
+
+#[test]
+#[ignore = "a process that another test starts"]
+fn publishes_under_keys_of_its_own() {
+    let Some((dir, name)) = given() else {
+        return;
+    };
+    let (assets, publisher) = shared(&dir);
+    let id = &assets.list(&Query::default()).unwrap().assets[0].asset_id;
+    for n in 0..10 {
+        let key = format!("{name}-{n}");
+        publisher.publish(&assets, &keyed(id, &key)).unwrap();
+        report(&key);
+    }
+}
+
+#[test]
+fn processes_that_publish_at_the_same_time_lose_no_entry_of_the_manifest() {
+    let dir = tempfile::Builder::new().prefix("mmf").tempdir().unwrap();
+    let (assets, _) = shared(dir.path());
+    let picture = noise(20, 20, ImageFormat::Png);
+    assets.keep(output("run", "a.png"), &picture).unwrap();
+    let start = |name| {
+        let test = "suite::assets_publish::publishes_under_keys_of_its_own";
+        Process::start(test, dir.path(), name)
+    };
+    let mut processes = ["a", "b", "c"].map(start);
+
+    let reported: Vec<String> = processes.iter_mut().flat_map(Process::rest).collect();
+
+    let manifest = dir.path().join("site/public/gen/manifest.json");
+    let manifest: Map<String, Value> =
+        serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(reported.len(), 30);
+    for key in &reported {
+        let filename = manifest[key]["filename"].as_str().unwrap();
+        let published = fs::read(dir.path().join("site/public/gen").join(filename));
+        assert_eq!(published.unwrap(), picture);
+    }
 }
 
 #[test]

@@ -17,7 +17,10 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Puts an asset into the home that was kept two hours ago for one.
 fn keep_something_old(home: &Home) {
     let clock = Clock::fixed(Timestamp::now() - 2 * HOUR);
-    let options = AssetOptions { ttl: Some(HOUR) };
+    let options = AssetOptions {
+        ttl: Some(HOUR),
+        ..AssetOptions::default()
+    };
     let assets = open(&home.data().join("assets"), options, clock);
     assets.keep(output("run", "old.txt"), b"old").unwrap();
 }

@@ -14,6 +14,7 @@ mod golden_validate;
 mod inspector;
 mod jobs_collect;
 mod knowledge;
+mod mcp_assets;
 mod mcp_conversation;
 mod mcp_discover;
 mod mcp_discovery;

@@ -34,6 +34,16 @@ impl Shelf {
         open(self.dir.path(), &self.clock)
     }
 
+    /// The same folder for a process that limits what all assets may take.
+    pub(crate) fn limited(&self, max_bytes: u64) -> Assets {
+        let options = AssetOptions {
+            ttl: Some(TTL),
+            max_bytes: Some(max_bytes),
+        };
+        let (clock, ids) = (self.clock.clone(), Ids::default());
+        Assets::open(self.dir.path(), options, clock, ids).unwrap()
+    }
+
     /// Gives up the open folder and opens it again.
     pub(crate) fn reopened(self) -> Self {
         let Self { assets, clock, dir } = self;
@@ -44,7 +54,10 @@ impl Shelf {
 }
 
 fn open(dir: &Path, clock: &Clock) -> Assets {
-    let options = AssetOptions { ttl: Some(TTL) };
+    let options = AssetOptions {
+        ttl: Some(TTL),
+        ..AssetOptions::default()
+    };
     Assets::open(dir, options, clock.clone(), Ids::default()).unwrap()
 }
 

@@ -58,6 +58,9 @@ pub enum PublishError {
         /// What the file system said.
         source: io::Error,
     },
+    /// Something is there already.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
     /// The path makes no sense.
     #[error("{} can't be used: {reason}", path.display())]
     InvalidPath {
@@ -131,6 +134,10 @@ impl From<PublishError> for Failure {
             PublishError::Forbidden { .. } => {
                 fail(Code::FORBIDDEN_PATH, "pass a folder of the web project")
             }
+            PublishError::Exists(_) => fail(
+                Code::FILE_EXISTS,
+                "pass another path, or overwrite: true if it is to be replaced",
+            ),
             PublishError::NotAFolder(_) => fail(Code::NOT_A_DIRECTORY, "pass a folder"),
             PublishError::CannotCreate { .. } => fail(
                 Code::CANNOT_CREATE_DIR,

@@ -2,8 +2,10 @@
 //!
 //! An agent names the folder and the file, so both are treated as hostile: whatever the arguments,
 //! nothing is written but media files with tame names, into folders that a web project may have.
+//! The same care is taken with copies to other places.
 
 mod error;
+mod export;
 mod folder;
 mod manifest;
 mod name;
@@ -11,4 +13,5 @@ mod publisher;
 mod shrink;
 
 pub use error::PublishError;
+pub use export::Exported;
 pub use publisher::{MAX_BYTES, PublishInfo, PublishRequest, Published, Publisher, Target};

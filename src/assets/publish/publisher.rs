@@ -22,8 +22,9 @@ pub const MAX_BYTES: u64 = 600_000;
 /// Brings assets into a web project's folder. Several may do so at once, also in other processes.
 #[derive(Debug)]
 pub struct Publisher {
-    cwd: PathBuf,
+    pub(super) cwd: PathBuf,
     chosen: Mutex<Option<PathBuf>>,
+    output_dir: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -97,9 +98,11 @@ pub struct Published {
 /// Where things would be published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PublishInfo {
+    /// Where `ComfyUI` writes to, if that was set.
+    pub comfyui_output_dir: Option<PathBuf>,
     /// The folder; `None` if there is none.
     pub publish_dir: Option<PathBuf>,
-    /// Whether it was found rather than set.
+    /// Whether it was found rather than set; false if there is none.
     pub auto_detected: bool,
     /// See [`MAX_BYTES`].
     pub max_bytes: u64,
@@ -118,6 +121,7 @@ impl Publisher {
         Self {
             cwd,
             chosen: Mutex::default(),
+            output_dir: None,
             clock,
         }
     }
@@ -128,6 +132,16 @@ impl Publisher {
     pub fn with_folder(self, path: Option<PathBuf>) -> Self {
         Self {
             chosen: Mutex::new(path),
+            ..self
+        }
+    }
+
+    /// The same, knowing where `ComfyUI` writes to. That's merely told: assets are published from
+    /// the store.
+    #[must_use]
+    pub fn with_output_dir(self, path: Option<PathBuf>) -> Self {
+        Self {
+            output_dir: path,
             ..self
         }
     }
@@ -144,9 +158,12 @@ impl Publisher {
     #[must_use]
     pub fn info(&self) -> PublishInfo {
         let chosen = self.chosen();
+        let auto_detected = chosen.is_none();
+        let publish_dir = chosen.or_else(|| folder::detect(&self.cwd));
         PublishInfo {
-            auto_detected: chosen.is_none(),
-            publish_dir: chosen.or_else(|| folder::detect(&self.cwd)),
+            comfyui_output_dir: self.output_dir.clone(),
+            auto_detected: auto_detected && publish_dir.is_some(),
+            publish_dir,
             max_bytes: MAX_BYTES,
         }
     }
@@ -166,13 +183,7 @@ impl Publisher {
         let asset = assets.get(&request.asset_id)?;
         let source = assets.path(&request.asset_id)?;
         let folder = self.folder_for(request)?;
-        // Nobody's pictures are published into the store itself.
-        if fs::canonicalize(assets.dir()).is_ok_and(|dir| folder.starts_with(dir)) {
-            return Err(PublishError::Forbidden {
-                path: folder,
-                reason: "it is where assets are kept",
-            });
-        }
+        refuse_store(assets, &folder)?;
         let contents = contents(&asset, source, request)?;
         self.write(&folder, &asset, &contents, request)
     }
@@ -297,7 +308,7 @@ impl Publisher {
         })
     }
 
-    fn make_folder(&self, path: &Path) -> Result<PathBuf, PublishError> {
+    pub(super) fn make_folder(&self, path: &Path) -> Result<PathBuf, PublishError> {
         let resolved = folder::resolve(&self.cwd, path)?;
         if resolved.is_dir() {
             return Ok(resolved);
@@ -339,6 +350,17 @@ impl Publisher {
         url.push_str(filename);
         url
     }
+}
+
+/// Nobody's pictures are put into the store itself by hand.
+pub(super) fn refuse_store(assets: &Assets, folder: &Path) -> Result<(), PublishError> {
+    if !fs::canonicalize(assets.dir()).is_ok_and(|dir| folder.starts_with(dir)) {
+        return Ok(());
+    }
+    Err(PublishError::Forbidden {
+        path: folder.to_owned(),
+        reason: "it is where assets are kept",
+    })
 }
 
 /// What to write: the bytes as they are, or a picture made of them.

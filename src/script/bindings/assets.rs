@@ -1,17 +1,19 @@
 //! `assets::`: what was made, with its provenance.
 
-use std::path::PathBuf;
-
-use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::{INT, exported_module};
 use serde_json::{Value, json};
 
-use super::{SharedModule, indexed};
-use crate::assets::publish::{PublishRequest, Target};
-use crate::assets::{Asset, Kind, Query};
+use super::{SharedModule, indexed, publishing};
+use crate::assets::{Asset, AssetError, FolderType, Kind, PREVIEW_BYTES, Query};
+use crate::comfy::{Folder, OutputFile};
 use crate::failure::{Code, Failure};
+use crate::jobs::{MediaSource, Upload};
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
+
+/// So many variations of an asset are listed with it; there may be more.
+const VARIATIONS: usize = 20;
 
 /// What a query may say.
 const QUERY: [&str; 7] = [
@@ -25,11 +27,15 @@ const QUERY: [&str; 7] = [
 ];
 
 pub(super) fn module() -> SharedModule {
-    indexed(exported_module!(functions))
+    let mut module = exported_module!(functions);
+    module.combine(publishing::functions());
+    indexed(module)
 }
 
 #[export_module]
 mod functions {
+    use rhai::Blob;
+
     use crate::script::value::from_map;
 
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -52,54 +58,95 @@ mod functions {
         }))
     }
 
-    /// One asset in full, with how it was made; the workflow itself is `assets::workflow`.
+    /// One asset in full, with how it was made and what was made from it; the workflow itself is
+    /// `assets::workflow`.
     #[rhai_fn(return_raw)]
     pub fn get(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let asset = context.host.assets.get(asset_id).map_err(thrown)?;
-        let mut entry = json!(asset);
-        entry["path"] = json!(context.host.assets.path(asset_id).map_err(thrown)?);
-        answer(entry)
+        answer(super::description(&context, asset_id).map_err(thrown)?)
     }
 
-    /// The workflow that made an asset, exactly as it was run.
+    /// What there is to see of an asset: its type, size, duration, prompt, and where it is.
+    #[rhai_fn(return_raw)]
+    pub fn facts(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::facts(&context, asset_id).map_err(thrown)?)
+    }
+
+    /// A small picture of an asset, at most `max_side` pixels along its longer side and 100 kB in
+    /// base64: `#{ bytes, mime_type, width, height }`. Of a picture that moves it's the first frame.
+    #[rhai_fn(return_raw)]
+    pub fn preview(call: NativeCallContext, asset_id: &str, max_side: INT) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        super::preview(&context, asset_id, max_side).map_err(thrown)
+    }
+
+    /// The words of an asset that is text, up to `limit` characters.
+    #[rhai_fn(return_raw)]
+    pub fn text(call: NativeCallContext, asset_id: &str, limit: INT) -> Fallible<ImmutableString> {
+        let context = Context::of(&call);
+        let bytes = context.host.assets.read_bytes(asset_id).map_err(thrown)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let limit = usize::try_from(limit).unwrap_or_default();
+        Ok(text.chars().take(limit).collect::<String>().into())
+    }
+
+    /// The bytes of an asset.
+    #[rhai_fn(return_raw)]
+    pub fn bytes(call: NativeCallContext, asset_id: &str) -> Fallible<Blob> {
+        let context = Context::of(&call);
+        context.host.assets.read_bytes(asset_id).map_err(thrown)
+    }
+
+    /// The workflow that made an asset, exactly as it was run; `()` if none is known.
     #[rhai_fn(return_raw)]
     pub fn workflow(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let asset = context.host.assets.get(asset_id).map_err(thrown)?;
-        answer(context.host.assets.workflow(&asset).map_err(thrown)?)
+        match context.host.assets.workflow(&asset) {
+            Ok(workflow) => answer(workflow),
+            Err(AssetError::NoWorkflow(_)) => Ok(Dynamic::UNIT),
+            Err(error) => Err(thrown(error)),
+        }
     }
 
-    /// Copies an asset into the web project's folder: `#{ url, path, filename, bytes, ... }`. The
-    /// options may say `target_filename` or `manifest_key`, and `folder`.
+    /// Keeps an asset for ever, or lets it expire again a whole lifetime from now.
     #[rhai_fn(return_raw)]
-    pub fn publish(
-        call: NativeCallContext,
-        asset_id: &str,
-        options: rhai::Map,
-    ) -> Fallible<Dynamic> {
+    pub fn pin(call: NativeCallContext, asset_id: &str, pinned: bool) -> Fallible<Dynamic> {
+        let assets = Context::of(&call).host.assets.clone();
+        let changed = if pinned {
+            assets.pin(asset_id)
+        } else {
+            assets.unpin(asset_id)
+        };
+        let asset = changed.map_err(thrown)?;
+        answer(json!({
+            "asset_id": asset.asset_id,
+            "pinned": asset.pinned,
+            "expires_at": asset.expires_at,
+        }))
+    }
+
+    /// Removes what is past its time: `#{ removed, bytes_freed }`.
+    #[rhai_fn(return_raw)]
+    pub fn cleanup(call: NativeCallContext) -> Fallible<Dynamic> {
+        let removed = Context::of(&call).host.assets.remove_expired();
+        let removed = removed.map_err(thrown)?;
+        answer(json!({ "removed": removed.asset_ids.len(), "bytes_freed": removed.bytes }))
+    }
+
+    /// Brings media into `ComfyUI`'s input folder: `#{ name, mime_type, uploaded, ... }`, of which
+    /// `name` is what `LoadImage` and its kin take. The source is the path of a file or an
+    /// `asset_id`; the options may say filename, subfolder and overwrite.
+    #[rhai_fn(return_raw)]
+    pub fn upload(call: NativeCallContext, source: &str, options: rhai::Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let options = from_map(&options).map_err(|error| error.to_string())?;
-        let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
-        let host = &context.host;
-        answer(
-            host.publisher
-                .publish(&host.assets, &request)
-                .map_err(thrown)?,
-        )
-    }
-
-    /// The web folder: `#{ publish_dir, auto_detected, max_bytes }`.
-    #[rhai_fn(return_raw)]
-    pub fn publish_info(call: NativeCallContext) -> Fallible<Dynamic> {
-        answer(Context::of(&call).host.publisher.info())
-    }
-
-    /// Sets the web folder for this process and returns where it really is.
-    #[rhai_fn(return_raw)]
-    pub fn set_publish_dir(call: NativeCallContext, path: &str) -> Fallible<Dynamic> {
-        let host = Context::of(&call).host.clone();
-        answer(host.publisher.set_folder(path.as_ref()).map_err(thrown)?)
+        let options = super::upload_options(&options.into());
+        let base = &context.host.project_dir;
+        let source =
+            MediaSource::of(source, base).unwrap_or_else(|| MediaSource::File(base.join(source)));
+        answer(context.wait(context.host.jobs.upload(source, &options))?)
     }
 
     /// The session under which this process records what it makes.
@@ -109,34 +156,111 @@ mod functions {
 }
 
 fn summary(asset: &Asset) -> Value {
-    json!({
+    let mut entry = json!({
         "asset_id": asset.asset_id,
         "type": asset.kind,
         "filename": asset.filename,
         "width": asset.width,
         "height": asset.height,
+        "duration": asset.duration,
         "created_at": asset.created_at,
+        "pinned": asset.pinned.then_some(true),
         "prompt_preview": asset.prompt_preview,
+    });
+    if let Some(entry) = entry.as_object_mut() {
+        entry.retain(|_, value| !value.is_null());
+    }
+    entry
+}
+
+fn description(context: &Context, asset_id: &str) -> Result<Value, Failure> {
+    let assets = &context.host.assets;
+    let asset = assets.get(asset_id)?;
+    let (variations, count) = assets.regenerations(asset_id, VARIATIONS)?;
+    let Value::Object(mut entry) = json!(asset) else {
+        return Err(Failure::new(Code::INTERNAL_ERROR, "an asset is an object"));
+    };
+    entry.shift_remove("blob");
+    entry.insert("type".into(), entry["kind"].clone());
+    entry.shift_remove("kind");
+    entry.insert("url".into(), view_url(context, &asset).into());
+    entry.insert("path".into(), json!(assets.path(asset_id)?));
+    // As the original's callers know it; the rest of the provenance stands below its name.
+    entry.insert("parameters".into(), asset.provenance.parameters.into());
+    if let Some(before) = asset.provenance.regenerated_from {
+        entry.insert("regenerated_from".into(), before.into());
+    }
+    if count > 0 {
+        let ids: Vec<&str> = variations
+            .iter()
+            .map(|asset| asset.asset_id.as_str())
+            .collect();
+        entry.insert("regenerations".into(), json!(ids));
+        entry.insert("regenerations_total".into(), count.into());
+    }
+    Ok(entry.into())
+}
+
+fn facts(context: &Context, asset_id: &str) -> Result<Value, Failure> {
+    let assets = &context.host.assets;
+    let asset = assets.get(asset_id)?;
+    let mut entry = summary(&asset);
+    let more = json!({
+        "mime_type": asset.mime_type,
+        "bytes": asset.bytes,
+        "fps": asset.fps,
+        "url": view_url(context, &asset),
+        "path": assets.path(asset_id)?,
+        "uri": format!("mmf://assets/{asset_id}"),
+    });
+    if let (Some(entry), Value::Object(mut more)) = (entry.as_object_mut(), more) {
+        entry.append(&mut more);
+        entry.retain(|_, value| !value.is_null());
+    }
+    Ok(entry)
+}
+
+fn preview(context: &Context, asset_id: &str, max_side: INT) -> Result<Dynamic, Failure> {
+    let side = u32::try_from(max_side.max(1)).unwrap_or(u32::MAX);
+    let assets = &context.host.assets;
+    let preview = match assets.preview(asset_id, side, PREVIEW_BYTES) {
+        Ok(preview) => preview,
+        Err(error @ AssetError::NoPreview { .. }) => {
+            let url = view_url(context, &assets.get(asset_id)?);
+            return Err(Failure::from(error).detail("url", url));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut map = rhai::Map::new();
+    map.insert("bytes".into(), Dynamic::from_blob(preview.bytes));
+    map.insert("mime_type".into(), preview.mime_type.into());
+    map.insert("width".into(), INT::from(preview.width).into());
+    map.insert("height".into(), INT::from(preview.height).into());
+    Ok(map.into())
+}
+
+/// Where a browser sees the asset as long as the server has the file.
+fn view_url(context: &Context, asset: &Asset) -> String {
+    context.host.comfy.view_url(&OutputFile {
+        filename: asset.filename.clone(),
+        subfolder: asset.subfolder.clone(),
+        folder: match asset.folder_type {
+            FolderType::Output => Folder::Output,
+            FolderType::Temp => Folder::Temp,
+            FolderType::Input => Folder::Input,
+        },
     })
 }
 
-fn publish_request(asset_id: &str, options: &Value) -> Result<PublishRequest, Failure> {
-    let word = |name: &str| options[name].as_str().map(str::to_owned);
-    let target = match (word("target_filename"), word("manifest_key")) {
-        (Some(_), Some(_)) => {
-            let message =
-                "an asset is published under a target_filename or a manifest_key, not both";
-            return Err(Failure::new(Code::INVALID_PARAMS, message));
-        }
-        (Some(name), None) => Target::Filename(name),
-        (None, Some(key)) => Target::ManifestKey(key),
-        (None, None) => Target::Original,
-    };
-    Ok(PublishRequest {
-        target,
-        folder: word("folder").map(PathBuf::from),
-        ..PublishRequest::new(asset_id)
-    })
+fn upload_options(options: &Value) -> Upload {
+    let default = Upload::default();
+    Upload {
+        filename: options["filename"].as_str().map(str::to_owned),
+        subfolder: options["subfolder"]
+            .as_str()
+            .map_or(default.subfolder, str::to_owned),
+        overwrite: options["overwrite"].as_bool().unwrap_or(default.overwrite),
+    }
 }
 
 fn query(asked: &Value) -> Result<Query, Failure> {

@@ -11,6 +11,7 @@ mod flow;
 mod knowledge;
 mod message;
 mod nodes;
+mod publishing;
 mod pure;
 mod reply;
 mod runs;

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::jobs::Origin;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
+use crate::script::media::hand_over;
 use crate::script::run::build_checked;
 use crate::script::{Generation, Kind, ScriptError, Served};
 
@@ -39,7 +40,8 @@ mod functions {
         answer(super::description(super::find(&context.generation, name)?))
     }
 
-    /// The workflow that a template builds from parameters.
+    /// The workflow that a template builds from parameters. A picture, clip or sound may be the path
+    /// of a file, an `asset_id` or an `mmf://assets/` address: it is uploaded first.
     #[rhai_fn(return_raw)]
     pub fn build(
         call: NativeCallContext,
@@ -60,7 +62,9 @@ pub(super) fn build(
     served: &Served,
     given: Map<String, Value>,
 ) -> Result<WorkflowHandle, Box<EvalAltResult>> {
-    let arguments = served.script.arguments(given).map_err(thrown)?;
+    let mut arguments = served.script.arguments(given).map_err(thrown)?;
+    let declaration = &served.script.declaration;
+    context.wait(hand_over(&context.host, declaration, &mut arguments))?;
     let workflow = build_checked(
         &context.generation,
         &served.script,

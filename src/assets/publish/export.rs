@@ -1,0 +1,123 @@
+//! Copying an asset to any place that is people's own, as carefully as publishing does.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::manifest::TEMP_PREFIX;
+use super::{PublishError, Publisher};
+use crate::assets::{Asset, Assets, Kind, extension_of, mime_of_name};
+use crate::store::files::TempFile;
+
+/// A copy of an asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// What it is.
+    pub mime_type: String,
+    /// The asset.
+    pub asset_id: String,
+}
+
+impl Publisher {
+    /// Copies an asset to `target`: into it under the asset's own name if it's a folder or ends
+    /// with a separator. Folders are made as needed, and the same ones are refused as in
+    /// publishing. A file that is there is replaced only if `overwrite`.
+    pub fn export(
+        &self,
+        assets: &Assets,
+        asset_id: &str,
+        target: &Path,
+        overwrite: bool,
+    ) -> Result<Exported, PublishError> {
+        let asset = assets.get(asset_id)?;
+        let source = assets.path(asset_id)?;
+        let (folder, name) = self.split(target, &asset)?;
+        check_name(&name, &asset)?;
+        let folder = self.make_folder(&folder)?;
+        super::publisher::refuse_store(assets, &folder)?;
+        let path = folder.join(&name);
+        copy(&source, &path, overwrite)?;
+        Ok(Exported {
+            bytes: asset.bytes,
+            mime_type: asset.mime_type,
+            asset_id: asset.asset_id,
+            path,
+        })
+    }
+
+    fn split(&self, target: &Path, asset: &Asset) -> Result<(PathBuf, String), PublishError> {
+        let text = target.to_string_lossy();
+        if text.ends_with(std::path::is_separator) || self.cwd.join(target).is_dir() {
+            return Ok((target.to_owned(), asset.filename.clone()));
+        }
+        let name = target.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| PublishError::InvalidPath {
+            path: target.to_owned(),
+            reason: "it has no file name".to_owned(),
+        })?;
+        let folder = match target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok((folder, name.to_owned()))
+    }
+}
+
+/// A file is named as what it is: a picture can't pass for a script or for somebody's settings.
+fn check_name(name: &str, asset: &Asset) -> Result<(), PublishError> {
+    let wrong = |reason| {
+        Err(PublishError::InvalidFilename {
+            name: name.to_owned(),
+            reason,
+        })
+    };
+    if name.starts_with('.') || name.contains(['/', '\\']) || name.contains(char::is_control) {
+        return wrong("it is hidden, or not a plain name");
+    }
+    let named = mime_of_name(name);
+    let fits = match Kind::of_mime(&asset.mime_type) {
+        Kind::Text | Kind::File => named == asset.mime_type && name_is_typed(name),
+        kind => kind == Kind::of_mime(named),
+    };
+    if fits || name == asset.filename {
+        Ok(())
+    } else {
+        wrong("its extension is not one of such a file")
+    }
+}
+
+/// Whether the name's extension stands for a type at all.
+fn name_is_typed(name: &str) -> bool {
+    extension_of(mime_of_name(name)).is_some()
+}
+
+fn copy(source: &Path, path: &Path, overwrite: bool) -> Result<(), PublishError> {
+    let failed = PublishError::copy::<io::Error>;
+    let taken = || PublishError::Exists(path.to_owned());
+    // A link counts as well, wherever it leads.
+    let there = fs::symlink_metadata(path);
+    if there.as_ref().is_ok_and(fs::Metadata::is_dir) || (there.is_ok() && !overwrite) {
+        return Err(taken());
+    }
+    let folder = path.parent().unwrap_or(path);
+    let mut temp = TempFile::create_named(folder, TEMP_PREFIX).map_err(PublishError::copy(path))?;
+    let mut from = File::open(source).map_err(failed(path))?;
+    io::copy(&mut from, temp.file()).map_err(failed(path))?;
+    temp.sync().map_err(PublishError::copy(path))?;
+    if overwrite {
+        return temp.persist(path).map_err(PublishError::copy(path));
+    }
+    // Unlike a rename, a second name is refused where one is there by now.
+    match fs::hard_link(temp.path(), path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+        // Some file systems know no second names.
+        Err(_) => temp.persist(path).map_err(PublishError::copy(path)),
+    }
+}

@@ -1,0 +1,95 @@
+//! The part of `assets::` that writes outside of the store.
+
+use std::path::{Path, PathBuf};
+
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use rhai::{Module, exported_module};
+use serde_json::Value;
+
+use crate::assets::publish::{PublishRequest, Target};
+use crate::failure::{Code, Failure};
+use crate::script::host::{Context, answer, thrown};
+
+pub(super) fn functions() -> Module {
+    exported_module!(functions)
+}
+
+#[export_module]
+mod functions {
+    use crate::script::value::from_map;
+
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+    /// Copies an asset into the web project's folder: `#{ url, path, filename, bytes, ... }`. The
+    /// options may say `target_filename` or `manifest_key`, `folder`, `web_optimize` and
+    /// `max_bytes`.
+    #[rhai_fn(return_raw)]
+    pub fn publish(
+        call: NativeCallContext,
+        asset_id: &str,
+        options: rhai::Map,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let options = from_map(&options).map_err(|error| error.to_string())?;
+        let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
+        let host = &context.host;
+        answer(
+            host.publisher
+                .publish(&host.assets, &request)
+                .map_err(thrown)?,
+        )
+    }
+
+    /// The web folder: `#{ comfyui_output_dir, publish_dir, auto_detected, max_bytes }`.
+    #[rhai_fn(return_raw)]
+    pub fn publish_info(call: NativeCallContext) -> Fallible<Dynamic> {
+        answer(Context::of(&call).host.publisher.info())
+    }
+
+    /// Sets the web folder for this process and returns where it really is.
+    #[rhai_fn(return_raw)]
+    pub fn set_publish_dir(call: NativeCallContext, path: &str) -> Fallible<Dynamic> {
+        let host = Context::of(&call).host.clone();
+        answer(host.publisher.set_folder(path.as_ref()).map_err(thrown)?)
+    }
+
+    /// Copies an asset to a file, or into a folder, of this machine:
+    /// `#{ path, bytes, mime_type, asset_id }`.
+    #[rhai_fn(return_raw)]
+    pub fn save(
+        call: NativeCallContext,
+        asset_id: &str,
+        path: &str,
+        overwrite: bool,
+    ) -> Fallible<Dynamic> {
+        let host = Context::of(&call).host.clone();
+        let copied = host
+            .publisher
+            .export(&host.assets, asset_id, Path::new(path), overwrite);
+        answer(copied.map_err(thrown)?)
+    }
+}
+
+fn publish_request(asset_id: &str, options: &Value) -> Result<PublishRequest, Failure> {
+    let word = |name: &str| options[name].as_str().map(str::to_owned);
+    let target = match (word("target_filename"), word("manifest_key")) {
+        (Some(_), Some(_)) => {
+            let message =
+                "an asset is published under a target_filename or a manifest_key, not both";
+            return Err(Failure::new(Code::INVALID_PARAMS, message));
+        }
+        (Some(name), None) => Target::Filename(name),
+        (None, Some(key)) => Target::ManifestKey(key),
+        (None, None) => Target::Original,
+    };
+    let default = PublishRequest::new(asset_id);
+    Ok(PublishRequest {
+        target,
+        folder: word("folder").map(PathBuf::from),
+        web_optimize: options["web_optimize"]
+            .as_bool()
+            .unwrap_or(default.web_optimize),
+        max_bytes: options["max_bytes"].as_u64().unwrap_or(default.max_bytes),
+        ..default
+    })
+}
