@@ -52,11 +52,14 @@ pub(super) async fn call(
     };
     match ended {
         Some(result) => result.map_err(ScriptError::Ran),
-        None => handle(&run).map_err(ScriptError::Ran),
+        None => answer_or_handle(&run).map_err(ScriptError::Ran),
     }
 }
 
-fn handle(run: &Run) -> Result<Reply, Failure> {
+/// It may have ended in the moment in which patience did.
+fn answer_or_handle(run: &Run) -> Result<Reply, Failure> {
     let record = run.keep()?;
-    Ok(record.handle().into())
+    record
+        .result()
+        .unwrap_or_else(|| Ok(record.handle().into()))
 }

@@ -101,9 +101,7 @@ async fn a_run_is_cancelled_by_its_handle_and_no_other() {
         }
     };
     assert_eq!(failure["error"], "CANCELLED", "{failure:#}");
-    let status = client
-        .call("get_workflow_status", json!({ "prompt_id": cancelled }))
-        .await;
+    let status = client.settled(&cancelled).await;
     assert_eq!(status["status"], "interrupted", "{status:#}");
     let done = wait_on(&mut client, &kept_run).await;
     assert_eq!(done["prompt_id"], json!(kept), "{done:#}");

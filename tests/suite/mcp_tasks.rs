@@ -104,9 +104,7 @@ async fn a_cancelled_task_takes_its_job_along_and_no_other() {
         .await;
     assert!(acknowledged["result"].is_object(), "{acknowledged:#}");
     assert_eq!(ended(&mut client, &task).await["status"], "cancelled");
-    let status = client
-        .call("get_workflow_status", json!({ "prompt_id": cancelled }))
-        .await;
+    let status = client.settled(&cancelled).await;
     assert_eq!(status["status"], "interrupted", "{status:#}");
     let done = ended(&mut client, &kept).await;
     assert_eq!(done["status"], "completed", "{done:#}");

@@ -46,3 +46,4 @@ mod sim_versions;
 mod sim_wire;
 mod store;
 mod templates;
+mod transcript;

@@ -186,6 +186,17 @@ impl McpClient {
             .await
     }
 
+    /// How a job stands once it no longer runs: `ComfyUI` takes its time to stop one.
+    pub(crate) async fn settled(&mut self, prompt_id: &str) -> Value {
+        loop {
+            let arguments = json!({ "prompt_id": prompt_id });
+            let status = self.call("get_workflow_status", arguments).await;
+            if status["status"] != "running" {
+                return status;
+            }
+        }
+    }
+
     /// Kills the server as hard as the system can.
     pub(crate) async fn kill(mut self) {
         self.process.kill().await.unwrap();

@@ -117,7 +117,8 @@ impl Runs {
                     let ended = timeout_at(deadline, run.ended_with(report)).await;
                     return Ok(match ended {
                         Ok(result) => Waited::Over(result),
-                        Err(_) => Waited::Working(run.record().into()),
+                        // It may have ended in the moment in which patience did.
+                        Err(_) => over(&run.record()),
                     });
                 }
                 Found::Elsewhere(record) if Instant::now() >= deadline => {

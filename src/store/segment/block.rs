@@ -64,10 +64,10 @@ pub(super) fn unpack(packed: &[u8]) -> io::Result<Vec<Entry>> {
         let shared = get_len(&mut rest)?;
         let unshared = get_len(&mut rest)?;
         let value = get_len(&mut rest)?;
-        let mut key = Vec::with_capacity(shared + unshared);
+        // Nothing is allocated by what damaged bytes say, only by what is there.
         let before = entries.last().map_or(&[][..], |(key, _)| key);
-        key.extend_from_slice(before.get(..shared).ok_or_else(damaged)?);
-        key.extend_from_slice(take(&mut rest, unshared)?);
+        let before = before.get(..shared).ok_or_else(damaged)?;
+        let key = [before, take(&mut rest, unshared)?].concat();
         let value = match value.checked_sub(1) {
             Some(len) => Some(take(&mut rest, len)?.to_vec()),
             None => None,
