@@ -1,6 +1,6 @@
 //! A limit on the disk that assets take, for those who set one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::asset::{Asset, key};
 use super::expiry::{BATCH, Removed};
 use super::{AssetError, Assets};
-use crate::store::Key;
+use crate::store::{Key, StoreError};
 
 /// What was kept within this time is never removed to make room: somebody is at work with it.
 const SPARED_FOR: Duration = Duration::from_secs(60 * 60);
@@ -59,6 +59,9 @@ impl Assets {
         let Some(max_bytes) = self.options.max_bytes else {
             return Ok(removed);
         };
+        // Those who come at the same time wait, and look at what is left then: each for itself
+        // would remove as much as all have to.
+        let _alone = self.hold_room()?;
         let over = || self.blob_bytes().saturating_sub(max_bytes);
         if over() == 0 {
             return Ok(removed);
@@ -85,6 +88,16 @@ impl Assets {
             );
         }
         Ok(removed)
+    }
+
+    /// Waits until no other process or thread makes room; until the file is dropped.
+    fn hold_room(&self) -> Result<File, StoreError> {
+        let path = self.dir().join("room.lock");
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(StoreError::io("open", &path))?;
+        file.lock().map_err(StoreError::io("lock", &path))?;
+        Ok(file)
     }
 
     /// To be told of bytes that were kept; makes room now and then.

@@ -113,6 +113,7 @@ impl Assets {
             .collect();
         let mut records = 0_u64;
         for path in self.store.record_files() {
+            let path = path?;
             let text = match fs::read(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

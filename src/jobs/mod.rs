@@ -14,6 +14,6 @@ mod wait;
 
 pub use error::JobError;
 pub use origin::Origin;
-pub use regenerate::{Behind, parameter, script_behind, varied};
+pub use regenerate::{Behind, as_run, parameter, script_behind, varied};
 pub use upload::{MediaSource, Upload, UploadError, Uploaded};
 pub use wait::{Finished, Jobs, KeptOutput, Order};

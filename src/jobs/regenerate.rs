@@ -4,7 +4,9 @@
 use serde_json::{Map, Value};
 
 use crate::assets::{Asset, AssetError, Assets, ScriptRef};
-use crate::comfy::anatomy::Role;
+use crate::comfy::Workflow;
+use crate::comfy::anatomy::{Anatomy, Role};
+use crate::comfy::nodes::NodeFacts;
 
 /// How many variations of variations are followed back to a script.
 const DEPTH: usize = 256;
@@ -40,7 +42,7 @@ pub fn script_behind(assets: &Assets, asset: &Asset) -> Result<Option<Behind>, A
         let Some(before) = at.provenance.regenerated_from else {
             return Ok(None);
         };
-        at = match assets.get(&before) {
+        at = match assets.get_even_expired(&before) {
             Ok(asset) => asset,
             Err(AssetError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -63,6 +65,43 @@ pub fn parameter<'a>(
             .chain(more.flat_map(|(_, names)| names.iter().copied()))
             .find_map(called)
     })
+}
+
+/// What was wanted of a workflow as it runs now: with the seed that was drawn, and with values as
+/// their nodes take them. What means that something stays as it was is left out.
+#[must_use]
+pub fn as_run(
+    workflow: &Workflow,
+    facts: &NodeFacts,
+    wanted: &Map<String, Value>,
+) -> Map<String, Value> {
+    let anatomy = Anatomy::of(workflow, facts);
+    let changes = wanted.iter().filter(|(name, value)| {
+        let is_seed = Role::named(name) == Some(Role::Seed);
+        !is_seed && !value.is_null() || is_seed && value.as_i64() != Some(-1)
+    });
+    let ran = |name: &str| {
+        exactly(workflow, name)
+            .or_else(|| anatomy.value(Role::named(name)?))
+            .or_else(|| anywhere(workflow, name))
+    };
+    changes
+        .map(|(name, value)| (name.clone(), ran(name).unwrap_or(value).clone()))
+        .collect()
+}
+
+/// The value at `node_id.input`; both may have dots.
+fn exactly<'a>(workflow: &'a Workflow, path: &str) -> Option<&'a Value> {
+    let mut dots = path.match_indices('.');
+    dots.find_map(|(at, _)| workflow.node(&path[..at])?.inputs()?.get(&path[at + 1..]))
+}
+
+/// The value of the first input of this name that isn't a link.
+fn anywhere<'a>(workflow: &'a Workflow, input: &str) -> Option<&'a Value> {
+    let values = workflow
+        .nodes()
+        .filter_map(|node| node.inputs()?.get(input));
+    values.into_iter().find(|value| !value.is_array())
 }
 
 /// The parameters of a variation: those of what is varied, with what was changed. A name that is

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::index::{Broken, Counts, count_row, entries_of, whole};
+use super::lock::Held;
 use super::merge::{Merged, Source};
 use super::records::{Rebuilt, Schema, Store, read_record, record_files};
 use super::segment::{Entry, Segment, SegmentWriter};
@@ -111,7 +112,10 @@ impl Store {
 
     /// Reads every record's file and indexes it anew, for when files were changed by other hands.
     pub fn rebuild(&self) -> Result<Rebuilt, StoreError> {
-        let _held = self.lock.hold()?;
+        self.rebuild_held(&self.lock.hold()?)
+    }
+
+    pub(super) fn rebuild_held(&self, _: &Held<'_>) -> Result<Rebuilt, StoreError> {
         let (segments, rebuilt) = index_records(&self.dir, self.schema, &self.ids)?;
         self.tail.restart_journal(&self.ids.random(), &segments)?;
         Ok(rebuilt)
@@ -185,6 +189,7 @@ pub(super) fn index_records(
     };
     let mut rebuilt = Rebuilt::default();
     for path in record_files(&dir.join("records")) {
+        let path = path?;
         let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else {
             continue;
         };
@@ -269,6 +274,9 @@ impl Indexer<'_> {
     fn failed(&self, trouble: Trouble) -> StoreError {
         match trouble {
             Trouble::Store(error) => error,
+            Trouble::Index(Broken::Io(name, error)) => {
+                StoreError::io("read", &segments_folder(self.dir).join(name))(error)
+            }
             Trouble::Index(broken) => StoreError::Segment {
                 path: segments_folder(self.dir),
                 reason: broken.to_string(),

@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -57,12 +57,27 @@ pub(super) enum Broken {
     Overlay(String),
     /// A segment: everything is to be indexed anew from the records.
     Segment(String),
+    /// The disk, or the system, under a segment of this name: it may be whole.
+    Io(PathBuf, io::Error),
+}
+
+impl Broken {
+    /// What it means that a segment can't be read.
+    pub(super) fn segment(name: &str, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound => {
+                Self::Segment(format!("{name}: {error}"))
+            }
+            _ => Self::Io(name.into(), error),
+        }
+    }
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Overlay(said) | Self::Segment(said) => f.write_str(said),
+            Self::Io(name, error) => write!(f, "{}: {error}", name.display()),
         }
     }
 }
@@ -335,7 +350,7 @@ pub(super) fn whole<'a>(segment: &Arc<Segment>) -> Source<'a> {
 
 fn damaged(segment: &Segment) -> impl Fn(io::Error) -> Broken + Send + use<> {
     let name = segment.name().to_owned();
-    move |error| Broken::Segment(format!("{name}: {error}"))
+    move |error| Broken::segment(&name, error)
 }
 
 /// Everything that the index says of a row that nothing was known of before.

@@ -1,6 +1,8 @@
 //! The store itself: records by id, found by their keys, newest first.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -152,8 +154,9 @@ impl Store {
         self.ask(Index::flush)
     }
 
-    /// All files of records, damaged ones included, in no order.
-    pub fn record_files(&self) -> impl Iterator<Item = PathBuf> + use<> {
+    /// All files of records, damaged ones included, in no order. After an error there may be more
+    /// of them than were told.
+    pub fn record_files(&self) -> impl Iterator<Item = Result<PathBuf, StoreError>> + use<> {
         record_files(&self.dir.join("records"))
     }
 
@@ -186,9 +189,21 @@ impl Store {
     ) -> Result<T, StoreError> {
         match self.tail.read(As::Reader, &ask) {
             Err(error @ StoreError::Segment { .. }) => {
+                tracing::warn!(%error, "waits its turn to index everything anew");
+                self.ask_mended(ask)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks again, alone: of all who meet the same damage only the first has to mend it.
+    fn ask_mended<T>(&self, ask: impl Fn(&Index) -> Result<T, Broken>) -> Result<T, StoreError> {
+        let held = self.lock.hold()?;
+        match self.tail.read(As::Writer, &ask) {
+            Err(error @ StoreError::Segment { .. }) => {
                 tracing::warn!(%error, "everything is indexed anew from the records");
-                self.rebuild()?;
-                self.tail.read(As::Reader, &ask)
+                self.rebuild_held(&held)?;
+                self.tail.read(As::Writer, ask)
             }
             answer => answer,
         }
@@ -239,20 +254,46 @@ fn new_journal(dir: &Path, path: &Path, schema: Schema, ids: &Ids) -> Result<Jou
     }
 }
 
-/// All record files, without holding their names in memory at once.
-pub(super) fn record_files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let shards = fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten());
-    files.map(|file| file.path()).filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "json")
+/// All record files, without holding their names in memory at once. A folder that can't be read is
+/// an error: whoever takes its records for gone removes what they name.
+pub(super) fn record_files(
+    folder: &Path,
+) -> impl Iterator<Item = Result<PathBuf, StoreError>> + use<> {
+    let files = entries(folder).flat_map(|shard| -> Paths {
+        match shard {
+            Ok(shard) => entries(&shard),
+            Err(error) => Box::new(iter::once(Err(error))),
+        }
+    });
+    files.filter(|file| {
+        file.as_ref().map_or(true, |path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
     })
+}
+
+type Paths = Box<dyn Iterator<Item = Result<PathBuf, StoreError>>>;
+
+/// What is in a folder; nothing if there is none.
+fn entries(folder: &Path) -> Paths {
+    let folder = folder.to_owned();
+    match fs::read_dir(&folder) {
+        Ok(entries) => Box::new(entries.map(move |entry| match entry {
+            Ok(entry) => Ok(entry.path()),
+            Err(error) => Err(StoreError::io("read", &folder)(error)),
+        })),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Box::new(iter::empty())
+        }
+        Err(error) => Box::new(iter::once(Err(StoreError::io("read", &folder)(error)))),
+    }
 }
 
 pub(super) fn read_record(path: &Path) -> Result<Option<Value>, StoreError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
     serde_json::from_slice(&bytes)

@@ -311,7 +311,7 @@ impl Tail {
                         state.journal = Arc::new(journal);
                         continue 'journal;
                     }
-                    _ => return Err(Broken::Segment(format!("{name}: {error}")).into()),
+                    _ => return Err(Broken::segment(name, error).into()),
                 }
             }
             return Ok(segments);
@@ -344,6 +344,9 @@ impl Tail {
                 path: segments_folder(&self.dir),
                 reason,
             },
+            Trouble::Index(Broken::Io(name, error)) => {
+                StoreError::io("read", &segments_folder(&self.dir).join(name))(error)
+            }
         }
     }
 }

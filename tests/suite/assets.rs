@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use image::{DynamicImage, ImageFormat, RgbaImage};
@@ -312,6 +313,27 @@ fn beyond_the_limit_the_oldest_go_and_neither_what_is_pinned_nor_what_is_new() {
 }
 
 #[test]
+fn those_who_make_room_at_once_remove_together_what_one_would() {
+    let names: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (shelf, _) = narrow(&names, 100);
+    shelf.clock.advance(Duration::from_secs(60 * 60 + 1));
+    let together = Barrier::new(4);
+
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let assets = shelf.limited(1000);
+                together.wait();
+                assets.make_room().unwrap();
+            });
+        }
+    });
+
+    assert_eq!(shelf.assets.usage().unwrap().bytes, 1000);
+}
+
+#[test]
 fn what_has_expired_makes_room_before_anything_else_does() {
     let (shelf, ids) = narrow(&["a", "b", "c"], 400);
     shelf.assets.pin(&ids[1]).unwrap();
@@ -488,6 +510,35 @@ fn bytes_that_only_a_damaged_record_names_are_not_swept_away() {
     shelf.assets.tidy().unwrap();
 
     assert!(blob.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_removed_or_indexed_anew_while_a_folder_of_records_can_not_be_read() {
+    let shelf = Shelf::new();
+    let kept = shelf.assets.keep(output("run", "a.txt"), b"a").unwrap();
+    let shelf_dir = shelf.dir.path();
+    let shard = shelf_dir
+        .join("records")
+        .join(&kept.asset_id[kept.asset_id.len() - 2..]);
+    // What this program does not know of, and what looks like a stray.
+    let stray = shelf_dir.join(kept.blob.replace(&kept.blake3[2..], &"0".repeat(62)));
+    fs::write(&stray, "b").unwrap();
+    age(&shelf, &stray, TTL);
+    // A link that leads in a circle can be read by nobody, whoever runs the tests.
+    let aside = shelf_dir.join("aside");
+    fs::rename(&shard, &aside).unwrap();
+    std::os::unix::fs::symlink(&shard, &shard).unwrap();
+
+    shelf.assets.rebuild().unwrap_err();
+    shelf.assets.tidy().unwrap_err();
+    assert!(stray.exists());
+
+    fs::remove_file(&shard).unwrap();
+    fs::rename(&aside, &shard).unwrap();
+    assert_eq!(shelf.assets.get(&kept.asset_id).unwrap(), kept);
+    shelf.assets.tidy().unwrap();
+    assert!(!stray.exists());
 }
 
 #[test]

@@ -161,6 +161,36 @@ fn a_large_picture_with_any_name_becomes_jpeg_unless_it_is_transparent() {
     assert_eq!(clear.get_pixel(0, 0).0[3], 0);
 }
 
+/// A picture with as much to say of each of its pixels as a photograph with a fine grain.
+fn photograph(side: u32) -> Vec<u8> {
+    let grain = image::load_from_memory(&noise(side, side, ImageFormat::Png)).unwrap();
+    let mut picture = grain.to_rgb8();
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        let light = u8::try_from((x * 90 + y * 90) / side).unwrap();
+        pixel.0 = pixel.0.map(|grain| light + grain / 16);
+    }
+    encode(&DynamicImage::ImageRgb8(picture), ImageFormat::Png)
+}
+
+#[test]
+fn a_photograph_is_published_as_png_as_large_as_the_limit_allows() {
+    let site = Site::new();
+    let bytes = photograph(1328);
+    let id = site.keep("large.png", &bytes);
+
+    let published = site.publish(&named(&id, "hero.png")).unwrap();
+
+    assert!(bytes.len() > 4 * 600_000, "{}", bytes.len());
+    assert!(
+        (300_000..=600_000).contains(&published.bytes),
+        "{published:?}"
+    );
+    let picture = image::open(&published.path).unwrap();
+    assert_eq!(published.width, Some(picture.width()));
+    let scale = f64::from(picture.width()) / 1328.0;
+    assert!((published.scale.unwrap() - scale).abs() < 0.01);
+}
+
 #[test]
 fn a_limit_that_no_quality_meets_is_an_error_and_publishes_nothing() {
     let site = Site::new();
@@ -416,4 +446,25 @@ fn a_picture_that_moves_is_copied_whatever_its_size() {
         fs::read(site.publish(&request).unwrap().path).unwrap(),
         bytes
     );
+}
+
+#[test]
+fn publishing_does_not_take_a_copy_that_is_being_made_for_a_leftover() {
+    let site = Site::new();
+    let id = site.keep("one.png", &noise(20, 20, ImageFormat::Png));
+    let large = site.keep("large.png", &noise(1500, 1000, ImageFormat::Png));
+    thread::scope(|scope| {
+        let copies = scope.spawn(|| {
+            let copy = |n: u32| {
+                let path = format!("public/gen/copy-{n}.png");
+                site.publisher
+                    .export(&site.shelf.assets, &large, Path::new(&path), true)
+            };
+            (0..20).try_for_each(|n| copy(n).map(drop))
+        });
+        while !copies.is_finished() {
+            site.publish(&named(&id, "hero.png")).unwrap();
+        }
+        copies.join().unwrap().unwrap();
+    });
 }

@@ -126,6 +126,59 @@ async fn a_seed_is_drawn_kept_or_set() {
 }
 
 #[tokio::test]
+async fn what_overrides_say_holds_for_every_name_that_is_a_parameter_too() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(small()).await;
+    let asset = first_asset(&mut client, &json!(prompt_id)).await;
+    for (name, value) in [
+        ("prompt", json!("a wolf")),
+        ("negative_prompt", json!("blur")),
+        ("seed", json!(7)),
+        ("steps", json!(3)),
+        ("cfg", json!(4.5)),
+    ] {
+        let arguments = json!({ "asset_id": asset, "overrides": { name: value } });
+        let answer = client.call("regenerate", arguments).await;
+        let changed = changed(&answer);
+        let to: Vec<&Value> = changed.as_object().unwrap().values().collect();
+        assert_eq!(to, [&value], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_variation_notes_what_ran_rather_than_what_was_asked_for() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(small()).await;
+    let asset = first_asset(&mut client, &json!(prompt_id)).await;
+    let drawn = client
+        .call(
+            "regenerate",
+            json!({ "asset_id": asset, "seed": null, "steps": 3 }),
+        )
+        .await;
+    let again = first_asset(&mut client, &drawn["prompt_id"]).await;
+    let made = metadata(&mut client, &again).await;
+    let noted = &made["provenance"]["parameters"];
+    assert!(drawn["seed"].is_u64());
+    assert_eq!(noted["SEED"], drawn["seed"]);
+    assert_eq!(noted["STEPS"], 3);
+    assert_eq!(made["provenance"]["script"]["name"], "sd3_txt2img");
+
+    let kept = client
+        .call(
+            "regenerate",
+            json!({ "asset_id": again, "seed": -1, "cfg": 4 }),
+        )
+        .await;
+    let kept = first_asset(&mut client, &kept["prompt_id"]).await;
+    let made = metadata(&mut client, &kept).await;
+    assert_eq!(made["provenance"]["parameters"]["SEED"], drawn["seed"]);
+    assert_eq!(made["provenance"]["script"]["name"], "sd3_txt2img");
+}
+
+#[tokio::test]
 async fn graphs_of_all_kinds_change_where_their_sampler_looks() {
     let (home, comfy) = (Home::new(), sim(&[]).await);
     let mut client = McpClient::start(&home, &comfy.url()).await;

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -443,6 +444,43 @@ fn a_segment_that_is_damaged_or_gone_is_made_anew_even_while_the_store_is_open()
     assert_eq!(ids(&open_store(dir.path(), 1), None).len(), 4);
     put(&store, "r-4", "red");
     assert_eq!(ids(&store, None).len(), 5);
+}
+
+#[test]
+fn of_all_who_meet_the_same_damage_one_mends_it() {
+    static INDEXED: AtomicUsize = AtomicUsize::new(0);
+    fn counted(record: &Value) -> Row {
+        INDEXED.fetch_add(1, Ordering::Relaxed);
+        by_colour(record)
+    }
+    let dir = folder();
+    let store = open_store(dir.path(), 1);
+    for n in 0..4 {
+        put(&store, &format!("r-{n}"), &shade(n));
+    }
+    drop(store);
+    let schema = Schema {
+        version: 1,
+        row: counted,
+        counted: &["colour"],
+    };
+    let store = Store::open(dir.path(), schema, &Clock::default(), &Ids::default()).unwrap();
+    let segments = fs::read_dir(dir.path().join("segments")).unwrap();
+    for segment in segments {
+        fs::write(segment.unwrap().path(), "garbage").unwrap();
+    }
+    let together = Barrier::new(8);
+
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                together.wait();
+                assert_eq!(ids(&store, None).len(), 4);
+            });
+        }
+    });
+
+    assert_eq!(INDEXED.load(Ordering::Relaxed), 4);
 }
 
 #[test]

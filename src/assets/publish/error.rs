@@ -80,10 +80,15 @@ pub enum PublishError {
         reason: String,
     },
     /// The picture can't be made small enough.
-    #[error("the picture takes {smallest} bytes at half its size, {max_bytes} are allowed")]
+    #[error(
+        "the picture takes {smallest} bytes even at {:.0} % of its width and height, {max_bytes} are allowed",
+        scale * 100.0
+    )]
     TooLarge {
         /// The best that was reached.
         smallest: u64,
+        /// How much of its width and height was left then; 1 for all.
+        scale: f64,
         /// What is allowed.
         max_bytes: u64,
     },

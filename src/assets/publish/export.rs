@@ -1,15 +1,18 @@
 //! Copying an asset to any place that is people's own, as carefully as publishing does.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::manifest::TEMP_PREFIX;
 use super::{PublishError, Publisher};
 use crate::assets::{Asset, Assets, Kind, extension_of, mime_of_name};
 use crate::store::files::TempFile;
+
+/// Files being written begin with this. Unlike those of publishing they are not below the lock of
+/// the folder, so no publisher may take them for what is left of others.
+const TEMP_PREFIX: &str = ".mmf_copy-";
 
 /// A copy of an asset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -116,8 +119,48 @@ fn copy(source: &Path, path: &Path, overwrite: bool) -> Result<(), PublishError>
     // Unlike a rename, a second name is refused where one is there by now.
     match fs::hard_link(temp.path(), path) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken()),
         // Some file systems know no second names.
-        Err(_) => temp.persist(path).map_err(PublishError::copy(path)),
+        Err(_) => copy_new(source, path),
+    }
+}
+
+/// Copies to a name that nobody has; what comes of a copy that fails is removed.
+fn copy_new(source: &Path, path: &Path) -> Result<(), PublishError> {
+    let mut target = match File::create_new(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(PublishError::Exists(path.to_owned()));
+        }
+        Err(error) => return Err(PublishError::copy(path)(error)),
+    };
+    let copied = File::open(source)
+        .and_then(|mut source| io::copy(&mut source, &mut target))
+        .and_then(|_| target.sync_all());
+    copied.map_err(|error| {
+        fs::remove_file(path).ok();
+        PublishError::copy(path)(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_have_no_second_names_none_is_written_over_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let [source, path] = ["source", "path"].map(|name| dir.path().join(name));
+        fs::write(&source, "new").unwrap();
+        copy_new(&source, &path).unwrap();
+        fs::write(&path, "mine").unwrap();
+
+        let refused = copy_new(&source, &path);
+
+        assert!(matches!(refused, Err(PublishError::Exists(_))));
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        let gone = dir.path().join("gone");
+        copy_new(&gone, &dir.path().join("half")).unwrap_err();
+        assert!(!dir.path().join("half").exists(), "nothing is left of it");
     }
 }

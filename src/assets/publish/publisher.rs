@@ -71,7 +71,7 @@ impl PublishRequest {
 }
 
 /// What was published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Published {
     /// The address within the web site: what follows `public` or `static`.
     pub url: String,
@@ -89,6 +89,9 @@ pub struct Published {
     /// Pixels down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+    /// How much of the asset's width and height is left, if it was made smaller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
     /// The asset.
     pub asset_id: String,
     /// Whether `manifest.json` has it.
@@ -218,6 +221,13 @@ impl Publisher {
             Contents::Copy(_) => (asset.width, asset.height),
             Contents::Picture(picture) => (Some(picture.width), Some(picture.height)),
         };
+        let scale = match contents {
+            // Two digits say enough.
+            Contents::Picture(picture) if picture.scale < 1.0 => {
+                Some((picture.scale * 100.0).round() / 100.0)
+            }
+            _ => None,
+        };
         let published = Published {
             url: self.url(folder, &filename),
             bytes: write_contents(&path, contents)?,
@@ -226,6 +236,7 @@ impl Publisher {
             mime_type,
             width,
             height,
+            scale,
             asset_id: asset.asset_id.clone(),
             manifest_updated: key.is_some(),
         };

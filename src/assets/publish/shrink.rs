@@ -18,6 +18,13 @@ const QUALITIES: [u8; 6] = [85, 75, 65, 55, 45, 35];
 /// The whole picture, then smaller and smaller ones.
 const SCALES: [f64; 5] = [1.0, 0.9, 0.75, 0.6, 0.5];
 
+/// Formats without loss have nothing but the scale to give: below this little of the picture is
+/// left.
+const SMALLEST_SCALE: f64 = 0.1;
+
+/// Scaling leaves fewer pixels and more to say of each: a little less than the sizes suggest.
+const MARGIN: f64 = 0.97;
+
 /// How pictures are written when nothing limits their size.
 const FULL_QUALITY: u8 = 90;
 
@@ -28,6 +35,41 @@ pub(super) struct Encoded {
     pub(super) format: ImageFormat,
     pub(super) width: u32,
     pub(super) height: u32,
+    /// How much of the picture's width and height is left; 1 for all.
+    pub(super) scale: f64,
+}
+
+/// The scales to be tried: for JPEG some fixed ones, since its quality gives as well; for the
+/// others those that the last size suggests.
+struct Scales {
+    fixed: std::slice::Iter<'static, f64>,
+    by_size: bool,
+    last: f64,
+}
+
+impl Scales {
+    fn new(format: ImageFormat) -> Self {
+        Self {
+            fixed: SCALES.iter(),
+            by_size: format != ImageFormat::Jpeg,
+            last: 1.0,
+        }
+    }
+
+    /// The next one, given how many bytes the last one took.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn next(&mut self, bytes: u64, max_bytes: Option<u64>) -> Option<f64> {
+        let next = match max_bytes {
+            Some(max_bytes) if self.by_size && bytes < u64::MAX => {
+                let fitting = (max_bytes as f64 / bytes as f64).sqrt().min(1.0) * MARGIN;
+                let next = (self.last * fitting).max(SMALLEST_SCALE);
+                (next < self.last).then_some(next)
+            }
+            _ => self.fixed.next().copied(),
+        }?;
+        self.last = next;
+        Some(next)
+    }
 }
 
 /// The formats that can be written.
@@ -70,18 +112,20 @@ pub(super) fn shrink(
     let image = decode(file).map_err(|error| failed(error.to_string()))?;
     let format = wanted.unwrap_or_else(|| best_format(&image, source));
     let mut smallest = u64::MAX;
-    for scale in SCALES {
-        let scaled = scale_by(&image, scale);
+    let mut scales = Scales::new(format);
+    while let Some(scale) = scales.next(smallest, max_bytes) {
+        let smaller = scale_by(&image, scale);
         for quality in qualities(format, max_bytes) {
             let bytes =
-                encode_as(&scaled, format, *quality).map_err(|error| failed(error.to_string()))?;
+                encode_as(&smaller, format, *quality).map_err(|error| failed(error.to_string()))?;
             let len = bytes.len() as u64;
             if max_bytes.is_none_or(|max_bytes| len <= max_bytes) {
                 return Ok(Encoded {
                     bytes,
                     format,
-                    width: scaled.width(),
-                    height: scaled.height(),
+                    width: smaller.width(),
+                    height: smaller.height(),
+                    scale,
                 });
             }
             smallest = smallest.min(len);
@@ -89,6 +133,7 @@ pub(super) fn shrink(
     }
     Err(PublishError::TooLarge {
         smallest,
+        scale: scales.last,
         max_bytes: max_bytes.unwrap_or(u64::MAX),
     })
 }

@@ -10,7 +10,7 @@ use crate::comfy::Workflow;
 use crate::comfy::anatomy::Role;
 use crate::comfy::json::parse_lenient;
 use crate::failure::{Code, Failure};
-use crate::jobs::{Origin, parameter, script_behind, varied};
+use crate::jobs::{Origin, as_run, parameter, script_behind, varied};
 use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
@@ -23,6 +23,8 @@ pub(super) fn module() -> SharedModule {
 #[export_module]
 mod functions {
     use rhai::Map;
+
+    use crate::script::bindings::nodes::Known;
 
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -51,10 +53,12 @@ mod functions {
         let context = Context::of(&call);
         let asset = context.host.assets.get(asset_id).map_err(thrown)?;
         let wanted = from_map(&wanted).map_err(|error| error.to_string())?;
-        let before = &asset.provenance.parameters;
+        let behind = script_behind(&context.host.assets, &asset).map_err(thrown)?;
+        let known = Known::of(&context)?;
+        let ran = as_run(&workflow.lock(), &known.facts, &wanted);
         let origin = Origin {
-            script: None,
-            parameters: varied(before, &wanted),
+            script: behind.map(|behind| behind.script),
+            parameters: varied(&asset.provenance.parameters, &ran),
             session: asset.session_id,
             regenerated_from: Some(asset.asset_id),
         };

@@ -87,7 +87,9 @@ pub(super) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
 /// The reverse; zlib's checksum tells damaged bytes.
 pub(super) fn decompress(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    ZlibDecoder::new(packed).read_to_end(&mut bytes)?;
+    // These bytes are in memory: no disk is to blame.
+    let unpacked = ZlibDecoder::new(packed).read_to_end(&mut bytes);
+    unpacked.map_err(|_| damaged())?;
     Ok(bytes)
 }
 
