@@ -31,6 +31,7 @@ pub mod ids;
 pub mod jobs;
 pub mod knowledge;
 pub mod mcp;
+pub mod paths;
 pub mod script;
 pub mod sim;
 pub mod store;

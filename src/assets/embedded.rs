@@ -71,10 +71,11 @@ pub fn embedded_prompt(path: &Path) -> Result<Vec<u8>, EmbeddedError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
+    // Looked at before it's opened: opening a pipe would wait for its other end.
+    if !path.metadata().map_err(failed)?.is_file() {
         return Err(EmbeddedError::NoPicture(path.to_owned()));
     }
+    let file = File::open(path).map_err(failed)?;
     let mut file = BufReader::new(file);
     let mut start = [0; 12];
     let found = match file.read_exact(&mut start) {

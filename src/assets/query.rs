@@ -13,7 +13,10 @@ const MAX_LIMIT: usize = 1000;
 /// Rows are read this many at a time when many don't match.
 const BATCH: usize = 512;
 
-/// Totals that need a look at every row are given up beyond this many.
+/// Totals that need a look at every row are given up beyond this many: a few milliseconds.
+const COUNTABLE_ROWS: u64 = 500;
+
+/// Totals that need a look at everything that has expired are given up beyond this many.
 const COUNTABLE: u64 = 2_000;
 
 /// Which assets to list. The default is all that haven't expired.
@@ -40,7 +43,7 @@ pub struct Query {
 pub struct Page {
     /// The assets.
     pub assets: Vec<Asset>,
-    /// How many match on all pages together; `None` if only reading thousands of them could tell.
+    /// How many match on all pages together; `None` if only reading hundreds of rows could tell.
     pub total: Option<u64>,
     /// What to pass as [`Query::before`] for the next page; `None` on the last one.
     pub next: Option<String>,
@@ -57,6 +60,7 @@ impl Assets {
         let mut assets = Vec::with_capacity(limit);
         let mut before = query.before.clone();
         let mut batch = limit + 1;
+        let mut fitting = 0;
         loop {
             let rows = self
                 .store
@@ -67,6 +71,7 @@ impl Assets {
                 if !plan.fits(&row) {
                     continue;
                 }
+                fitting += 1;
                 if assets.len() == limit {
                     let next = assets.last().map(|asset: &Asset| asset.asset_id.clone());
                     return Ok(Page {
@@ -82,14 +87,31 @@ impl Assets {
                 }
             }
             if last {
+                // Whoever has seen everything needn't count.
+                let total = match query.before {
+                    None => Some(fitting),
+                    Some(_) => self.total(&plan)?,
+                };
                 return Ok(Page {
                     assets,
-                    total: self.total(&plan)?,
+                    total,
                     next: None,
                 });
             }
             batch = BATCH;
         }
+    }
+
+    /// Of the newest `newest` assets the ids of those whose id begins with `typed` or whose prompt
+    /// preview or file name contains it, whatever its case.
+    pub fn ids_like(&self, typed: &str, newest: usize) -> Result<Vec<String>, AssetError> {
+        let sought = typed.to_lowercase();
+        let plan = self.plan(&Query::default())?;
+        let rows = self.store.newest(None, None, newest)?;
+        let like = rows.into_iter().filter(|(id, row)| {
+            plan.fits(row) && (id.starts_with(&sought) || row.text.contains(&sought))
+        });
+        Ok(like.map(|(id, _)| id).collect())
     }
 
     /// Walks along the rarest of the keys asked for and looks at the rows for the others.
@@ -132,7 +154,7 @@ impl Assets {
     fn total(&self, plan: &Plan) -> Result<Option<u64>, AssetError> {
         let count = self.store.count(plan.key.as_ref())?;
         if !plan.others.is_empty() || !plan.words.is_empty() {
-            if count > COUNTABLE {
+            if count > COUNTABLE_ROWS {
                 return Ok(None);
             }
             let rows = self.store.newest(plan.key.as_ref(), None, usize::MAX)?;

@@ -15,6 +15,7 @@ use super::Jobs;
 use crate::assets::{AssetError, Assets, Kind, MediaFacts, extension_of, mime_of_name, probe};
 use crate::comfy::{Comfy, ComfyError, Folder, OutputFile};
 use crate::failure::{Code, Failure};
+use crate::paths;
 
 /// The beginning of an asset's address.
 const ASSET_URI: &str = "mmf://assets/";
@@ -160,7 +161,7 @@ impl MediaSource {
         if Uuid::try_parse(value).is_ok() {
             return Some(Self::Asset(value.to_owned()));
         }
-        let path = base.join(value);
+        let path = paths::resolved(value, base);
         let says_so = Path::new(value).is_absolute()
             || ["./", "../", "~/"]
                 .iter()

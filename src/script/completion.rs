@@ -1,9 +1,10 @@
 //! Completing what is typed for an argument of a prompt or of a resource's address.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{CompletionSource, Generation, Host, Kind, Param, Script, Type};
-use crate::assets::Query;
 use crate::comfy::nodes::NodeFacts;
 
 /// How many values a client is shown at once, as MCP has it.
@@ -89,24 +90,17 @@ async fn offered(
             };
             best(typed, files)
         }
-        CompletionSource::Assets => assets(host, typed),
+        CompletionSource::Assets => assets(host, typed).await,
     }
 }
 
 /// Ids of assets, told apart by what made them as well: nobody knows an id by heart.
-fn assets(host: &Host, typed: &str) -> Completion {
-    let query = Query {
-        limit: NEWEST_ASSETS,
-        ..Query::default()
-    };
-    let assets = host.assets.list(&query).map(|page| page.assets);
-    let sought = typed.to_lowercase();
-    let fits = assets.unwrap_or_default().into_iter().filter(|asset| {
-        asset.asset_id.starts_with(&sought)
-            || asset.filename.to_lowercase().contains(&sought)
-            || asset.prompt_preview.to_lowercase().contains(&sought)
-    });
-    shortened(fits.map(|asset| asset.asset_id).collect())
+async fn assets(host: &Host, typed: &str) -> Completion {
+    let (assets, typed) = (Arc::clone(&host.assets), typed.to_owned());
+    // The index waits for the disk, as nothing may that others wait for.
+    let like = tokio::task::spawn_blocking(move || assets.ids_like(&typed, NEWEST_ASSETS));
+    let ids = like.await.ok().and_then(Result::ok);
+    shortened(ids.unwrap_or_default())
 }
 
 /// First what begins with what was typed, then what contains it, then what is like it; each in

@@ -124,6 +124,8 @@ pub(super) struct Context {
     /// The script that runs and the arguments that it was given.
     pub(super) script: ScriptRef,
     pub(super) parameters: Map<String, Value>,
+    /// The asset of which all that is made here is a variation.
+    pub(super) regenerated_from: Option<String>,
     pub(super) limits: Limits,
     /// The jobs that the run, nested scripts included, has put on the server.
     pub(super) submissions: Arc<Submissions>,

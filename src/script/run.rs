@@ -140,6 +140,7 @@ impl Runner {
             stop,
             script: served.reference(),
             parameters: arguments,
+            regenerated_from: None,
             limits: self.limits,
             submissions: Arc::default(),
             depth: 0,

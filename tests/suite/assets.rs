@@ -211,6 +211,44 @@ fn a_list_can_be_narrowed_in_every_way_at_once() {
 }
 
 #[test]
+fn a_total_is_told_as_long_as_it_costs_little() {
+    let shelf = Shelf::new();
+    for n in 0..520 {
+        let new = NewAsset {
+            session_id: Some("s1".to_owned()),
+            ..output(&format!("run-{n}"), &format!("{n}.txt"))
+        };
+        shelf.assets.keep(new, b"the same").unwrap();
+    }
+    let query = Query {
+        session: Some("s1".to_owned()),
+        text: Some("txt".to_owned()),
+        ..Query::default()
+    };
+    let total = |query: &Query| shelf.assets.list(query).unwrap().total;
+    assert_eq!(total(&query), None);
+    let all = Query {
+        limit: 1000,
+        ..query
+    };
+    assert_eq!(total(&all), Some(520), "seen anyway");
+    let session = Query {
+        text: None,
+        limit: 1,
+        ..all
+    };
+    assert_eq!(total(&session), Some(520));
+    let like = shelf.assets.ids_like("519.T", 500).unwrap();
+    assert_eq!(
+        like,
+        [shelf.assets.list(&session).unwrap().assets[0]
+            .asset_id
+            .clone()]
+    );
+    assert!(shelf.assets.ids_like("7.txt", 1).unwrap().is_empty());
+}
+
+#[test]
 fn an_asset_past_its_time_is_gone_for_everyone_before_it_is_removed() {
     let shelf = Shelf::new();
     let old = shelf

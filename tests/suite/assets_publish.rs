@@ -107,6 +107,24 @@ fn without_a_name_an_asset_keeps_its_own_in_lower_case() {
 }
 
 #[test]
+fn a_name_that_nobody_asked_for_takes_the_place_of_no_other_file() {
+    let site = Site::new();
+    let [one, other] = [20, 21].map(|side| {
+        let picture = noise(side, side, ImageFormat::Png);
+        let new = output(&format!("run-{side}"), "ComfyUI_00001_.png");
+        let kept = site.shelf.assets.keep(new, &picture);
+        kept.unwrap().asset_id
+    });
+    let names = [&one, &other, &one, &other].map(|id| {
+        let published = site.publish(&PublishRequest::new(id.clone()));
+        published.unwrap().filename
+    });
+    let [first, second] = ["comfyui_00001_.png", "comfyui_00001__2.png"];
+    assert_eq!(names, [first, second, first, second]);
+    assert_eq!(names_in(&site.gen_dir()).len(), 2);
+}
+
+#[test]
 fn a_large_picture_becomes_small_enough_in_the_format_asked_for() {
     let site = Site::new();
     let id = site.keep("large.png", &noise(700, 500, ImageFormat::Png));

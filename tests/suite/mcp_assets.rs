@@ -138,15 +138,18 @@ async fn a_sound_and_a_text_are_told_and_what_cannot_be_shown_says_where_it_is()
         .call("view_output", json!({ "asset_id": text }))
         .await;
     assert_eq!(seen["text"], "a red fox");
-    let refused = desk
-        .client
-        .call_fails("view_output", json!({ "asset_id": body }))
-        .await;
-    assert_eq!(refused["error"], "UNSUPPORTED_TYPE");
-    assert!(
-        refused["url"].as_str().unwrap().contains("a.glb"),
-        "{refused}"
-    );
+    let broken = desk.keep(output("run", "cut.png"), b"\x89PNG\r\n\x1a\n");
+    for (id, name) in [(body, "a.glb"), (broken, "cut.png")] {
+        let seen = desk
+            .client
+            .call_raw("view_output", json!({ "asset_id": id }))
+            .await;
+        let facts = &seen["structuredContent"];
+        assert!(facts["no_preview"].is_string(), "{seen}");
+        assert!(facts["url"].as_str().unwrap().contains(name), "{seen}");
+        assert!(block(&seen, "resource_link").is_some(), "{seen}");
+        assert_eq!(block(&seen, "image"), None);
+    }
     let unknown = desk
         .client
         .call_fails("view_output", json!({ "asset_id": "no" }))
@@ -320,6 +323,12 @@ async fn an_asset_is_copied_to_a_file_and_never_over_one_unasked() {
         .await;
     assert!(into["path"].as_str().unwrap().ends_with("out/one.png"));
 
+    desk.client
+        .call("download_output", copy("~/from-home.png", false))
+        .await;
+    let from_home = desk.home.project().join("../from-home.png");
+    assert!(from_home.is_file(), "~ is the home folder");
+
     fs::write(&path, "mine").unwrap();
     let refused = desk
         .client
@@ -348,6 +357,22 @@ async fn an_asset_is_copied_to_a_file_and_never_over_one_unasked() {
     }
     let entries = fs::read_dir(desk.home.project().join("out")).unwrap();
     assert_eq!(entries.count(), 2, "nothing half written is left");
+}
+
+#[tokio::test]
+async fn a_name_that_a_server_gave_is_not_trusted_because_it_is_the_assets_own() {
+    let mut desk = Desk::new().await;
+    let names = ["run.sh", "package.json", "noise.latent"];
+    let [script, settings, latent] = names.map(|name| desk.keep(output(name, name), b"{}"));
+    let into = |id: &str| json!({ "asset_id": id, "output_path": "out/", "overwrite": true });
+
+    let refused = desk.client.call_fails("download_output", into(&script));
+    assert_eq!(refused.await["error"], "INVALID_FILENAME");
+    desk.client.call("download_output", into(&latent)).await;
+    let theirs = desk.home.write("out/package.json", "theirs");
+    let refused = desk.client.call_fails("download_output", into(&settings));
+    assert_eq!(refused.await["error"], "FILE_EXISTS");
+    assert_eq!(fs::read(theirs).unwrap(), b"theirs");
 }
 
 #[cfg(unix)]

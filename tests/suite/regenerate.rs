@@ -344,12 +344,71 @@ async fn a_picture_on_disk_is_made_again_from_the_workflow_in_it() {
         "a wolf"
     );
 
+    let relative = json!({ "path": "from-a-friend.png", "steps": 2 });
+    client.call("regenerate", relative).await;
+
     let secret = home.write("id_rsa", "-----BEGIN OPENSSH PRIVATE KEY-----");
     let failure = client
         .call_fails("regenerate", json!({ "path": secret }))
         .await;
     assert_eq!(failure["error"], "UNSUPPORTED_TYPE");
     assert!(!failure.to_string().contains("OPENSSH"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_waits_for_the_other_end_of_a_pipe() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let pipe = home.project().join("pipe.png");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let failure = client
+        .call_fails("regenerate", json!({ "path": pipe }))
+        .await;
+    assert_eq!(failure["error"], "UNSUPPORTED_TYPE");
+}
+
+#[tokio::test]
+async fn what_a_pipeline_makes_again_remembers_from_which() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let pipeline = r#"
+        param("PROMPT", "string", #{ required: true });
+        param("STEPS", "int", #{ value: 2 });
+        fn run(p) {
+            let g = templates::build("sd3_txt2img", #{ PROMPT: p.PROMPT, WIDTH: 64, HEIGHT: 64 });
+            g.change(#{ steps: p.STEPS });
+            #{ asset_id: comfy::run(g).outputs[0].asset_id }
+        }"#;
+    home.write(".mmf/scripts/pipelines/one.rhai", pipeline);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let made = client
+        .call(
+            "run_script",
+            json!({ "name": "one", "params": { "PROMPT": "a fox" } }),
+        )
+        .await;
+    let asset = first_id(&made);
+    let answer = client
+        .call(
+            "regenerate",
+            json!({ "asset_id": asset, "steps": 3, "through": "script" }),
+        )
+        .await;
+    assert_eq!(answer["script"], "one");
+    let again = first_id(&answer["result"]);
+    let made = metadata(&mut client, &again).await;
+    assert_eq!(made["provenance"]["regenerated_from"], asset);
+    assert_eq!(made["provenance"]["script"]["name"], "one");
+    assert_eq!(made["provenance"]["parameters"]["STEPS"], 3);
+}
+
+/// The asset that a pipeline tells, however deep its result is packed.
+fn first_id(answer: &Value) -> Value {
+    let id = answer
+        .get("asset_id")
+        .or_else(|| answer["result"].get("asset_id"));
+    id.unwrap_or_else(|| panic!("{answer:#}")).clone()
 }
 
 #[tokio::test]

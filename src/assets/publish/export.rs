@@ -8,11 +8,15 @@ use serde::Serialize;
 
 use super::{PublishError, Publisher};
 use crate::assets::{Asset, Assets, Kind, extension_of, mime_of_name};
+use crate::paths;
 use crate::store::files::TempFile;
 
 /// Files being written begin with this. Unlike those of publishing they are not below the lock of
 /// the folder, so no publisher may take them for what is left of others.
 const TEMP_PREFIX: &str = ".mmf_copy-";
+
+/// Extensions of what nodes save that have no type of their own.
+const INERT: [&str; 2] = ["latent", "safetensors"];
 
 /// A copy of an asset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +44,13 @@ impl Publisher {
     ) -> Result<Exported, PublishError> {
         let asset = assets.get(asset_id)?;
         let source = assets.path(asset_id)?;
-        let (folder, name) = self.split(target, &asset)?;
+        let target = paths::resolved(target, Path::new(""));
+        let (folder, name) = self.split(&target, &asset)?;
         check_name(&name, &asset)?;
+        // Whoever named a folder didn't mean a file like package.json that is in it.
+        let is_named = folder != target;
+        let replaceable = !matches!(asset.kind, Kind::Text | Kind::File);
+        let overwrite = overwrite && (is_named || replaceable);
         let folder = self.make_folder(&folder)?;
         super::publisher::refuse_store(assets, &folder)?;
         let path = folder.join(&name);
@@ -88,11 +97,17 @@ fn check_name(name: &str, asset: &Asset) -> Result<(), PublishError> {
         Kind::Text | Kind::File => named == asset.mime_type && name_is_typed(name),
         kind => kind == Kind::of_mime(named),
     };
-    if fits || name == asset.filename {
+    if fits || name == asset.filename && is_harmless(name) {
         Ok(())
     } else {
         wrong("its extension is not one of such a file")
     }
+}
+
+/// Whether a name that a server gave a file is one that nothing on this machine runs.
+fn is_harmless(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    name_is_typed(name) || extension.is_some_and(|extension| INERT.contains(&extension))
 }
 
 /// Whether the name's extension stands for a type at all.

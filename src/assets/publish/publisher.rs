@@ -13,6 +13,7 @@ use super::shrink::{self, Encoded};
 use super::{PublishError, folder, name};
 use crate::assets::{Asset, Assets, extension_of, mime_of_name};
 use crate::clock::Clock;
+use crate::paths;
 use crate::store::files::TempFile;
 
 /// Pictures larger than this are made smaller, unless another limit is given; the original
@@ -31,7 +32,7 @@ pub struct Publisher {
 /// Under which name to publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// The asset's own name, in lower case.
+    /// The asset's own name, in lower case, with a number if another file has it.
     #[default]
     Original,
     /// This name; `^[a-z0-9][a-z0-9._-]{0,63}\.(webp|png|jpg|jpeg|mp4|webm|gif|mp3|wav|flac|ogg|m4a)$`.
@@ -209,7 +210,7 @@ impl Publisher {
         };
         // Read first: with a damaged manifest nothing is published.
         let manifest = key.map(|_| manifest::read(folder)).transpose()?;
-        let filename = self.filename(folder, asset, &mime_type, request)?;
+        let filename = self.filename(folder, asset, &mime_type, contents, request)?;
         let path = folder.join(&filename);
         if path.is_dir() {
             return Err(PublishError::InvalidPath {
@@ -265,6 +266,7 @@ impl Publisher {
         folder: &Path,
         asset: &Asset,
         mime_type: &str,
+        contents: &Contents,
         request: &PublishRequest,
     ) -> Result<String, PublishError> {
         let extension = extension_of(mime_type).unwrap_or_default();
@@ -276,26 +278,20 @@ impl Publisher {
                 let stem = name
                     .rsplit_once('.')
                     .map_or(name.as_str(), |(stem, _)| stem);
-                let name = if same_type {
-                    name
-                } else {
-                    format!("{stem}.{extension}")
+                let extension = match name.rsplit_once('.') {
+                    Some((_, own)) if same_type => own,
+                    _ => extension,
                 };
-                name::check_filename(&name)?;
-                Ok(name)
+                // Nobody has asked for this very name: what is there under it may be in use.
+                free_name(stem, extension, |name| {
+                    let path = folder.join(name);
+                    fs::symlink_metadata(&path).is_err() || is_same(&path, contents)
+                })
             }
             Target::ManifestKey(key) => {
                 let stem = format!("{key}_{}", self.clock.now().strftime("%Y%m%d_%H%M%S"));
-                name::check_filename(&format!("{stem}.{extension}"))?;
-                // The same key twice in a second; the folder is locked, so this holds.
-                let taken = |name: &String| folder.join(name).exists();
-                let mut names = (2..).map(|n| format!("{stem}_{n}.{extension}"));
-                let first = format!("{stem}.{extension}");
-                Ok(if taken(&first) {
-                    names.find(|name| !taken(name)).unwrap_or(first)
-                } else {
-                    first
-                })
+                // The same key may come twice in a second.
+                free_name(&stem, extension, |name| !folder.join(name).exists())
             }
         }
     }
@@ -320,6 +316,7 @@ impl Publisher {
     }
 
     pub(super) fn make_folder(&self, path: &Path) -> Result<PathBuf, PublishError> {
+        let path = &paths::resolved(path, Path::new(""));
         let resolved = folder::resolve(&self.cwd, path)?;
         if resolved.is_dir() {
             return Ok(resolved);
@@ -372,6 +369,44 @@ pub(super) fn refuse_store(assets: &Assets, folder: &Path) -> Result<(), Publish
         path: folder.to_owned(),
         reason: "it is where assets are kept",
     })
+}
+
+/// The first of `stem.extension`, `stem_2.extension` and so on that is free. The folder is locked, so
+/// that it stays so.
+fn free_name(
+    stem: &str,
+    extension: &str,
+    is_free: impl Fn(&str) -> bool,
+) -> Result<String, PublishError> {
+    let mut name = format!("{stem}.{extension}");
+    for n in 2_u64.. {
+        name::check_filename(&name)?;
+        if is_free(&name) {
+            break;
+        }
+        name = format!("{stem}_{n}.{extension}");
+    }
+    Ok(name)
+}
+
+/// Whether a plain file has these contents already.
+fn is_same(path: &Path, contents: &Contents) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file());
+    let len = |path: &Path| fs::metadata(path).map(|facts| facts.len()).ok();
+    is_file
+        && match contents {
+            Contents::Copy(source) => len(source) == len(path) && have_same_bytes(source, path),
+            Contents::Picture(picture) => fs::read(path).is_ok_and(|bytes| bytes == picture.bytes),
+        }
+}
+
+fn have_same_bytes(one: &Path, other: &Path) -> bool {
+    let hash = |path: &Path| {
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut File::open(path)?, &mut hasher)?;
+        Ok::<_, io::Error>(hasher.finalize())
+    };
+    matches!((hash(one), hash(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// What to write: the bytes as they are, or a picture made of them.

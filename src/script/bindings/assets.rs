@@ -9,6 +9,7 @@ use crate::assets::{Asset, AssetError, FolderType, Kind, PREVIEW_BYTES, Query};
 use crate::comfy::{Folder, OutputFile};
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
+use crate::paths;
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
 
@@ -75,6 +76,7 @@ mod functions {
 
     /// A small picture of an asset, at most `max_side` pixels along its longer side and 100 kB in
     /// base64: `#{ bytes, mime_type, width, height }`. Of a picture that moves it's the first frame.
+    /// What can't be shown has a `no_preview` instead, which says why.
     #[rhai_fn(return_raw)]
     pub fn preview(call: NativeCallContext, asset_id: &str, max_side: INT) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -144,8 +146,8 @@ mod functions {
         let options = from_map(&options).map_err(|error| error.to_string())?;
         let options = super::upload_options(&options.into());
         let base = &context.host.project_dir;
-        let source =
-            MediaSource::of(source, base).unwrap_or_else(|| MediaSource::File(base.join(source)));
+        let source = MediaSource::of(source, base)
+            .unwrap_or_else(|| MediaSource::File(paths::resolved(source, base)));
         answer(context.wait(context.host.jobs.upload(source, &options))?)
     }
 
@@ -223,15 +225,15 @@ fn facts(context: &Context, asset_id: &str) -> Result<Value, Failure> {
 fn preview(context: &Context, asset_id: &str, max_side: INT) -> Result<Dynamic, Failure> {
     let side = u32::try_from(max_side.max(1)).unwrap_or(u32::MAX);
     let assets = &context.host.assets;
+    let mut map = rhai::Map::new();
     let preview = match assets.preview(asset_id, side, PREVIEW_BYTES) {
         Ok(preview) => preview,
         Err(error @ AssetError::NoPreview { .. }) => {
-            let url = view_url(context, &assets.get(asset_id)?);
-            return Err(Failure::from(error).detail("url", url));
+            map.insert("no_preview".into(), error.to_string().into());
+            return Ok(map.into());
         }
         Err(error) => return Err(error.into()),
     };
-    let mut map = rhai::Map::new();
     map.insert("bytes".into(), Dynamic::from_blob(preview.bytes));
     map.insert("mime_type".into(), preview.mime_type.into());
     map.insert("width".into(), INT::from(preview.width).into());

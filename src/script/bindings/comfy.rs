@@ -192,6 +192,7 @@ pub(super) fn submit(
         } else {
             Map::new()
         },
+        regenerated_from: context.regenerated_from.clone(),
         ..Origin::default()
     };
     submit_as(context, workflow, origin)

@@ -136,7 +136,7 @@ fn is_wanted(script: &Value, query: &Map<String, Value>) -> bool {
 }
 
 /// Runs a script within the one that is running.
-fn run(
+pub(super) fn run(
     above: &Arc<Context>,
     generation: &Arc<Generation>,
     served: &Served,

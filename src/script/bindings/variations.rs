@@ -1,5 +1,7 @@
 //! `variations::`: making an asset again, changed.
 
+use std::path::Path;
+
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
@@ -11,6 +13,7 @@ use crate::comfy::anatomy::Role;
 use crate::comfy::json::parse_lenient;
 use crate::failure::{Code, Failure};
 use crate::jobs::{Origin, as_run, parameter, script_behind, varied};
+use crate::paths;
 use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
@@ -22,9 +25,12 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
+    use std::sync::Arc;
+
     use rhai::Map;
 
     use crate::script::bindings::nodes::Known;
+    use crate::script::bindings::scripts;
 
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -37,8 +43,9 @@ mod functions {
 
     /// The workflow in a picture that `ComfyUI` saved, to be changed.
     #[rhai_fn(return_raw)]
-    pub fn of_file(path: &str) -> Fallible<WorkflowHandle> {
-        super::of_file(path).map_err(thrown)
+    pub fn of_file(call: NativeCallContext, path: &str) -> Fallible<WorkflowHandle> {
+        let base = &Context::of(&call).host.project_dir;
+        super::of_file(&paths::resolved(path, base)).map_err(thrown)
     }
 
     /// Queues a changed workflow as a variation of an asset, in the asset's session: `#{ prompt_id,
@@ -71,6 +78,26 @@ mod functions {
         super::submit(&Context::of(&call), &workflow, Origin::default())
     }
 
+    /// Runs the pipeline of a `plan` for an asset, and returns its result; what it makes is noted as
+    /// variations of the asset.
+    #[rhai_fn(return_raw)]
+    pub fn run(
+        call: NativeCallContext,
+        asset_id: &str,
+        name: &str,
+        parameters: Map,
+    ) -> Fallible<Dynamic> {
+        let above = Context::of(&call);
+        let given = from_map(&parameters).map_err(|error| error.to_string())?;
+        let context = Arc::new(Context {
+            regenerated_from: Some(asset_id.to_owned()),
+            ..(*above).clone()
+        });
+        let served = above.generation.find(&[Kind::Pipeline], name);
+        let served = served.map_err(thrown)?;
+        scripts::run(&context, &above.generation, served, given)
+    }
+
     /// The script behind an asset and what to give it now: `#{ kind, name, parameters, changed,
     /// script_changed, seed }`. Names are understood as in `change`; a seed of `()` is drawn.
     #[rhai_fn(return_raw)]
@@ -88,15 +115,18 @@ fn of_asset(context: &Context, asset_id: &str) -> Result<WorkflowHandle, Failure
     Ok(WorkflowHandle::new(workflow))
 }
 
-fn of_file(path: &str) -> Result<WorkflowHandle, Failure> {
-    let prompt = embedded_prompt(path.as_ref())?;
+fn of_file(path: &Path) -> Result<WorkflowHandle, Failure> {
+    let prompt = embedded_prompt(path)?;
     let workflow = parse_lenient::<Value>(&prompt)
         .ok()
         .and_then(|prompt| Workflow::from_json(prompt).ok())
         .ok_or_else(|| {
             Failure::new(
                 Code::NO_WORKFLOW_DATA,
-                format!("the prompt in {path} is no workflow in API format"),
+                format!(
+                    "the prompt in {} is no workflow in API format",
+                    path.display()
+                ),
             )
         })?;
     Ok(WorkflowHandle::new(workflow))
