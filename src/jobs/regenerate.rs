@@ -123,9 +123,14 @@ pub fn varied(before: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<S
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::assets::{AssetOptions, NewAsset};
+    use crate::clock::Clock;
+    use crate::ids::Ids;
 
     fn map(value: Value) -> Map<String, Value> {
         match value {
@@ -143,6 +148,39 @@ mod tests {
         assert_eq!(found("cfg"), Some("GUIDANCE"));
         assert_eq!(found("image"), Some("IMAGE_PATH"));
         assert_eq!(found("width"), None);
+    }
+
+    #[test]
+    fn the_script_is_found_behind_an_asset_whose_time_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed("2026-11-22T10:00:00Z".parse().unwrap());
+        let options = AssetOptions {
+            ttl: Some(Duration::from_secs(60)),
+            ..AssetOptions::default()
+        };
+        let assets = Assets::open(dir.path(), options, clock.clone(), Ids::default()).unwrap();
+        let script = ScriptRef {
+            name: "flux".to_owned(),
+            kind: "template".to_owned(),
+            hash: "h".to_owned(),
+            origin: "builtin".to_owned(),
+        };
+        let first = NewAsset {
+            script: Some(script.clone()),
+            ..NewAsset::default()
+        };
+        let first = assets.keep(first, b"first").unwrap();
+        let varied = NewAsset {
+            regenerated_from: Some(first.asset_id),
+            pinned: true,
+            ..NewAsset::default()
+        };
+        let varied = assets.keep(varied, b"varied").unwrap();
+        clock.advance(Duration::from_secs(61));
+
+        let behind = script_behind(&assets, &varied).unwrap();
+
+        assert_eq!(behind.unwrap().script, script);
     }
 
     #[test]

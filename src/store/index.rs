@@ -497,3 +497,23 @@ fn read_row(bytes: &[u8]) -> Result<Row> {
 fn no_id() -> Broken {
     Broken::Segment("an entry has no id".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_is_no_damaged_segment() {
+        let broken = |kind: ErrorKind| Broken::segment("a", kind.into());
+        for kind in [
+            ErrorKind::InvalidData,
+            ErrorKind::UnexpectedEof,
+            ErrorKind::NotFound,
+        ] {
+            assert!(matches!(broken(kind), Broken::Segment(_)), "{kind}");
+        }
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::Other] {
+            assert!(matches!(broken(kind), Broken::Io(..)), "{kind}");
+        }
+    }
+}
