@@ -92,6 +92,42 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_of_any_length_is_read_on_a_small_stack() {
+        let length = 10_000;
+        let mut nodes = serde_json::Map::new();
+        for at in 0..length {
+            let (latent, model) = (format!("l{at}"), format!("m{at}"));
+            let (latents, models) = (format!("l{}", at + 1), format!("m{}", at + 1));
+            let latents =
+                json!({ "class_type": "LatentFlip", "inputs": { "samples": [latents, 0] } });
+            let models =
+                json!({ "class_type": "LoraLoaderModelOnly", "inputs": { "model": [models, 0] } });
+            nodes.insert(latent, latents);
+            nodes.insert(model, models);
+        }
+        nodes.insert(
+            format!("l{length}"),
+            json!({ "class_type": "EmptyLatentImage", "inputs": {} }),
+        );
+        nodes.insert(
+            format!("m{length}"),
+            json!({ "class_type": "UNETLoader", "inputs": {} }),
+        );
+        nodes.insert(
+            "t".into(),
+            json!({ "class_type": "CLIPTextEncode", "inputs": { "text": "a fox" } }),
+        );
+        nodes.insert(
+            "s".into(),
+            json!({ "class_type": "KSampler", "inputs": {
+            "steps": 1, "model": ["m0", 0], "latent_image": ["l0", 0], "positive": ["t", 0],
+        } }),
+        );
+        let workflow = Workflow::from_json(nodes.into()).unwrap();
+        assert_eq!(prompt_text(&workflow).as_deref(), Some("a fox"));
+    }
+
+    #[test]
     fn a_circle_ends() {
         let workflow = Workflow::from_json(json!({
             "1": { "class_type": "A", "inputs": { "positive": ["1", 0] } },

@@ -108,7 +108,7 @@ impl<'a> Graph<'a> {
             .collect()
     }
 
-    /// A list of a node's id and a number; with a whole number as id in hand-made workflows.
+    /// A list of the id of a node that there is, as text, and the number of one of its outputs.
     fn as_link(&self, value: &'a Value) -> Option<Source<'a>> {
         let [id, slot] = value.as_array()?.as_slice() else {
             return None;

@@ -285,10 +285,10 @@ impl<'a> Trace<'_, 'a> {
         self.strength_of_prompt(&heads, &sides[0]);
         for head in &heads {
             for link in self.graph.links_of(head, "MODEL") {
-                self.model(head, link, &mut HashSet::new());
+                self.model(head, link, &mut HashSet::new(), DEPTH);
             }
             if self.graph.link(head, "model").is_some() {
-                self.model(head, "model", &mut HashSet::new());
+                self.model(head, "model", &mut HashSet::new(), DEPTH);
             }
         }
         self.canvas(id);
@@ -395,9 +395,9 @@ impl<'a> Trace<'_, 'a> {
     }
 
     /// The file that is loaded at the beginning of a chain of models, and the `LoRA`s on it.
-    fn model(&mut self, id: &str, input: &str, seen: &mut HashSet<&'a str>) {
+    fn model(&mut self, id: &str, input: &str, seen: &mut HashSet<&'a str>, depth: usize) {
         for maker in self.graph.makers(id, input) {
-            if !seen.insert(maker.id) {
+            if depth == 0 || !seen.insert(maker.id) {
                 continue;
             }
             let mut before = self.graph.links_of(maker.id, "MODEL");
@@ -411,7 +411,7 @@ impl<'a> Trace<'_, 'a> {
                 }
             }
             for name in before {
-                self.model(maker.id, name, seen);
+                self.model(maker.id, name, seen, depth - 1);
             }
         }
     }
@@ -432,7 +432,7 @@ impl<'a> Trace<'_, 'a> {
         let mut seen = HashSet::new();
         for input in self.graph.links_of(sampler, "LATENT") {
             for maker in self.graph.makers(sampler, input) {
-                self.canvas_from(maker, &mut seen);
+                self.canvas_from(maker, &mut seen, DEPTH);
             }
         }
         if self.graph.links_of(sampler, "LATENT").is_empty() {
@@ -440,23 +440,23 @@ impl<'a> Trace<'_, 'a> {
         }
     }
 
-    fn canvas_from(&mut self, maker: Source<'a>, seen: &mut HashSet<&'a str>) {
+    fn canvas_from(&mut self, maker: Source<'a>, seen: &mut HashSet<&'a str>, depth: usize) {
         let id = maker.id;
-        if !seen.insert(id) {
+        if depth == 0 || !seen.insert(id) {
             return;
         }
         let latents = self.graph.links_of(id, "LATENT");
         if !latents.is_empty() && !self.is_sampler(id) {
             for input in &latents {
                 for before in self.graph.makers(id, input) {
-                    self.canvas_from(before, seen);
+                    self.canvas_from(before, seen, depth - 1);
                 }
             }
         } else if !self.is_sampler(id) && !self.has_size(id) {
             // Encoded from a picture: its size is set by what scales that.
             for input in self.graph.links_of(id, "IMAGE") {
                 for before in self.graph.makers(id, input) {
-                    self.canvas_from(before, seen);
+                    self.canvas_from(before, seen, depth - 1);
                 }
             }
         }
