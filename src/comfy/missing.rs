@@ -25,10 +25,11 @@ pub struct MissingModel {
     pub file: String,
     /// The folder below `models/`; none for a custom node's loader.
     pub folder: Option<&'static str>,
-    /// Installed files that the loader would take, the likest first; at most three.
+    /// Installed files that the loader would take and that are like it, the likest first; at most
+    /// three.
     pub nearest: Vec<String>,
-    /// How many files are installed that the loader would take.
-    pub installed: usize,
+    /// How many files are installed that the loader would take; none if that can't be told.
+    pub installed: Option<usize>,
 }
 
 impl MissingModel {
@@ -61,10 +62,10 @@ impl MissingModel {
                 .iter()
                 .find_map(|facts| facts.class(class)?.input(input)?.choices())
         };
-        let choices = told.or_else(known).unwrap_or_default();
+        let choices = told.or_else(known);
         let names = || {
+            let choices = choices.unwrap_or_default().iter();
             choices
-                .iter()
                 .filter_map(Value::as_str)
                 .filter(|name| *name != file)
         };
@@ -77,7 +78,7 @@ impl MissingModel {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
-            installed: names().count(),
+            installed: choices.map(|_| names().count()),
         })
     }
 
@@ -88,10 +89,14 @@ impl MissingModel {
             Some(folder) => format!("put {} into models/{folder}", self.file),
             None => format!("install {}", self.file),
         };
-        match &self.nearest[..] {
-            [] => format!("{place}, where nothing is installed yet"),
-            nearest => {
-                let more = self.installed - nearest.len();
+        match (&self.nearest[..], self.installed) {
+            ([], None) => place,
+            ([], Some(0)) => format!("{place}, where nothing is installed yet"),
+            ([], Some(installed)) => {
+                format!("{place}; nothing like it is among the {installed} that are installed")
+            }
+            (nearest, installed) => {
+                let more = installed.unwrap_or_default().saturating_sub(nearest.len());
                 let more = if more > 0 {
                     format!(" and {more} more")
                 } else {
@@ -151,14 +156,29 @@ mod tests {
         let facts = (*NodeFacts::bundled()).clone().with_choices(
             "UpscaleModelLoader",
             "model_name",
-            &["4x.pth"],
+            &["RealESRGAN_x4plus.pth"],
         );
-        let errors = errors("UpscaleModelLoader", "model_name", "8x.pth", &Value::Null);
+        let name = "RealESRGAN_x2.pth";
+        let errors = errors("UpscaleModelLoader", "model_name", name, &Value::Null);
         let missing = MissingModel::among(&errors, &[Arc::new(facts)]);
-        assert_eq!(missing[0].nearest, ["4x.pth"]);
+        assert_eq!(missing[0].nearest, ["RealESRGAN_x4plus.pth"]);
+    }
+
+    #[test]
+    fn what_is_installed_is_not_guessed() {
+        let advice = |config: &Value| {
+            let errors = errors("UpscaleModelLoader", "model_name", "8x.pth", config);
+            MissingModel::among(&errors, &[])[0].advice()
+        };
+        let put = "put 8x.pth into models/upscale_models";
+        assert_eq!(advice(&Value::Null), put, "unknown is not nothing");
         assert_eq!(
-            MissingModel::among(&errors, &[])[0].advice(),
-            "put 8x.pth into models/upscale_models, where nothing is installed yet"
+            advice(&json!([[], {}])),
+            format!("{put}, where nothing is installed yet")
+        );
+        assert_eq!(
+            advice(&json!([["foolhardy_remacri.safetensors"], {}])),
+            format!("{put}; nothing like it is among the 1 that are installed")
         );
     }
 

@@ -65,7 +65,10 @@ pub fn same_among<'a>(name: &str, choices: impl Iterator<Item = &'a str>) -> Opt
     same.next().is_none().then_some(first)
 }
 
-/// The choices that are most like a name, the likest first.
+/// Names less alike than this have some letters in common and nothing else.
+const ALIKE: f64 = 0.25;
+
+/// The choices that are most like a name, the likest first; none that has nothing of it.
 #[must_use]
 pub fn nearest_files<'a>(
     name: &str,
@@ -74,6 +77,7 @@ pub fn nearest_files<'a>(
 ) -> Vec<&'a str> {
     let mut ranked: Vec<(f64, &str)> = choices
         .map(|choice| (likeness(name, choice), choice))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
         .collect();
     ranked.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
     ranked
