@@ -12,7 +12,7 @@ use crate::comfy::model_name::words;
 use crate::knowledge::Knowledge;
 
 /// What the server keeps free beside all that (`minimum_inference_memory`).
-const RESERVE: f64 = 0.8 * GIB;
+pub(super) const RESERVE: f64 = 0.8 * GIB;
 
 /// Sizes of files in bytes, by folder and name.
 pub type Sizes = HashMap<(String, String), u64>;

@@ -1,10 +1,11 @@
 //! Whether a model fits, in each precision.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::estimate::{Confidence, Fit, advice, bytes, bytes_per_weight, can_run, judge};
-use super::{Card, GIB, family, gigabytes};
-use crate::knowledge::{Knowledge, KnowledgeError};
+use super::estimate::{Confidence, Fit, RESERVE, advice, bytes, bytes_per_weight, can_run, judge};
+use super::{Card, family, gigabytes};
+use crate::knowledge::{Knowledge, KnowledgeError, Model};
 
 /// How a model's weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +71,14 @@ pub struct Alternative {
 /// Frames that are taken for a clip: five seconds of most models.
 const FRAMES: f64 = 81.0;
 
+/// On how many sides of a guidance a sampler works that is set as the model wants it: with a cfg of
+/// 1 there is only one.
+fn sides(model: &Model) -> f64 {
+    let cfg = model.settings.get("cfg").and_then(Value::as_f64);
+    let is_one = cfg.is_some_and(|cfg| (cfg - 1.0).abs() < f64::EPSILON);
+    if is_one { 1.0 } else { 2.0 }
+}
+
 /// Says whether a model (by its name or a file's) fits on a card. `size` is that of its file, if the
 /// server has it; it counts for the precision "default".
 pub fn fits(
@@ -88,10 +97,10 @@ pub fn fits(
         .zip(model.native_size)
         .map(|(family, [width, height])| {
             let cells = family.cells(width.into(), height.into());
-            family.sampling(cells, family.latent_frames(FRAMES), 1.0, 2.0)
+            family.sampling(cells, family.latent_frames(FRAMES), 1.0, sides(model))
         });
     let weights = |per_weight: f64| Some(model.parameters? * 1e9 * per_weight);
-    let peak = |weights: Option<f64>| Some(weights? + work? + 0.8 * GIB);
+    let peak = |weights: Option<f64>| Some(weights? + work? + RESERVE);
     let asked = Precision::ALL
         .into_iter()
         .find(|one| format!("{one:?}").eq_ignore_ascii_case(precision));
@@ -139,6 +148,7 @@ pub fn fits(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vram::GIB;
 
     fn asked(name: &str, precision: &str, gigabytes: u64) -> Fits {
         let card = Card {
@@ -167,6 +177,14 @@ mod tests {
         let quarter = asked("flux1-dev-fp8.safetensors", "default", 24);
         let difference = half.estimated_vram_gb.unwrap() - quarter.estimated_vram_gb.unwrap();
         assert!((difference - 12e9 / GIB).abs() < 0.02, "{difference}");
+    }
+
+    #[test]
+    fn a_model_that_runs_with_a_cfg_of_1_needs_one_side() {
+        let knowledge = Knowledge::bundled();
+        let sides = |name: &str| sides(knowledge.identify(name).unwrap().model);
+        assert!(sides("flux1-dev.safetensors") < 1.5);
+        assert!(sides("sd_xl_base_1.0.safetensors") > 1.5);
     }
 
     #[test]
