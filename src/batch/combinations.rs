@@ -37,6 +37,16 @@ pub fn combinations(
         swept.push((name, values));
     }
     check_size(runs)?;
+    for (name, values) in &swept {
+        let shown: Vec<String> = values.iter().map(|value| shown(value)).collect();
+        let twice = (1..shown.len()).find(|at| shown[..*at].contains(&shown[*at]));
+        if let Some(at) = twice {
+            return Err(BatchError::Twice {
+                name: (*name).clone(),
+                value: shown[at].clone(),
+            });
+        }
+    }
     Ok((0..runs).map(|run| one(&swept, runs, run, fixed)).collect())
 }
 
@@ -63,16 +73,20 @@ fn one(
     for (name, values) in swept {
         span /= values.len();
         let value = values[run / span % values.len()];
-        let shown = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        parts.push(format!("{name}={shown}"));
+        parts.push(format!("{name}={}", shown(value)));
         parameters.insert((*name).clone(), value.clone());
     }
     Combination {
         key: parts.join(","),
         parameters,
+    }
+}
+
+/// A value as the key of a combination has it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -125,6 +139,13 @@ mod tests {
             combinations(&object(json!({ "A": [] })), &Map::new()),
             Err(BatchError::NoValues("A".into()))
         );
+    }
+
+    #[test]
+    fn a_value_that_stands_there_twice_is_refused() {
+        let sweep = object(json!({ "CFG": [3.0, 4.5, 3.0] }));
+        let error = combinations(&sweep, &Map::new()).unwrap_err();
+        assert_eq!(error.to_string(), "\"CFG\" has the value 3.0 twice");
     }
 
     proptest! {

@@ -16,6 +16,14 @@ pub enum BatchError {
     /// A swept parameter without values.
     #[error("\"{0}\" has no values to try: give a list of at least one")]
     NoValues(String),
+    /// A swept parameter with a value twice, whose results would be one.
+    #[error("\"{name}\" has the value {value} twice")]
+    Twice {
+        /// The parameter.
+        name: String,
+        /// The value.
+        value: String,
+    },
     /// Placeholders without a value.
     #[error("the workflow has placeholders without a value: {}", .0.join(", "))]
     Unfilled(Vec<String>),
@@ -38,6 +46,9 @@ impl From<BatchError> for Failure {
             BatchError::NoValues(name) => {
                 Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
             }
+            BatchError::Twice { name, .. } => Self::new(Code::INVALID_PARAMS, message)
+                .hint("give each value once; the same twice is execute_batch_workflows")
+                .detail("fields", vec![name]),
             BatchError::Unfilled(names) => Self::new(Code::INVALID_PARAMS, message)
                 .hint("give each placeholder a value in the parameters")
                 .detail("fields", names),

@@ -13,8 +13,9 @@ use super::comfy::{submit, wait_within};
 use super::templates::{build, find};
 use super::{SharedModule, indexed};
 use crate::batch::{Combination, check_size, combinations, fill, names};
-use crate::comfy::{Folder, Workflow};
+use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
+use crate::jobs::{MediaSource, Upload};
 use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, caught, thrown};
@@ -268,16 +269,9 @@ fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
 
 fn hand_over(context: &Context, asset_id: &str) -> Fallible<ImmutableString> {
     let host = &context.host;
-    let asset = host.assets.get(asset_id).map_err(thrown)?;
-    let bytes = host.assets.read_bytes(asset_id).map_err(thrown)?;
-    let extension = asset
-        .filename
-        .rsplit_once('.')
-        .map(|(_, extension)| extension);
-    // Equal bytes have one name there.
-    let name = format!("mmf-{}.{}", &asset.blake3[..24], extension.unwrap_or("bin"));
-    let uploaded = context.wait(host.comfy.upload(&name, bytes, "", Folder::Input, true))?;
-    Ok(uploaded.reference().into())
+    let asset = MediaSource::Asset(asset_id.to_owned());
+    let uploaded = context.wait(host.jobs.upload(asset, &Upload::default()))?;
+    Ok(uploaded.name.into())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "there are at most a thousand")]
