@@ -74,6 +74,24 @@ mod functions {
         super::run(&context, &context.generation, served, given)
     }
 
+    /// The same, of these kinds only.
+    #[rhai_fn(name = "run", return_raw)]
+    pub fn run_of(
+        call: NativeCallContext,
+        name: &str,
+        parameters: rhai::Map,
+        kinds: rhai::Array,
+    ) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let mut among = Vec::with_capacity(kinds.len());
+        for named in &kinds {
+            among.extend(super::kind(named)?);
+        }
+        let served = context.generation.find(&among, name).map_err(thrown)?;
+        let given = from_map(&parameters).map_err(|error| error.to_string())?;
+        super::run(&context, &context.generation, served, given)
+    }
+
     /// The same with a script that is given as text.
     #[rhai_fn(return_raw)]
     pub fn run_source(

@@ -11,7 +11,7 @@ mod parameters;
 
 use serde::Serialize;
 
-use super::{Declaration, Diagnostic, Generation, Kind, Severity, Source};
+use super::{Declaration, Diagnostic, Generation, Kind, Severity, Source, engine};
 use crate::comfy::nodes::NodeFacts;
 
 /// What is known of a script without running it.
@@ -64,14 +64,21 @@ pub fn check(generation: &Generation, source: &Source, facts: Option<&NodeFacts>
     }
 }
 
-/// What kind a text that lies in no folder is: one that builds is a template, one that runs is a
-/// pipeline, one that does neither is a library.
+/// What kind a text that lies in no folder is, by the functions that it defines: one that runs is a
+/// pipeline, whatever it builds on the way; one that builds is a template; one that does neither is
+/// a library. What can't be read yet counts as what its words look like.
 #[must_use]
 pub fn kind_of_text(text: &str) -> Kind {
-    let has = |entry: &str| text.contains(&format!("fn {entry}("));
+    let ast = engine::compiling(false).compile(text).ok();
+    let has = |entry: &str| match &ast {
+        Some(ast) => ast.iter_functions().any(|function| {
+            function.name == entry && (entry == "messages" || function.params.len() == 1)
+        }),
+        None => text.contains(&format!("fn {entry}(")),
+    };
     match () {
-        () if has("build") => Kind::Template,
         () if has("run") => Kind::Pipeline,
+        () if has("build") => Kind::Template,
         () if has("fix") => Kind::Fixer,
         () if has("messages") => Kind::Prompt,
         () if has("read") => Kind::Resource,
@@ -260,5 +267,10 @@ mod tests {
         assert_eq!(kind_of_text("fn build(p) { workflow() }"), Kind::Template);
         assert_eq!(kind_of_text("fn run(p) { 1 }"), Kind::Pipeline);
         assert_eq!(kind_of_text("fn wide() { 64 }"), Kind::Lib);
+        let both = "fn build(p) { workflow() } fn run (p) { build(p) }";
+        assert_eq!(kind_of_text(both), Kind::Pipeline);
+        let said = "// what fn build(p) is for\nfn run(p) { \"fn build(\" }";
+        assert_eq!(kind_of_text(said), Kind::Pipeline);
+        assert_eq!(kind_of_text("fn run(p) { let x = ; }"), Kind::Pipeline);
     }
 }
