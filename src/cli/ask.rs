@@ -2,10 +2,12 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::thread;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use super::progress::Display;
 use super::report;
@@ -29,22 +31,36 @@ impl Conversation for Terminal {
     fn log(&self, _level: Level, _logger: &str, _data: Value) {}
 
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Answer, Failure>> {
-        let display = self.0.clone();
-        let asking = tokio::task::spawn_blocking(move || {
-            display.aside(|| ask(&question, &mut || next_line().ok().flatten()))
-        });
-        async move {
-            asking
-                .await
-                .unwrap_or_else(|error| Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())))
-        }
-        .boxed()
+        ask_aside(&self.0, question, || next_line().ok().flatten()).boxed()
     }
 
     /// A terminal lends no model.
     fn sample(&self, sample: Sample) -> BoxFuture<'_, Result<Option<String>, Failure>> {
         Nobody.sample(sample)
     }
+}
+
+/// Asks while the bars are hidden. Whoever cancels leaves the question open: reading a line can't be
+/// broken off, so it has a thread of its own, for which nobody waits.
+async fn ask_aside(
+    display: &Display,
+    question: Question,
+    mut line: impl FnMut() -> Option<String> + Send + 'static,
+) -> Result<Answer, Failure> {
+    let _aside = display.aside();
+    let (sender, answer) = oneshot::channel();
+    let asking = move || {
+        // Nobody listens any more when the command was cancelled.
+        let _ = sender.send(ask(&question, &mut line));
+    };
+    let broken = |error: String| Failure::new(Code::INTERNAL_ERROR, error);
+    thread::Builder::new()
+        .name("mmf-question".into())
+        .spawn(asking)
+        .map_err(|error| broken(format!("no thread for the question: {error}")))?;
+    answer
+        .await
+        .unwrap_or_else(|error| Err(broken(error.to_string())))
 }
 
 /// The next line that is typed; `None` at the end (Ctrl-D).
@@ -177,6 +193,30 @@ mod tests {
             answer,
             accepted(&json!({ "a": 3, "b": true, "c": ["x", "y"] }))
         );
+    }
+
+    #[tokio::test]
+    async fn a_command_can_end_while_a_question_is_open() {
+        let display = Display::start();
+        let schema = json!({ "a": { "type": "string" } });
+        let question = Question::new("Well?", schema.as_object().unwrap().clone()).unwrap();
+        let (_terminal, typed) = std::sync::mpsc::channel::<String>();
+        let (reads, mut read) = tokio::sync::mpsc::unbounded_channel();
+        let line = move || {
+            reads.send(()).ok()?;
+            typed.recv().ok()
+        };
+        tokio::select! {
+            _ = ask_aside(&display, question, line) => panic!("nobody typed anything"),
+            _ = read.recv() => {}
+        }
+        let (finishing, finished) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            display.finish();
+            finishing.send(())
+        });
+        let limit = std::time::Duration::from_secs(10);
+        finished.recv_timeout(limit).unwrap();
     }
 
     #[test]

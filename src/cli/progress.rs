@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::comfy::{self, JobEvent};
 use crate::script::Progress;
@@ -48,9 +48,13 @@ impl Display {
         Arc::new(move |progress| display.show(&progress))
     }
 
-    /// Does something on the terminal while the bars keep still.
-    pub(super) fn aside<T>(&self, something: impl FnOnce() -> T) -> T {
-        self.0.bars.suspend(something)
+    /// Hides the bars until the result is dropped, so that the terminal is free for a question.
+    /// Nothing is locked meanwhile: the command may end while the question is open.
+    pub(super) fn aside(&self) -> Aside {
+        // What can't be cleared away stays above the question.
+        let _ = self.0.bars.clear();
+        self.0.bars.set_draw_target(ProgressDrawTarget::hidden());
+        Aside(self.clone())
     }
 
     /// Takes the bars away.
@@ -104,6 +108,16 @@ impl Display {
             bar
         });
         bar.clone()
+    }
+}
+
+/// While it is held, no bar is drawn.
+pub(super) struct Aside(Display);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let Inner { bars, .. } = &*self.0.0;
+        bars.set_draw_target(ProgressDrawTarget::stderr());
     }
 }
 
