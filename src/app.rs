@@ -323,9 +323,10 @@ impl App {
                 event,
             });
         };
-        self.host()
-            .jobs
-            .wait(prompt_id, limit, &caller.cancel, report)
+        let jobs = &self.host().jobs;
+        let session = caller.session.as_deref();
+        let session = session.unwrap_or_else(|| jobs.session());
+        jobs.wait(prompt_id, session, limit, &caller.cancel, report)
             .await
     }
 }

@@ -156,8 +156,8 @@ pub enum ComfyError {
         /// The job.
         prompt_id: String,
     },
-    /// What runs is another client's, and nobody named it.
-    #[error("the job that runs, {prompt_id}, is another client's")]
+    /// What runs was submitted by somebody else, and nobody named it.
+    #[error("the job that runs, {prompt_id}, is another client's or session's")]
     NotOurs {
         /// The job.
         prompt_id: String,

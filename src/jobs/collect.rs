@@ -42,16 +42,26 @@ struct Keeper {
 
 impl Collector {
     /// Keeps the outputs of the job that was submitted as this.
-    pub(super) fn new(
+    pub(super) async fn new(
         comfy: &Comfy,
         assets: &Arc<Assets>,
         prompt_id: &str,
         submission: Submission,
     ) -> Self {
+        // Large workflows take time to read.
+        let id = prompt_id.to_owned();
+        let read = tokio::task::spawn_blocking(move || template(&id, submission)).await;
+        let template = read.unwrap_or_else(|error| {
+            tracing::warn!("what {prompt_id} was can't be told: {error}");
+            NewAsset {
+                prompt_id: Some(prompt_id.to_owned()),
+                ..NewAsset::default()
+            }
+        });
         let keeper = Keeper {
             comfy: comfy.clone(),
             assets: assets.clone(),
-            template: Arc::new(template(prompt_id, submission)),
+            template: Arc::new(template),
             places: Arc::new(Semaphore::new(AT_A_TIME)),
         };
         Self {

@@ -25,6 +25,9 @@ const REMEMBERED: usize = 512;
 /// How long after an outage a job is looked for again.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// Of how many jobs the submitter is known.
+const SUBMITTERS: usize = 1 << 16;
+
 /// How long a cancelled caller waits for the server to be told.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,15 @@ struct Inner {
     session: String,
     built: Mutex<Remembered>,
     collections: Mutex<Collections>,
+    submitters: Mutex<Submitters>,
+}
+
+/// Which session of this process submitted which job, the oldest forgotten first. What an asset is
+/// recorded under may be another's: a variation stays in the session of what it varies.
+#[derive(Debug, Default)]
+struct Submitters {
+    by_prompt: HashMap<String, Arc<str>>,
+    order: VecDeque<String>,
 }
 
 /// A workflow to run and who wants it.
@@ -47,6 +59,8 @@ pub struct Order {
     /// Who asks. The script that built the workflow is named instead of this one, if it is known:
     /// what it was given makes the same again.
     pub origin: Origin,
+    /// The session that submits it, which may stop it; none for the process itself.
+    pub session: Option<Arc<str>>,
     /// How it is submitted.
     pub submit: Submit,
 }
@@ -89,6 +103,7 @@ impl Jobs {
             session,
             built: Mutex::default(),
             collections: Mutex::default(),
+            submitters: Mutex::default(),
         }))
     }
 
@@ -124,14 +139,18 @@ impl Jobs {
             origin.script.clone_from(&built.script);
             origin.parameters.clone_from(&built.parameters);
         }
+        let session = order
+            .session
+            .unwrap_or_else(|| self.0.session.as_str().into());
         order
             .origin
             .session
-            .get_or_insert_with(|| self.0.session.clone());
+            .get_or_insert_with(|| session.to_string());
         order.origin.write(&mut order.submit.extra_data);
         let submitted = self.0.comfy.submit(workflow, order.submit).await;
         match &submitted {
             Ok(Submitted { prompt_id, .. }) | Err(ComfyError::MaybeQueued { prompt_id, .. }) => {
+                lock(&self.0.submitters).insert(prompt_id, session);
                 self.collection(prompt_id);
             }
             Err(_) => {}
@@ -139,12 +158,29 @@ impl Jobs {
         Ok(submitted?)
     }
 
+    /// Whether a job was submitted by that session of this process.
+    #[must_use]
+    pub fn is_of(&self, prompt_id: &str, session: &str) -> bool {
+        let submitters = lock(&self.0.submitters);
+        let submitter = submitters.by_prompt.get(prompt_id);
+        submitter.is_some_and(|submitter| **submitter == *session)
+    }
+
+    /// Stops what that session has running, and gives the ids of those jobs.
+    ///
+    /// [`ComfyError::NotOurs`] if only jobs of others run: nobody's work is stopped by mistake.
+    pub async fn interrupt_own(&self, session: &str) -> Result<Vec<String>, ComfyError> {
+        let is_own = |prompt_id: &str| self.is_of(prompt_id, session);
+        self.0.comfy.interrupt_those(is_own).await
+    }
+
     /// Waits until a job is over and its outputs are kept, whoever submitted it. `on_event` hears
-    /// what happens meanwhile. When `cancel` fires, the job is cancelled on the server, and no
-    /// other; when the time limit passes, it goes on.
+    /// what happens meanwhile. When `cancel` fires, the job is cancelled on the server if it was
+    /// `session` that submitted it, and no other; when the time limit passes, it goes on.
     pub async fn wait(
         &self,
         prompt_id: &str,
+        session: &str,
         limit: Option<Duration>,
         cancel: &CancellationToken,
         mut on_event: impl FnMut(JobEvent),
@@ -178,6 +214,10 @@ impl Jobs {
             () = cancel.cancelled() => {}
             () = late => return Err(self.timed_out(prompt_id, limit).await.into()),
             () = listen => {}
+        }
+        if !self.is_of(prompt_id, session) {
+            // Others may want what this caller no longer does.
+            return Err(JobError::Cancelled);
         }
         let reason = match timeout(CANCEL_LIMIT, self.0.comfy.cancel(prompt_id)).await {
             Ok(Ok(_)) => return Err(JobError::Cancelled),
@@ -267,8 +307,10 @@ impl Jobs {
         let outcome = loop {
             match watch.next().await {
                 Some(Ok(JobEvent::Output { node, output })) => {
-                    if begun.is_none() {
-                        begun = watch.submission().map(collector);
+                    if begun.is_none()
+                        && let Some(submission) = watch.submission()
+                    {
+                        begun = Some(collector(submission).await);
                     }
                     if let Some(begun) = &mut begun {
                         begun.begin(node_outputs(&node, &output));
@@ -293,7 +335,7 @@ impl Jobs {
                     prompt: outcome.prompt.clone(),
                     extra_data: outcome.extra_data.clone(),
                 });
-                collector(submission).finish(&outcome).await
+                collector(submission).await.finish(&outcome).await
             }
         };
         for failure in outputs
@@ -337,6 +379,18 @@ impl Collections {
             } else {
                 self.order.push_back(oldest);
             }
+        }
+    }
+}
+
+impl Submitters {
+    fn insert(&mut self, prompt_id: &str, session: Arc<str>) {
+        self.by_prompt.insert(prompt_id.to_owned(), session);
+        self.order.push_back(prompt_id.to_owned());
+        if self.order.len() > SUBMITTERS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_prompt.remove(&oldest);
         }
     }
 }

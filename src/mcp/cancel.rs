@@ -64,7 +64,7 @@ impl Drop for UnderWay {
 
 /// Whether a request came over HTTP and belongs to no session, as in the lifecycle of 2026-07-28.
 /// Then a client cancels it by closing the stream of its answer, and has no other way.
-fn is_alone(context: &RequestContext<RoleServer>) -> bool {
+pub(super) fn is_alone(context: &RequestContext<RoleServer>) -> bool {
     let http = context.extensions.get::<axum::http::request::Parts>();
     http.is_some_and(|http| !http.headers.contains_key("mcp-session-id"))
 }

@@ -54,8 +54,8 @@ pub(super) enum Open {
 }
 
 impl Run {
-    /// Begins a script that is called by whom `work` is given.
-    pub(super) fn begin<W>(work: impl FnOnce(Caller) -> W) -> Self
+    /// Begins a script that is called by whom `work` is given, in a session.
+    pub(super) fn begin<W>(session: Option<Arc<str>>, work: impl FnOnce(Caller) -> W) -> Self
     where
         W: Future<Output = Result<Made, ScriptError>> + Send + 'static,
     {
@@ -66,6 +66,7 @@ impl Run {
             cancel: cancel.clone(),
             progress: audience.sink(),
             conversation: Arc::new(Voice(sender)),
+            session,
             ..Caller::default()
         };
         Self {

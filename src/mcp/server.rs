@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cancel::Calls;
+use super::cancel::{Calls, is_alone};
 use super::catalog::Catalog;
 use super::changes::{self, Versions, Watched};
 use super::client::{self, Client};
@@ -68,6 +68,8 @@ pub(super) struct McpServer {
 
 /// What a client of an earlier lifecycle set up, and its calls under way.
 struct Session {
+    /// Under which its jobs are recorded; the process's own if it serves only one.
+    id: Option<Arc<str>>,
     calls: Calls,
     /// What it wants to hear of the log.
     level: Mutex<Level>,
@@ -78,6 +80,7 @@ struct Session {
 impl Default for Session {
     fn default() -> Self {
         Self {
+            id: None,
             calls: Calls::default(),
             level: Mutex::new(Level::Info),
             subscriptions: Mutex::default(),
@@ -116,10 +119,20 @@ impl McpServer {
 
     /// The same for a further client, whose requests are numbered on their own.
     pub(super) fn session(&self) -> Self {
+        let session = Session {
+            id: Some(self.app.host().ids.ordered().into()),
+            ..Session::default()
+        };
         Self {
-            session: Arc::default(),
+            session: Arc::new(session),
             ..self.clone()
         }
+    }
+
+    /// The session that a request belongs to. Those without one have the process's in common.
+    fn session_of(&self, context: &RequestContext<RoleServer>) -> Option<Arc<str>> {
+        let id = self.session.id.clone();
+        id.filter(|_| !is_alone(context))
     }
 
     /// A tool that is offered.
@@ -199,7 +212,7 @@ impl McpServer {
             return None;
         }
         let arguments = request.arguments.clone().unwrap_or_default();
-        let created = tasks::create(&self.app, tool, arguments);
+        let created = tasks::create(&self.app, tool, arguments, self.session_of(context));
         Some(created.map(|(created, run)| {
             // In the lifecycle of 2026-07-28 a server says nothing that it was not asked for.
             if context.meta.protocol_version().is_none() {
@@ -221,8 +234,9 @@ impl McpServer {
         let is_long = long::is_long(&tool, request.arguments.as_ref());
         let previews = wants_previews(context);
         let arguments = request.arguments.unwrap_or_default();
+        let session = self.session_of(context);
         let begin = || {
-            Ok(Run::begin(|caller| async move {
+            Ok(Run::begin(session, |caller| async move {
                 let caller = Caller {
                     previews,
                     patience: long::patience(app.call_limit()),
@@ -250,8 +264,9 @@ impl McpServer {
         let prompt = self.app.prompt(&request.name)?;
         let app = self.app.clone();
         let arguments = request.arguments.unwrap_or_default();
+        let session = self.session_of(context);
         let begin = || {
-            Ok(Run::begin(|caller| async move {
+            Ok(Run::begin(session, |caller| async move {
                 let messages = app.messages(prompt, arguments, caller).await;
                 messages.map(Made::Messages)
             }))
@@ -270,8 +285,9 @@ impl McpServer {
         let subject = format!("resource {}", request.uri);
         let app = self.app.clone();
         let uri = request.uri;
+        let session = self.session_of(context);
         let begin = || {
-            Ok(Run::begin(|caller| async move {
+            Ok(Run::begin(session, |caller| async move {
                 let contents = app.read(resource, &uri, variables, caller).await;
                 contents.map(Made::Contents)
             }))

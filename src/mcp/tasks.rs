@@ -1,5 +1,7 @@
 //! Runs as the tasks of the protocol's extension `io.modelcontextprotocol/tasks`.
 
+use std::sync::Arc;
+
 use rmcp::model::{
     CallToolResult, CreateTaskResult, DetailedTask, ErrorCode, JsonObject, ServerNotification,
     Task, TaskPayload, TaskStatus, TaskStatusNotification, TaskStatusNotificationParams,
@@ -21,8 +23,13 @@ pub(super) fn create(
     app: &App,
     tool: Found,
     arguments: Map<String, Value>,
+    session: Option<Arc<str>>,
 ) -> Result<(CreateTaskResult, Run), ScriptError> {
-    let run = app.start_run(tool, arguments, Caller::default())?;
+    let caller = Caller {
+        session,
+        ..Caller::default()
+    };
+    let run = app.start_run(tool, arguments, caller)?;
     match run.keep() {
         Ok(record) => Ok((CreateTaskResult::new(task(app, &record)), run)),
         Err(error) => {

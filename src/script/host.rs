@@ -89,6 +89,8 @@ pub struct Caller {
     pub previews: bool,
     /// When it wants to have an answer, or at least a handle to go on with.
     pub patience: Option<Instant>,
+    /// The session that it belongs to, where a process serves several; none for the process itself.
+    pub session: Option<Arc<str>>,
 }
 
 impl Default for Caller {
@@ -100,6 +102,7 @@ impl Default for Caller {
             conversation: Arc::new(Nobody),
             previews: false,
             patience: None,
+            session: None,
         }
     }
 }
@@ -177,6 +180,12 @@ impl Context {
                 () = gone => Err(cancelled()),
             }
         })
+    }
+
+    /// The session under which the caller's jobs are recorded, and whose jobs it may stop unnamed.
+    pub(super) fn session(&self) -> &str {
+        let session = self.caller.session.as_deref();
+        session.unwrap_or_else(|| self.host.jobs.session())
     }
 
     /// Tells the caller how far it is.

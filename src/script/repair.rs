@@ -46,6 +46,8 @@ pub struct Repaired {
     pub workflow: Workflow,
     /// What was changed, in order.
     pub corrections: Vec<Correction>,
+    /// Which fixers failed, and how; the others went on.
+    pub failed: Vec<String>,
 }
 
 /// Lets the fixers mend a workflow.
@@ -56,19 +58,31 @@ pub(super) fn repair(
     workflow: Workflow,
 ) -> Result<Repaired, ScriptError> {
     let generation = &context.generation;
-    let fixers: Vec<&Served> = generation.of_kind(Kind::Fixer).collect();
+    let mut fixers: Vec<&Served> = generation.of_kind(Kind::Fixer).collect();
     let mut repaired = Repaired {
         workflow,
         corrections: vec![],
+        failed: vec![],
     };
     for _ in 0..ROUNDS {
         let before = repaired.corrections.len();
-        for fixer in &fixers {
+        for fixer in fixers.clone() {
             let found = findings(facts, rules, &repaired.workflow);
             if found.is_empty() {
                 return Ok(repaired);
             }
-            for proposed in propose(context, generation, fixer, &repaired.workflow, &found)? {
+            let proposed = match propose(context, generation, fixer, &repaired.workflow, &found) {
+                Ok(proposed) => proposed,
+                Err(ScriptError::Cancelled) => return Err(ScriptError::Cancelled),
+                Err(error) => {
+                    let key = &fixer.script.key;
+                    tracing::warn!("{key} failed: {error}");
+                    repaired.failed.push(format!("{}: {error}", key.name));
+                    fixers.retain(|other| other.script.key != *key);
+                    continue;
+                }
+            };
+            for proposed in proposed {
                 let score = weigh(&findings(facts, rules, &repaired.workflow));
                 let Some((workflow, correction)) = apply(&repaired.workflow, proposed) else {
                     continue;

@@ -56,21 +56,35 @@ impl Submissions {
         self.open().remove(prompt_id);
     }
 
-    /// Cancels on the server what is not over.
-    pub(super) async fn cancel(&self, comfy: &Comfy) {
+    /// Cancels on the server what is not over. What takes longer than a caller waits goes on by
+    /// itself.
+    pub(super) async fn cancel(self: Arc<Self>, comfy: &Comfy) {
         self.under_way.close();
-        let cancel = async {
-            self.under_way.wait().await;
-            let open = std::mem::take(&mut *self.open());
-            for prompt_id in open {
-                if let Err(error) = comfy.cancel(&prompt_id).await {
-                    tracing::warn!("{prompt_id} could not be cancelled: {error}");
+        let (this, comfy) = (self.clone(), comfy.clone());
+        let cancelling = tokio::spawn(async move {
+            this.under_way.wait().await;
+            let open = std::mem::take(&mut *this.open());
+            if open.is_empty() {
+                return;
+            }
+            match comfy.cancel_all(&open).await {
+                Ok(left) => {
+                    for (prompt_id, error) in left {
+                        tracing::warn!("{prompt_id} could not be cancelled: {error}");
+                    }
+                }
+                Err(error) => {
+                    let open: Vec<String> = open.into_iter().collect();
+                    let open = open.join(", ");
+                    tracing::warn!(
+                        "these jobs may go on, they could not be cancelled: {open}: {error}"
+                    );
                 }
             }
-        };
-        if timeout(CANCEL_LIMIT, cancel).await.is_err() {
+        });
+        if timeout(CANCEL_LIMIT, cancelling).await.is_err() {
             tracing::warn!(
-                "the server did not answer in time, jobs of the run may still go on there"
+                "the server takes long to answer, jobs of the run may still go on there"
             );
         }
     }

@@ -1,5 +1,6 @@
 //! The client on the simulator, which can fail in ways that a real server is hard to bring to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +147,31 @@ async fn previews_come_with_their_node() {
         previews.contains(&Some("sampler".to_owned())),
         "{previews:?}"
     );
+}
+
+#[tokio::test]
+async fn a_large_batch_is_cancelled_before_its_next_job_begins() {
+    let sim = sim().await;
+    let comfy = comfy(&sim);
+    sim.faults().add("slow=500ms".parse().unwrap());
+    let mut batch = BTreeSet::new();
+    for seed in 0..50 {
+        batch.insert(submit(&comfy, seed).await);
+    }
+    let other = submit(&comfy, 50).await;
+    let queue = comfy.queue().await.unwrap();
+    let waiting = queue.pending.iter().map(|entry| &entry.prompt_id);
+    let waiting: Vec<&String> = waiting.filter(|job| batch.contains(*job)).collect();
+    assert!(waiting.len() > 10, "{} wait", waiting.len());
+    assert_eq!(comfy.cancel_all(&batch).await.unwrap(), []);
+    let mut began = 0;
+    for job in waiting {
+        let end = wait(&comfy, job).await.end.clone();
+        began += usize::from(end != End::Interrupted { node_id: None });
+    }
+    assert!(began <= 1, "{began} began");
+    assert!(wait(&comfy, &other).await.is_success(), "and no other");
+    assert_eq!(comfy.cancel_all(&batch).await.unwrap(), [], "all is over");
 }
 
 #[tokio::test]

@@ -72,7 +72,13 @@ impl Bench {
 
     async fn wait(&self, prompt_id: &str) -> Arc<Finished> {
         let never = CancellationToken::new();
-        let finished = self.jobs.wait(prompt_id, Some(PATIENCE), &never, |_| {});
+        let finished = self.jobs.wait(
+            prompt_id,
+            self.jobs.session(),
+            Some(PATIENCE),
+            &never,
+            |_| {},
+        );
         finished.await.unwrap()
     }
 }

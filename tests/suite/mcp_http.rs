@@ -67,6 +67,45 @@ async fn clients_with_the_same_numbers_cancel_only_their_own_calls() {
 }
 
 #[tokio::test]
+async fn a_session_stops_only_what_it_has_submitted_unless_told_otherwise() {
+    let (home, comfy) = (
+        Home::new(),
+        sim_with_steps(Duration::from_millis(20), &[]).await,
+    );
+    let server = HttpServer::start(&home, &comfy.url()).await;
+    let (one, other) = (server.session().await, server.session().await);
+    let running = one.queue(&long(1)).await;
+    let wait = json!({ "prompt_id": running });
+    let mut of_other = other.begin(&json!(7), "wait_for_completion", &wait).await;
+    of_other.until(is_step).await;
+    other
+        .notify("notifications/cancelled", &json!({ "requestId": 7 }))
+        .await;
+    let refused = other.call("interrupt_execution", &json!({})).await;
+    assert_eq!(refused["error"], "NOT_ALLOWED", "{refused:#}");
+    let status = other.call("get_workflow_status", &wait).await;
+    assert_eq!(status["status"], "running", "{status:#}");
+
+    let stopped = one.call("interrupt_execution", &json!({})).await;
+    assert_eq!(stopped["interrupted"], json!([running]), "{stopped:#}");
+
+    let painted = one.queue(&small()).await;
+    let done = json!({ "prompt_id": painted });
+    let done = one.call("wait_for_completion", &done).await;
+    let asset = json!({ "asset_id": done["outputs"][0]["asset_id"] });
+    let asset = other.call("get_asset_metadata", &asset).await;
+    let theirs = json!({ "session_id": asset["session_id"] });
+    let listed = other.call("list_assets", &theirs).await;
+    assert_eq!(listed["count"], 1, "{listed:#}");
+    let again = other.queue(&small()).await;
+    other
+        .call("wait_for_completion", &json!({ "prompt_id": again }))
+        .await;
+    let listed = other.call("list_assets", &theirs).await;
+    assert_eq!(listed["count"], 1, "each has its own: {listed:#}");
+}
+
+#[tokio::test]
 async fn a_stream_that_broke_off_is_taken_up_again() {
     let (home, comfy) = (
         Home::new(),
@@ -208,25 +247,34 @@ async fn a_client_without_a_session_cancels_by_hanging_up() {
     );
     let server = HttpServer::start(&home, &comfy.url()).await;
     let session = server.session().await;
-    let running = session.queue(&long(1)).await;
-    let arguments = json!({ "prompt_id": running });
     let version = ProtocolVersion::V_2026_07_28;
-    let params = json!({
-        "name": "wait_for_completion",
-        "arguments": arguments,
-        "_meta": {
-            "progressToken": 1,
-            "io.modelcontextprotocol/protocolVersion": version.as_str(),
-            "io.modelcontextprotocol/clientInfo": { "name": "tests", "version": "1" },
-            "io.modelcontextprotocol/clientCapabilities": {},
-        },
-    });
-    let post = server
-        .post(&request(&json!(1), "tools/call", &params))
-        .header("mcp-protocol-version", version.as_str())
-        .header("mcp-method", "tools/call")
-        .header("mcp-name", "wait_for_completion");
-    let mut events = Events::of(post.send().await.unwrap());
+    let begin = async |tool: &str, arguments: &Value| {
+        let params = json!({
+            "name": tool,
+            "arguments": arguments,
+            "_meta": {
+                "progressToken": 1,
+                "io.modelcontextprotocol/protocolVersion": version.as_str(),
+                "io.modelcontextprotocol/clientInfo": { "name": "tests", "version": "1" },
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        });
+        let post = server
+            .post(&request(&json!(1), "tools/call", &params))
+            .header("mcp-protocol-version", version.as_str())
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", tool);
+        Events::of(post.send().await.unwrap())
+    };
+    let arguments = json!({ "name": "sd3_txt2img", "params": long(1) });
+    let built = session
+        .call("create_workflow_from_template", &arguments)
+        .await;
+    let mut queued = begin("execute_workflow", &built).await;
+    let queued = queued.answer(&json!(1)).await;
+    let running = &queued["result"]["structuredContent"]["prompt_id"];
+    let arguments = json!({ "prompt_id": running });
+    let mut events = begin("wait_for_completion", &arguments).await;
     events.until(is_step).await;
     drop(events);
     let failure = session.call("wait_for_completion", &arguments).await;

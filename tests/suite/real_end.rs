@@ -78,7 +78,13 @@ async fn a_file_is_kept_before_its_job_ends() {
     }));
     let submitted = jobs.submit(&job, Order::default()).await.unwrap();
     let never = CancellationToken::new();
-    let waited = jobs.wait(&submitted.prompt_id, PATIENCE, &never, |_| {});
+    let waited = jobs.wait(
+        &submitted.prompt_id,
+        jobs.session(),
+        PATIENCE,
+        &never,
+        |_| {},
+    );
     let finished = waited.await.unwrap();
     let kept = finished.outputs[0].kept.as_ref().unwrap();
     let ended_at = finished.outcome.ended_at.unwrap();

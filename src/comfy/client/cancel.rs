@@ -1,5 +1,7 @@
 //! Stopping one job and no other.
 
+use std::collections::BTreeSet;
+
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -54,15 +56,51 @@ impl Comfy {
         Ok(how)
     }
 
-    /// Stops what this process has running, and gives the ids of those jobs.
+    /// Stops many jobs, whether they wait or run, and no other: what waits with one request, so
+    /// that a large batch is gone before its next job begins. Gives those that could not be
+    /// stopped, with the reason; what is over already is none of them.
+    pub async fn cancel_all(
+        &self,
+        prompt_ids: &BTreeSet<String>,
+    ) -> Result<Vec<(String, ComfyError)>, ComfyError> {
+        let http = &self.0.http;
+        let ours = |entries: &[QueueEntry]| -> Vec<String> {
+            let ids = entries.iter().map(|entry| entry.prompt_id.clone());
+            ids.filter(|id| prompt_ids.contains(id)).collect()
+        };
+        let mut queue = queue::read(http).await?;
+        let waiting = ours(&queue.pending);
+        if !waiting.is_empty() {
+            for prompt_id in &waiting {
+                self.0.tracker.note_dequeued(prompt_id);
+            }
+            let delete = json!({ "delete": waiting });
+            http.post_empty(["queue"], &delete).await?;
+            // One may have begun in between.
+            queue = queue::read(http).await?;
+        }
+        let mut left = Vec::new();
+        for prompt_id in ours(&queue.running).into_iter().chain(ours(&queue.pending)) {
+            match self.cancel(&prompt_id).await {
+                Ok(_) | Err(ComfyError::UnknownJob { .. }) => {}
+                Err(error) => left.push((prompt_id, error)),
+            }
+        }
+        self.0.follower.poll_now();
+        Ok(left)
+    }
+
+    /// Stops those of the running jobs that `is_own`, and gives their ids.
     ///
-    /// [`ComfyError::NotOurs`] if only jobs of others run: nobody's work is stopped by mistake.
-    pub async fn interrupt_own(&self) -> Result<Vec<String>, ComfyError> {
+    /// [`ComfyError::NotOurs`] if only others run: nobody's work is stopped by mistake.
+    pub async fn interrupt_those(
+        &self,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, ComfyError> {
         let running = queue::read(&self.0.http).await?.running;
-        let is_own = |entry: &QueueEntry| entry.client_id.as_deref() == Some(self.client_id());
         let own: Vec<String> = running
             .iter()
-            .filter(|entry| is_own(entry))
+            .filter(|entry| is_own(&entry.prompt_id))
             .map(|entry| entry.prompt_id.clone())
             .collect();
         if let (Some(other), true) = (running.first(), own.is_empty()) {

@@ -151,9 +151,9 @@ mod functions {
         answer(context.wait(context.host.jobs.upload(source, &options))?)
     }
 
-    /// The session under which this process records what it makes.
+    /// The session under which what the caller makes is recorded.
     pub fn session(call: NativeCallContext) -> ImmutableString {
-        Context::of(&call).host.jobs.session().into()
+        Context::of(&call).session().into()
     }
 }
 

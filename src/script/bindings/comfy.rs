@@ -79,7 +79,8 @@ mod functions {
         ))
     }
 
-    /// Lets the fixers mend a workflow: `#{ valid, errors, corrections, workflow, ... }`.
+    /// Lets the fixers mend a workflow: `#{ valid, errors, corrections, workflow, ... }`; with
+    /// `failed_fixers` if some failed, which are left out.
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -93,10 +94,14 @@ mod functions {
         let mut verdict = check::verdict(&facts, version.as_ref(), &repaired.workflow);
         verdict["corrections"] = json!(repaired.corrections);
         verdict["workflow"] = json!(repaired.workflow);
+        if !repaired.failed.is_empty() {
+            verdict["failed_fixers"] = json!(repaired.failed);
+        }
         answer(verdict)
     }
 
-    /// Where a job or run stands, without waiting.
+    /// Where a job or run stands. It does not wait for a job's end, and for the outputs of one that
+    /// is over some seconds at most.
     #[rhai_fn(return_raw)]
     pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -128,12 +133,12 @@ mod functions {
         context.wait(context.host.comfy.interrupt())
     }
 
-    /// Stops what this process has running there and gives the ids of those jobs. If what runs is
-    /// somebody else's, nothing is stopped and that is an error.
+    /// Stops what the caller's session has running there and gives the ids of those jobs. If what
+    /// runs is somebody else's, nothing is stopped and that is an error.
     #[rhai_fn(return_raw)]
     pub fn interrupt_own(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.comfy.interrupt_own())?)
+        answer(context.wait(context.host.jobs.interrupt_own(context.session()))?)
     }
 
     /// What runs and what waits, first come first.
@@ -206,6 +211,7 @@ pub(super) fn submit_as(
 ) -> Result<Submitted, Box<EvalAltResult>> {
     let order = Order {
         origin,
+        session: context.caller.session.clone(),
         submit: Submit {
             preview: if context.caller.previews {
                 PreviewMethod::Auto
@@ -266,7 +272,9 @@ pub(super) fn wait_within(
         });
     };
     let cancel = &context.caller.cancel;
-    let waiting = context.host.jobs.wait(prompt_id, limit, cancel, report);
+    let session = context.session();
+    let jobs = &context.host.jobs;
+    let waiting = jobs.wait(prompt_id, session, limit, cancel, report);
     match context.wait_for_job(waiting)? {
         Ok(finished) => {
             context.submissions.is_over(prompt_id);

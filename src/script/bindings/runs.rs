@@ -28,8 +28,9 @@ pub(super) fn wait(context: &Context, run_id: &str, limit: Duration) -> Fallible
     let runs = &context.host.runs;
     let report = |progress| context.report(progress);
     let waited = context.wait(runs.wait(&runner, run_id, limit, report));
-    if context.caller.cancel.is_cancelled() {
-        // Whoever gives up the waiting wants the run to end, as with a job.
+    let session = context.caller.session.as_deref();
+    if context.caller.cancel.is_cancelled() && runs.is_of(run_id, session) {
+        // Whoever began it and gives up the waiting wants the run to end, as with a job.
         let cancelled = context
             .runtime
             .block_on(async { runs.cancel(&runner, run_id) });

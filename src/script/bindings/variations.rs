@@ -138,7 +138,7 @@ fn submit(
     origin: Origin,
 ) -> Result<Dynamic, Box<EvalAltResult>> {
     let session = origin.session.clone();
-    let session = session.unwrap_or_else(|| context.host.jobs.session().to_owned());
+    let session = session.unwrap_or_else(|| context.session().to_owned());
     let submitted = super::comfy::submit_as(context, workflow, origin)?;
     let mut told = json!(submitted);
     told["session_id"] = session.into();

@@ -47,6 +47,9 @@ pub struct Record {
     pub created_at: Timestamp,
     /// When this was last written.
     pub updated_at: Timestamp,
+    /// The session that began it; none for its process itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// The process that runs it.
     pub(super) process: String,
     /// The jobs that it has to do with.
@@ -143,6 +146,7 @@ mod tests {
             status: Status::Working,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
+            session: None,
             process: "p".into(),
             prompt_ids: vec![],
             progress: None,

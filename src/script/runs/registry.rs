@@ -92,6 +92,7 @@ impl Runs {
             status: Status::Working,
             created_at: now,
             updated_at: now,
+            session: caller.session.as_deref().map(str::to_owned),
             process: self.0.folder.process().to_owned(),
             prompt_ids: vec![],
             progress: None,
@@ -127,6 +128,14 @@ impl Runs {
                 Found::Elsewhere(_) => sleep(LOOK_EVERY.min(limit)).await,
             }
         }
+    }
+
+    /// Whether a run of this process was begun by that session of it, or by the process itself.
+    #[must_use]
+    pub fn is_of(&self, run_id: &str, session: Option<&str>) -> bool {
+        let live = self.live();
+        let run = live.get(run_id);
+        run.is_some_and(|run| run.record().session.as_deref() == session)
     }
 
     /// What is known of a run.
