@@ -101,6 +101,12 @@ impl fmt::Display for Code {
     }
 }
 
+/// Messages and hints repeat what they were given, and whoever reads them pays for every byte.
+const LONGEST_TEXT: usize = 2_000;
+
+/// The same for a detail that is text, such as the frame of a script's mistake.
+const LONGEST_DETAIL: usize = 8_000;
+
 /// What happened, under which code, what to do next, and the facts for a program to read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
@@ -121,7 +127,7 @@ impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: shorten(message.into(), LONGEST_TEXT),
             hint: None,
             details: Box::default(),
         }
@@ -130,7 +136,7 @@ impl Failure {
     /// The same with advice on what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(shorten(hint.into(), LONGEST_TEXT));
         self
     }
 
@@ -150,9 +156,13 @@ impl Failure {
             object["hint"] = json!(hint);
         }
         for (name, value) in &*self.details {
-            if object.get(name).is_none() {
-                object[name] = value.clone();
+            if object.get(name).is_some() {
+                continue;
             }
+            object[name] = match value {
+                Value::String(text) => shorten(text.clone(), LONGEST_DETAIL).into(),
+                other => other.clone(),
+            };
         }
         object
     }
@@ -174,6 +184,15 @@ impl Failure {
             _ => 1,
         }
     }
+}
+
+/// The beginning of a text that is longer than `limit` characters.
+fn shorten(mut text: String, limit: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(limit) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Failure {
@@ -203,6 +222,15 @@ mod tests {
             })
         );
         assert_eq!(failure.exit_code(), 6);
+    }
+
+    #[test]
+    fn what_was_given_is_not_repeated_at_any_length() {
+        let long = "ü".repeat(1_000_000);
+        let failure = Failure::new(Code::NOT_FOUND, format!("no asset \"{long}\""))
+            .hint(format!("is \"{long}\" right?"))
+            .detail("asset_id", long);
+        assert!(failure.to_json().to_string().len() < 30_000);
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl ComfyError {
                 "it was deleted, or was a temporary file that a restart of ComfyUI removed"
             }
             Self::NoSuchFolder { .. } => {
-                "list the folders first; unet is diffusion_models and clip is text_encoders there"
+                "get_all_models without a folder lists them; unet is diffusion_models and clip is text_encoders there"
             }
             Self::UnknownJob { .. } => "ComfyUI forgets its jobs when it is restarted",
             Self::Rejected(_)

@@ -253,8 +253,14 @@ impl Param {
     }
 }
 
+/// Nothing has a longer name, and comparing takes time by the product of both lengths.
+const LONGEST_NAME: usize = 200;
+
 /// The candidate that is most like `name`, if any is like it at all.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let folded = name.to_lowercase();
     candidates
         .map(|candidate| {

@@ -7,6 +7,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use rhai::Position;
 use serde::Serialize;
 
+/// Lines beyond this are not shown: nobody wrote them by hand, and they would bury the message.
+const LONGEST_LINE: usize = 1_000;
+
 /// How bad a mistake is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,7 +36,7 @@ pub struct Diagnostic {
     /// The column in characters, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// The text of that line.
+    /// The text of that line, unless it's far too long to be shown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub source_line: String,
     /// What to do about it.
@@ -49,7 +52,9 @@ impl Diagnostic {
     #[must_use]
     pub fn new(message: String, path: PathBuf, text: &str, position: Position) -> Self {
         let line = position.line();
-        let source_line = line.and_then(|line| text.lines().nth(line - 1));
+        let source_line = line
+            .and_then(|line| text.lines().nth(line - 1))
+            .filter(|line| line.len() <= LONGEST_LINE);
         Self {
             severity: Severity::Error,
             message,

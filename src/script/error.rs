@@ -67,9 +67,8 @@ impl From<ScriptError> for Failure {
     fn from(error: ScriptError) -> Self {
         let message = error.to_string();
         match error {
-            ScriptError::Unknown { .. } => {
-                Self::new(Code::NOT_FOUND, message).hint("`mmf script list` shows what there is")
-            }
+            ScriptError::Unknown { .. } => Self::new(Code::NOT_FOUND, message)
+                .hint("list_scripts shows what there is (`mmf script list` on the shell)"),
             ScriptError::Broken(diagnostic) => Self::new(Code::SCRIPT_ERROR, message)
                 .detail("frame", diagnostic.render(false))
                 .hint("mend the script; the change is taken up at once"),

@@ -20,6 +20,9 @@ const BUNDLED: &[u8] = include_bytes!("object_info-0.33.0.json.gz");
 /// The server version whose facts are bundled.
 pub const BUNDLED_VERSION: &str = "0.33.0";
 
+/// No class has a longer name, and comparing takes time by the product of both lengths.
+const LONGEST_NAME: usize = 200;
+
 /// The node classes of one server, in the server's order.
 ///
 /// Lists of choices, options and texts that are equal are kept once, so that the facts of a
@@ -102,6 +105,9 @@ impl NodeFacts {
     /// The class whose name is most like `name`, if one is alike enough to be what was meant.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
+        if name.len() > LONGEST_NAME {
+            return None;
+        }
         let wanted = name.to_lowercase();
         let tolerated = (wanted.chars().count() / 3).max(1);
         self.classes()
@@ -122,7 +128,8 @@ impl NodeFacts {
         let index = self
             .index
             .get_or_init(|| Arc::new(Index::of(self.classes())));
-        let found = index.search(query, limit);
+        let end = query.char_indices().nth(LONGEST_NAME);
+        let found = index.search(end.map_or(query, |(end, _)| &query[..end]), limit);
         Found {
             hits: found.hits.iter().map(|&at| &*self.classes[at]).collect(),
             total: found.total,
