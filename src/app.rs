@@ -261,13 +261,13 @@ impl App {
     }
 
     /// What is known of a run, of whatever process.
-    pub fn run_record(&self, run_id: &str) -> Result<Record, RunError> {
-        self.host().runs.record(&self.runner, run_id)
+    pub async fn run_record(&self, run_id: &str) -> Result<Record, RunError> {
+        self.host().runs.record(&self.runner, run_id).await
     }
 
     /// Ends a run and its jobs, of whatever process. Says whether it went on until then.
-    pub fn cancel_run(&self, run_id: &str) -> Result<bool, RunError> {
-        self.host().runs.cancel(&self.runner, run_id)
+    pub async fn cancel_run(&self, run_id: &str) -> Result<bool, RunError> {
+        self.host().runs.cancel(&self.runner, run_id).await
     }
 
     /// How long a call of a long tool may take before its caller is given a handle.

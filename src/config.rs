@@ -102,6 +102,11 @@ pub enum ConfigError {
     /// `[mcp] call_limit_seconds`.
     #[error("a call can't be limited to {0} seconds: it takes a number from 0, which is no limit")]
     CallLimit(f64),
+    /// `[mcp] allowed_origins`.
+    #[error(
+        "\"{0}\" is no origin of a web page, such as https://app.example.com or http://localhost:3000"
+    )]
+    Origin(String),
     /// Neither a home folder nor an override.
     #[error("no folder for data: this system has no home folder")]
     NoHome,

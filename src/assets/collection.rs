@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::AssetError;
 use super::asset::{self, Asset, FolderType, key};
@@ -33,6 +34,8 @@ pub struct Assets {
     pub(super) store: Store,
     /// Bytes kept by this process since the limit was looked at.
     pub(super) kept_since: AtomicU64,
+    /// How often this process has added or removed any.
+    pub(super) version: watch::Sender<u64>,
 }
 
 impl Assets {
@@ -59,7 +62,14 @@ impl Assets {
             ids,
             store,
             kept_since: AtomicU64::new(0),
+            version: watch::Sender::new(0),
         })
+    }
+
+    /// Hears of each time that this process adds or removes assets.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// The asset `id`, unless its time is over.

@@ -93,6 +93,7 @@ impl Assets {
         if ids.is_empty() {
             return Ok(());
         }
+        let before = removed.asset_ids.len();
         self.store.write(|writer| {
             let mut gone = Vec::new();
             let mut seen = HashSet::new();
@@ -116,8 +117,12 @@ impl Assets {
             removed
                 .asset_ids
                 .extend(gone.into_iter().map(|asset| asset.asset_id));
-            Ok(())
-        })
+            Ok::<_, AssetError>(())
+        })?;
+        if removed.asset_ids.len() > before {
+            self.version.send_modify(|version| *version += 1);
+        }
+        Ok(())
     }
 
     /// Removes blobs and workflows that only the assets in `gone` had. Says how many bytes of

@@ -82,6 +82,7 @@ impl Assets {
         let workflow = new.workflow.as_deref().map(Hashed::new);
 
         let bytes = incoming.bytes;
+        let mut is_new = false;
         let kept = self.store.write(|writer| {
             let rows = |key: &Key| writer.newest(Some(key), None, usize::MAX);
             if let Some(kept) = self.same_output(&new, rows)? {
@@ -95,8 +96,12 @@ impl Assets {
             }
             asset.asset_id = self.unused_id(writer)?;
             self.put(writer, &asset)?;
+            is_new = true;
             Ok::<_, AssetError>(asset)
         })?;
+        if is_new {
+            self.version.send_modify(|version| *version += 1);
+        }
         self.note_kept(bytes);
         Ok(kept)
     }

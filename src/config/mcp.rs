@@ -95,11 +95,44 @@ pub(super) fn choose(sources: &Sources) -> Result<Mcp, ConfigError> {
     Ok(Mcp {
         token: token.map(Token::new).transpose()?,
         allowed_hosts: user.allowed_hosts.clone(),
-        allowed_origins: user.allowed_origins.clone(),
+        allowed_origins: user
+            .allowed_origins
+            .iter()
+            .map(|written| origin(written))
+            .collect::<Result<_, _>>()?,
         tools: tools.cloned().unwrap_or_default(),
         call_limit: limit,
         ignored: ignored(sources.project),
     })
+}
+
+/// A web page's origin as it is compared: with its port, which browsers leave out where it is the
+/// usual one. `:*` stands for any port.
+fn origin(written: &str) -> Result<String, ConfigError> {
+    let refused = || ConfigError::Origin(written.to_owned());
+    let (scheme, rest) = written.trim().split_once("://").ok_or_else(refused)?;
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(refused()),
+    };
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    if host.contains(|c: char| c.is_whitespace() || "/?#@".contains(c)) {
+        return Err(refused());
+    }
+    // The colons of an IPv6 address stand in brackets.
+    let after = host.rfind(']').map_or(0, |at| at + 1);
+    match host[after..].rsplit_once(':') {
+        None if !host.is_empty() && !host.contains('*') => Ok(format!("{scheme}://{host}:{usual}")),
+        Some((name, port))
+            if (after > 0 || !name.is_empty())
+                && !name.contains(['*', ':'])
+                && (port == "*" || port.parse::<u16>().is_ok()) =>
+        {
+            Ok(format!("{scheme}://{host}"))
+        }
+        _ => Err(refused()),
+    }
 }
 
 fn ignored(project: &Settings) -> Vec<String> {
@@ -158,6 +191,31 @@ mod tests {
         ] {
             let refusal = Token::new(wrong).unwrap_err().to_string();
             assert!(!refusal.contains(wrong), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_origin_without_a_port_has_the_usual_one() {
+        for (written, meant) in [
+            ("https://app.example.com", "https://app.example.com:443"),
+            ("http://localhost/", "http://localhost:80"),
+            ("http://[::1]", "http://[::1]:80"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("http://localhost:*", "http://localhost:*"),
+        ] {
+            assert_eq!(origin(written).unwrap(), meant);
+        }
+        for wrong in [
+            "app.example.com",
+            "*",
+            "null",
+            "https://",
+            "https://:443",
+            "https://*.example.com",
+            "https://app.example.com/page",
+            "https://app.example.com:https",
+        ] {
+            assert!(origin(wrong).is_err(), "{wrong}");
         }
     }
 

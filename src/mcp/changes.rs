@@ -20,6 +20,9 @@ use crate::script::reply::{Body, Resource};
 /// How often a resource that changes by itself is looked at while somebody is subscribed to it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// The least time between two words about assets that came or went: a batch makes many.
+const ASSETS_EVERY: Duration = Duration::from_secs(1);
+
 /// How often each list has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Versions {
@@ -32,11 +35,30 @@ pub(super) struct Versions {
 pub(super) async fn follow(
     app: Arc<App>,
     choice: Choice,
+    mut generations: watch::Receiver<u64>,
     catalog: Arc<ArcSwap<Catalog>>,
     versions: watch::Sender<Versions>,
 ) {
-    let mut generations = app.library().subscribe();
-    while generations.changed().await.is_ok() {
+    let mut assets = app.host().assets.subscribe();
+    let mut assets_next = Instant::now();
+    loop {
+        let assets_changed = async {
+            sleep_until(assets_next).await;
+            assets.changed().await
+        };
+        tokio::select! {
+            changed = generations.changed() => if changed.is_err() {
+                return;
+            },
+            changed = assets_changed => {
+                if changed.is_err() {
+                    return;
+                }
+                assets_next = Instant::now() + ASSETS_EVERY;
+                versions.send_modify(|versions| versions.resources += 1);
+                continue;
+            }
+        }
         let next = Arc::new(Catalog::of(&app.library().generation(), &choice));
         let before = catalog.swap(next.clone());
         versions.send_if_modified(|versions| {
@@ -49,9 +71,21 @@ pub(super) async fn follow(
     }
 }
 
-/// Tells a client of the earlier lifecycles about each change of a list until it is gone.
-pub(super) async fn tell(mut versions: watch::Receiver<Versions>, peer: Peer<RoleServer>) {
-    let mut told = *versions.borrow_and_update();
+/// Tells a client of the earlier lifecycles about each change of a list from now on until it is
+/// gone.
+pub(super) fn tell(
+    mut versions: watch::Receiver<Versions>,
+    peer: Peer<RoleServer>,
+) -> impl Future<Output = ()> + Send {
+    let told = *versions.borrow_and_update();
+    tell_since(told, versions, peer)
+}
+
+async fn tell_since(
+    mut told: Versions,
+    mut versions: watch::Receiver<Versions>,
+    peer: Peer<RoleServer>,
+) {
     while versions.changed().await.is_ok() {
         let now = *versions.borrow_and_update();
         let mut sent = Ok(());
@@ -147,13 +181,14 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) async fn new(app: Arc<App>, uri: String) -> Self {
         let generations = app.library().subscribe();
-        let seen = look(&app, &uri).await;
-        Self {
+        let mut watched = Self {
             app,
             uri,
             generations,
-            seen,
-        }
+            seen: blake3::hash(b""),
+        };
+        watched.seen = watched.look().await;
+        watched
     }
 
     /// Waits until something else stands there. What changes by itself says so (`live`) and is
@@ -161,25 +196,35 @@ impl Watched {
     async fn changed(&mut self) {
         loop {
             let next_look = Instant::now() + LOOK_EVERY;
-            let live = self.is_live();
+            let live = self.says("live");
             tokio::select! {
                 changed = self.generations.changed() => if changed.is_err() {
                     std::future::pending::<()>().await;
                 },
                 () = sleep_until(next_look), if live => {}
             }
-            let now = look(&self.app, &self.uri).await;
+            let now = self.look().await;
             if std::mem::replace(&mut self.seen, now) != now {
                 return;
             }
         }
     }
 
-    fn is_live(&self) -> bool {
+    /// What stands there, as a hash. What says that it never changes (`immutable`) is not read: a
+    /// clip may be large.
+    async fn look(&self) -> blake3::Hash {
+        if self.says("immutable") {
+            return blake3::hash(b"immutable");
+        }
+        look(&self.app, &self.uri).await
+    }
+
+    /// Whether the script says this of what stands there.
+    fn says(&self, fact: &str) -> bool {
         let found = self.app.resource(&self.uri);
         found.is_some_and(|(found, _)| {
             let meta = &found.served.script.declaration.meta;
-            meta.get("live").is_some_and(|live| live == true)
+            meta.get(fact).is_some_and(|said| said == true)
         })
     }
 }

@@ -9,15 +9,16 @@
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    CreateMessageRequest, CreateMessageRequestParams, CreateMessageResult, ElicitRequest,
-    ElicitRequestParams, ElicitResult, ElicitationAction, InputRequest, LoggingLevel,
-    LoggingMessageNotificationParam, ProtocolVersion, Role as WireRole, SamplingMessage,
-    SamplingMessageContentBlock,
+    ClientResult, CreateMessageRequest, CreateMessageRequestParams, CreateMessageResult,
+    ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, InputRequest,
+    LoggingLevel, LoggingMessageNotificationParam, ProtocolVersion, Role as WireRole,
+    SamplingMessage, SamplingMessageContentBlock, ServerRequest,
 };
-use rmcp::service::{RequestContext, ServiceError};
+use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
 use serde_json::Value;
 
 use super::content;
+use super::waiting::PATIENCE;
 use crate::failure::{Code, Failure};
 use crate::script::conversation::{Answer, Level, Message, Question, Role, Sample};
 
@@ -73,13 +74,27 @@ impl<'a> Client<'a> {
 
     pub(super) async fn ask(&self, question: &Question) -> Result<Answer, Failure> {
         let asked = elicitation(question)?;
-        let answered = self.context.peer.create_elicitation(asked).await;
+        let answered = self
+            .context
+            .peer
+            .create_elicitation_with_timeout(asked, Some(PATIENCE))
+            .await;
         answer(question, answered.map_err(refused)?)
     }
 
     pub(super) async fn sample(&self, sample: Sample) -> Result<Option<String>, Failure> {
-        let said = self.context.peer.create_message(sampling(sample)).await;
-        Ok(Some(text(&said.map_err(refused)?)))
+        let request = CreateMessageRequest::new(sampling(sample));
+        let request = ServerRequest::CreateMessageRequest(request);
+        let options = PeerRequestOptions::with_timeout(PATIENCE);
+        let peer = &self.context.peer;
+        let said = async {
+            let sent = peer.send_request_with_option(request, options).await?;
+            sent.await_response().await
+        };
+        match said.await.map_err(refused)? {
+            ClientResult::CreateMessageResult(said) => Ok(Some(text(&said))),
+            _ => Err(senseless("it is no message")),
+        }
     }
 }
 
@@ -119,6 +134,7 @@ fn refused(error: ServiceError) -> Failure {
             Code::TOOL_ERROR,
             format!("the client refused: {}", error.message),
         ),
+        ServiceError::Timeout { .. } => Failure::new(Code::TIMEOUT, "nobody answered the question"),
         other => Failure::new(
             Code::CONNECTION_ERROR,
             format!("the client did not answer: {other}"),

@@ -18,9 +18,14 @@ use crate::script::{Caller, Reply, ScriptError};
 /// Whether a call runs detached from its caller. One that is about such a run has a handle already.
 pub(super) fn is_long(tool: &Found, arguments: Option<&Map<String, Value>>) -> bool {
     let meta = &tool.served.script.declaration.meta;
-    let names_run = |value: &Value| value.as_str().is_some_and(is_run);
-    meta.get("long") == Some(&Value::Bool(true))
-        && !arguments.is_some_and(|arguments| arguments.values().any(names_run))
+    let named = arguments.and_then(|arguments| arguments.get("prompt_id")?.as_str());
+    meta.get("long") == Some(&Value::Bool(true)) && !named.is_some_and(is_run)
+}
+
+/// Whether a tool may ask whoever called it (`asks: true`). A task can't, so a client that answers
+/// is given none.
+pub(super) fn asks(tool: &Found) -> bool {
+    tool.served.script.declaration.meta.get("asks") == Some(&Value::Bool(true))
 }
 
 /// Whether a client can be given a task instead of an answer.
@@ -52,13 +57,13 @@ pub(super) async fn call(
     };
     match ended {
         Some(result) => result.map_err(ScriptError::Ran),
-        None => answer_or_handle(&run).map_err(ScriptError::Ran),
+        None => answer_or_handle(&run).await.map_err(ScriptError::Ran),
     }
 }
 
 /// It may have ended in the moment in which patience did.
-fn answer_or_handle(run: &Run) -> Result<Reply, Failure> {
-    let record = run.keep()?;
+async fn answer_or_handle(run: &Run) -> Result<Reply, Failure> {
+    let record = run.keep().await?;
     record
         .result()
         .unwrap_or_else(|| Ok(record.handle().into()))

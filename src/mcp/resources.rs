@@ -11,10 +11,13 @@ use serde_json::Value;
 use super::catalog;
 use super::content::resource_of;
 use crate::app::{App, Found};
-use crate::script::Kind;
+use crate::script::{Kind, Served};
 
 /// How many resources a page has.
 const PAGE: usize = 100;
+
+/// How many listings in a row may be empty though more is said to follow.
+const MOST_EMPTY: usize = 16;
 
 /// Where a page ended.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -41,11 +44,15 @@ pub(super) async fn list(
     };
     let generation = app.library().generation();
     let mut page = vec![];
-    for served in generation.of_kind(Kind::Resource) {
+    let mut scripts: Vec<_> = generation.of_kind(Kind::Resource).collect();
+    scripts.sort_by(|one, other| place(one).cmp(&place(other)));
+    // A script that went meanwhile is passed over with those before it, as far as can be told.
+    let first = scripts
+        .iter()
+        .position(|served| served.script.key.name == at.script);
+    let scripts = &scripts[first.unwrap_or(0)..];
+    for served in scripts {
         let name = &served.script.key.name;
-        if *name < at.script {
-            continue;
-        }
         if *name != at.script {
             at = Cursor {
                 script: name.clone(),
@@ -54,13 +61,19 @@ pub(super) async fn list(
         }
         let found = Found {
             generation: generation.clone(),
-            served: served.clone(),
+            served: Served::clone(served),
         };
         if let Some(further) = fill(app, &found, at.clone(), &mut page).await {
             return Ok(result(page, Some(&further)));
         }
     }
     Ok(result(page, None))
+}
+
+/// What is few comes first: who takes only the first page sees the queue, scripts and templates
+/// before a hundred assets. A listing that takes where to go on from is that of many.
+fn place(served: &Served) -> (bool, &str) {
+    (served.script.lists_pages(), &served.script.key.name)
 }
 
 fn result(page: Vec<Resource>, cursor: Option<&Cursor>) -> ListResourcesResult {
@@ -84,6 +97,7 @@ async fn fill(
         page.push(resource);
         return None;
     }
+    let mut empty = 0;
     loop {
         let after = Some(at.after.clone()).filter(|after| !after.is_null());
         let listing = match app.list(found.clone(), after).await {
@@ -93,6 +107,16 @@ async fn fill(
                 return None;
             }
         };
+        empty = if listing.links.is_empty() {
+            empty + 1
+        } else {
+            0
+        };
+        if empty > MOST_EMPTY {
+            let key = &found.served.script.key;
+            tracing::warn!("{key} lists nothing and says that more follows, again and again");
+            return None;
+        }
         let mut links = listing.links.into_iter().skip(at.listed);
         let room = PAGE - page.len();
         let taken: Vec<Resource> = links.by_ref().take(room).map(resource_of).collect();

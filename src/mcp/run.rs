@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, Client};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::script::conversation::{Answer, Level, Message, Question, Sample};
 use crate::script::reply::Resource;
 use crate::script::{Caller, Conversation, Progress, Reply, ScriptError};
@@ -139,7 +139,7 @@ impl Open {
         }
     }
 
-    fn answer_for_nobody(self) {
+    pub(super) fn answer_for_nobody(self) {
         // A script that was stopped meanwhile waits for nothing any more; so below.
         match self {
             Self::Question(_, reply) => drop(reply.send(Ok(Answer::Unsupported))),
@@ -203,19 +203,21 @@ impl Audience {
     }
 }
 
-/// A script's end of the channel.
+/// A script's end of the channel. The other end is gone when the client was given a handle to go on
+/// with: from then on there is nobody to ask.
 struct Voice(mpsc::UnboundedSender<Said>);
 
 impl Voice {
     async fn asked<T>(
         &self,
         open: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> Open,
+        nobody: T,
     ) -> Result<T, Failure> {
-        let gone = || Failure::new(Code::CANCELLED, "the client is gone");
         let (sender, answer) = oneshot::channel();
-        let sent = self.0.send(Said::Asked(open(sender)));
-        sent.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        if self.0.send(Said::Asked(open(sender))).is_err() {
+            return Ok(nobody);
+        }
+        answer.await.unwrap_or(Ok(nobody))
     }
 }
 
@@ -226,10 +228,12 @@ impl Conversation for Voice {
     }
 
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Answer, Failure>> {
-        self.asked(|reply| Open::Question(question, reply)).boxed()
+        self.asked(|reply| Open::Question(question, reply), Answer::Unsupported)
+            .boxed()
     }
 
     fn sample(&self, sample: Sample) -> BoxFuture<'_, Result<Option<String>, Failure>> {
-        self.asked(|reply| Open::Sample(sample, reply)).boxed()
+        self.asked(|reply| Open::Sample(sample, reply), None)
+            .boxed()
     }
 }

@@ -40,6 +40,9 @@ const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow
     get_template, create_workflow_from_template, execute_workflow, wait_for_completion; every \
     output is an asset with an asset_id.";
 
+/// The most resources that one client may be subscribed to: each is looked at every other second.
+const MOST_SUBSCRIPTIONS: usize = 64;
+
 /// Serves MCP over stdin and stdout until the client closes them.
 pub async fn serve_stdio(app: Arc<App>, choice: Choice) -> Result<(), Failure> {
     let server = McpServer::start(app, choice);
@@ -75,6 +78,8 @@ struct Session {
     level: Mutex<Level>,
     /// The resources that it is subscribed to.
     subscriptions: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
+    /// Tells it about changes of the lists.
+    telling: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Default for Session {
@@ -84,6 +89,7 @@ impl Default for Session {
             calls: Calls::default(),
             level: Mutex::new(Level::Info),
             subscriptions: Mutex::default(),
+            telling: Mutex::default(),
         }
     }
 }
@@ -98,12 +104,15 @@ enum End {
 
 impl McpServer {
     pub(super) fn start(app: Arc<App>, choice: Choice) -> Self {
+        // Before the catalog is made: what changes meanwhile is followed, too.
+        let generations = app.library().subscribe();
         let catalog = Catalog::of(&app.library().generation(), &choice);
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
         let (sender, versions) = watch::channel(Versions::default());
         tokio::spawn(changes::follow(
             app.clone(),
             choice.clone(),
+            generations,
             catalog.clone(),
             sender,
         ));
@@ -187,22 +196,38 @@ impl McpServer {
             .level
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let course = run.go_on(&Client::of(context, level)).await;
+        let end = self.go_on(subject, run, &Client::of(context, level)).await;
         audience.is(None);
         if let Some(reporter) = reporter {
             reporter.finish().await;
         }
-        match course {
-            Course::Over(result) => result.map(End::Made),
-            Course::Waits(run, request, question) => {
-                let asks = self.waiting.keep(subject, *run, *request, question);
-                Ok(End::Asks(asks))
+        end
+    }
+
+    async fn go_on(
+        &self,
+        subject: &str,
+        mut run: Run,
+        client: &Client<'_>,
+    ) -> Result<End, ScriptError> {
+        loop {
+            let (asking, request, question) = match run.go_on(client).await {
+                Course::Over(result) => return result.map(End::Made),
+                Course::Waits(run, request, question) => (run, request, question),
+            };
+            match self.waiting.keep(subject, *asking, *request, question) {
+                Ok(asks) => return Ok(End::Asks(asks)),
+                Err(returned) => {
+                    let (asking, question) = *returned;
+                    question.answer_for_nobody();
+                    run = asking;
+                }
             }
         }
     }
 
     /// A task in place of an answer, for a tool that takes long and a client that knows tasks.
-    fn task(
+    async fn task(
         &self,
         request: &CallToolRequestParams,
         context: &RequestContext<RoleServer>,
@@ -211,8 +236,13 @@ impl McpServer {
         if !long::is_long(&tool, request.arguments.as_ref()) || !long::knows_tasks(context) {
             return None;
         }
+        let client = Client::of(context, Level::Info);
+        if long::asks(&tool) && (client.can_be_asked() || client.lends_its_model()) {
+            return None;
+        }
         let arguments = request.arguments.clone().unwrap_or_default();
-        let created = tasks::create(&self.app, tool, arguments, self.session_of(context));
+        let session = self.session_of(context);
+        let created = tasks::create(&self.app, tool, arguments, session).await;
         Some(created.map(|(created, run)| {
             // In the lifecycle of 2026-07-28 a server says nothing that it was not asked for.
             if context.meta.protocol_version().is_none() {
@@ -323,17 +353,28 @@ impl McpServer {
 /// A failure as an error of the protocol, where the answer has no place for it.
 fn refused(error: ScriptError) -> ErrorData {
     let unknown = matches!(error, ScriptError::Unknown { .. });
+    let is_of_arguments = unknown || matches!(error, ScriptError::Arguments(_));
     let failure = Failure::from(error);
-    let code = match failure.code.as_str() {
-        _ if unknown => ErrorCode::INVALID_PARAMS,
-        "INVALID_PARAMS" | "TIMEOUT" => ErrorCode::INVALID_PARAMS,
-        "NOT_FOUND" | "ASSET_NOT_FOUND_OR_EXPIRED" | "SOURCE_NOT_FOUND" => {
-            ErrorCode::RESOURCE_NOT_FOUND
-        }
-        _ => ErrorCode::INTERNAL_ERROR,
+    let code = if is_of_arguments || failure.code == Code::INVALID_PARAMS {
+        ErrorCode::INVALID_PARAMS
+    } else {
+        ErrorCode::INTERNAL_ERROR
     };
     let data = (!unknown).then(|| failure.to_json());
     ErrorData::new(code, failure.message, data)
+}
+
+/// The same for the reading of a resource: only there is something not found a code of its own.
+fn unreadable(error: ScriptError) -> ErrorData {
+    let mut refusal = refused(error);
+    let said = refusal
+        .data
+        .as_ref()
+        .and_then(|data| data["error"].as_str());
+    if let Some("NOT_FOUND" | "ASSET_NOT_FOUND_OR_EXPIRED" | "SOURCE_NOT_FOUND") = said {
+        refusal.code = ErrorCode::RESOURCE_NOT_FOUND;
+    }
+    refusal
 }
 
 fn no_resource(uri: &str) -> ErrorData {
@@ -377,7 +418,13 @@ impl ServerHandler for McpServer {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        tokio::spawn(changes::tell(self.versions.clone(), context.peer));
+        let telling = tokio::spawn(changes::tell(self.versions.clone(), context.peer));
+        let telling = AbortOnDropHandle::new(telling);
+        *self
+            .session
+            .telling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(telling);
     }
 
     async fn on_cancelled(
@@ -412,6 +459,7 @@ impl ServerHandler for McpServer {
         let mut accepted = requested.clone();
         if let Some(uris) = &mut accepted.resource_subscriptions {
             uris.retain(|uri| self.app.resource(uri).is_some());
+            uris.truncate(MOST_SUBSCRIPTIONS);
         }
         Some(accepted)
     }
@@ -430,12 +478,17 @@ impl ServerHandler for McpServer {
             return Err(no_resource(&request.uri));
         }
         let watched = Watched::new(self.app.clone(), request.uri.clone()).await;
-        let telling = tokio::spawn(changes::tell_updates(watched, context.peer));
-        let subscriptions = &self.session.subscriptions;
-        subscriptions
+        let mut subscriptions = self
+            .session
+            .subscriptions
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(request.uri, AbortOnDropHandle::new(telling));
+            .unwrap_or_else(PoisonError::into_inner);
+        if subscriptions.len() >= MOST_SUBSCRIPTIONS && !subscriptions.contains_key(&request.uri) {
+            let message = format!("{MOST_SUBSCRIPTIONS} subscriptions are the most: end one first");
+            return Err(ErrorData::new(ErrorCode::INVALID_PARAMS, message, None));
+        }
+        let telling = tokio::spawn(changes::tell_updates(watched, context.peer));
+        subscriptions.insert(request.uri, AbortOnDropHandle::new(telling));
         Ok(())
     }
 
@@ -466,7 +519,9 @@ impl ServerHandler for McpServer {
         request: GetTaskParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        tasks::get(&self.app, &request.task_id).map(GetTaskResult::new)
+        tasks::get(&self.app, &request.task_id)
+            .await
+            .map(GetTaskResult::new)
     }
 
     async fn update_task(
@@ -474,7 +529,7 @@ impl ServerHandler for McpServer {
         request: UpdateTaskParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::get(&self.app, &request.task_id)?;
+        tasks::get(&self.app, &request.task_id).await?;
         let message = "the task waits for no input";
         Err(ErrorData::new(ErrorCode::INVALID_PARAMS, message, None))
     }
@@ -484,7 +539,7 @@ impl ServerHandler for McpServer {
         request: CancelTaskParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        tasks::cancel(&self.app, &request.task_id)
+        tasks::cancel(&self.app, &request.task_id).await
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -496,7 +551,7 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let result = match self.task(&request, &context) {
+        let result = match self.task(&request, &context).await {
             Some(Ok(task)) => return Ok(CallToolResponse::Task(task)),
             Some(Err(error)) => Err(error),
             None => self.call(request, &context).await,
@@ -564,7 +619,11 @@ impl ServerHandler for McpServer {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let found = self.app.resource(&request.uri);
         let found = found.ok_or_else(|| no_resource(&request.uri))?;
-        match self.read(request, found, &context).await.map_err(refused)? {
+        match self
+            .read(request, found, &context)
+            .await
+            .map_err(unreadable)?
+        {
             End::Made(Made::Contents(contents)) => {
                 let contents = contents.into_iter().map(content::contents).collect();
                 Ok(ReadResourceResult::new(contents).into())

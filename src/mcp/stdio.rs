@@ -154,11 +154,17 @@ fn parse(line: &[u8]) -> Result<Option<RxJsonRpcMessage<RoleServer>>, Value> {
         )
     })?;
     let id = value.get("id");
-    if id.is_none() && value.get("method").is_some_and(Value::is_string) {
+    let method = value.get("method").filter(|method| method.is_string());
+    if id.is_none() && method.is_some() {
         tracing::debug!(%reason, "passed over a notification");
         return Ok(None);
     }
-    let id = id.filter(|id| id.is_string() || id.is_number());
+    if method.is_none() && (value.get("result").is_some() || value.get("error").is_some()) {
+        tracing::warn!(%reason, "passed over an answer");
+        return Ok(None);
+    }
+    // What has no method is no request: an error with its id might be taken for the answer to one.
+    let id = id.filter(|id| method.is_some() && (id.is_string() || id.is_number()));
     let words = if value.is_array() {
         "batches are not supported: send one message a line"
     } else {

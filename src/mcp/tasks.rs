@@ -19,7 +19,7 @@ use crate::script::{Caller, ScriptError};
 const POLL_MS: u64 = 1000;
 
 /// Starts a tool as a task, written down before its client hears of it.
-pub(super) fn create(
+pub(super) async fn create(
     app: &App,
     tool: Found,
     arguments: Map<String, Value>,
@@ -30,7 +30,7 @@ pub(super) fn create(
         ..Caller::default()
     };
     let run = app.start_run(tool, arguments, caller)?;
-    match run.keep() {
+    match run.keep().await {
         Ok(record) => Ok((CreateTaskResult::new(task(app, &record)), run)),
         Err(error) => {
             run.cancel();
@@ -40,14 +40,14 @@ pub(super) fn create(
 }
 
 /// Where a task stands, with what came of it.
-pub(super) fn get(app: &App, task_id: &str) -> Result<DetailedTask, ErrorData> {
-    let record = app.run_record(task_id).map_err(refusal)?;
+pub(super) async fn get(app: &App, task_id: &str) -> Result<DetailedTask, ErrorData> {
+    let record = app.run_record(task_id).await.map_err(refusal)?;
     detailed(app, &record)
 }
 
 /// Ends a task and its jobs.
-pub(super) fn cancel(app: &App, task_id: &str) -> Result<(), ErrorData> {
-    app.cancel_run(task_id).map_err(refusal)?;
+pub(super) async fn cancel(app: &App, task_id: &str) -> Result<(), ErrorData> {
+    app.cancel_run(task_id).await.map_err(refusal)?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 
 /// How long a question stays open: people look at pictures before they choose.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// How many scripts wait at once. Each holds a thread.
 const MOST: usize = 32;
@@ -45,30 +45,32 @@ impl Waiting {
         }
     }
 
-    /// Keeps a script until its client comes back, and gives the answer that makes it do so.
+    /// Keeps a script until its client comes back, and gives the answer that makes it do so. The
+    /// script is given back with its question if too many wait already.
     pub(super) fn keep(
         &self,
         subject: &str,
         run: Run,
         request: InputRequest,
         question: Open,
-    ) -> InputRequiredResult {
+    ) -> Result<InputRequiredResult, Box<(Run, Open)>> {
+        let mut open = self.lock();
+        if open.len() >= MOST {
+            drop(open);
+            tracing::warn!("{subject} asks nobody: {MOST} scripts wait for answers already");
+            return Err(Box::new((run, question)));
+        }
         let state = self.ids.random();
         let entry = Entry {
             subject: subject.to_owned(),
             run,
             question,
         };
-        let mut open = self.lock();
-        if open.len() < MOST {
-            open.insert(state.clone(), entry);
-        } else {
-            tracing::warn!("{subject} is given up: {MOST} scripts wait for answers already");
-        }
+        open.insert(state.clone(), entry);
         drop(open);
         self.forget_later(state.clone());
         let requests = InputRequests::from([(QUESTION.to_owned(), request)]);
-        InputRequiredResult::new(Some(requests), Some(state))
+        Ok(InputRequiredResult::new(Some(requests), Some(state)))
     }
 
     /// Takes a script up again with the answers that a request brought.

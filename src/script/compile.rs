@@ -77,6 +77,11 @@ impl Script {
         found.map(|function| function.params.len())
     }
 
+    /// Whether it lists page by page: its listing takes where to go on from.
+    pub(crate) fn lists_pages(&self) -> bool {
+        self.arity(LIST).is_some_and(|parameters| parameters > 0)
+    }
+
     /// The names of the functions that it defines.
     pub(super) fn function_names(&self) -> impl Iterator<Item = &str> {
         self.ast.iter_functions().map(|function| function.name)

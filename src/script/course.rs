@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::Progress;
 use crate::comfy::JobEvent;
 
+/// How far signs of life that are no way forward go in all, between two that are. However many there
+/// are, the next true step is told as far as it went.
+const ROOM: f64 = 0.05;
+
 /// The smallest step that still grows.
-const LEAST: f64 = 0.001;
+const LEAST: f64 = 1e-9;
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,9 +29,16 @@ pub struct Report {
 }
 
 /// Adds the signs of life of one run up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Course {
-    reached: f64,
+    /// What was told.
+    told: Option<f64>,
+    /// How far it truly is.
+    reached: Option<f64>,
+    /// Signs of life since then that are no way forward.
+    nudges: u32,
+    /// Where the jobs begin: a script that said how far it is may go on with jobs.
+    base: f64,
     last: Option<Report>,
     jobs: Vec<Job>,
 }
@@ -40,59 +51,66 @@ struct Job {
     over: bool,
 }
 
-impl Default for Course {
-    fn default() -> Self {
-        Self {
-            reached: -1.0,
-            last: None,
-            jobs: vec![],
-        }
-    }
-}
-
 impl Course {
     /// What a sign of life says about the whole, if it is worth telling.
     pub fn next(&mut self, progress: &Progress) -> Option<Report> {
-        let report = match progress {
+        match progress {
             Progress::Stage { message, fraction } => self.stage(message, *fraction),
             Progress::Submitted { prompt_id } => {
                 self.job(prompt_id);
-                return None;
+                None
             }
-            Progress::Job { prompt_id, event } => self.of_job(prompt_id, event)?,
-        };
-        if report.progress <= self.reached {
-            return None;
+            Progress::Job { prompt_id, event } => self.of_job(prompt_id, event),
         }
-        Some(self.told(report))
     }
 
     /// What was told last, once more, for something to be shown with it.
     pub fn again(&mut self) -> Report {
         let last = self.last.as_ref();
-        let report = Report {
-            progress: self.just_above(),
-            total: self.total(),
-            message: last.map_or_else(String::new, |last| last.message.clone()),
-        };
-        self.told(report)
+        let message = last.map_or_else(String::new, |last| last.message.clone());
+        let total = last.and_then(|last| last.total);
+        self.nudge(message, total)
     }
 
-    fn told(&mut self, report: Report) -> Report {
-        self.reached = report.progress;
+    /// A step forward, if it is one.
+    fn step(&mut self, to: f64, total: Option<f64>, message: String) -> Option<Report> {
+        if self.reached.is_some_and(|reached| to <= reached) {
+            return None;
+        }
+        self.reached = Some(to);
+        self.nudges = 0;
+        Some(self.tell(to, total, message))
+    }
+
+    /// A sign of life that is no way forward. Clients want it to grow nevertheless.
+    fn nudge(&mut self, message: String, total: Option<f64>) -> Report {
+        self.nudges = self.nudges.saturating_add(1);
+        let nudges = f64::from(self.nudges);
+        let at = self.reached.unwrap_or(0.0) + ROOM * nudges / (nudges + 50.0);
+        self.tell(at, total, message)
+    }
+
+    fn tell(&mut self, at: f64, total: Option<f64>, message: String) -> Report {
+        let told = self.told.map_or(at, |told| at.max(told + LEAST));
+        self.told = Some(told);
+        let report = Report {
+            progress: told,
+            total: total.map(|total| total.max(told)),
+            message,
+        };
         self.last = Some(report.clone());
         report
     }
 
     /// A script that says how far it is knows best, as long as it has run no job: after that a
     /// fraction of the whole can't be told in nodes.
-    fn stage(&self, message: &str, fraction: Option<f64>) -> Report {
-        let own = fraction.filter(|_| self.jobs.is_empty());
-        Report {
-            progress: own.unwrap_or_else(|| self.just_above()),
-            total: own.map(|_| 1.0).or_else(|| self.total()),
-            message: message.to_owned(),
+    fn stage(&mut self, message: &str, fraction: Option<f64>) -> Option<Report> {
+        let message = message.to_owned();
+        if let Some(fraction) = fraction.filter(|_| self.jobs.is_empty()) {
+            return self.step(fraction, Some(1.0), message);
         }
+        let total = self.total();
+        Some(self.nudge(message, total))
     }
 
     fn of_job(&mut self, prompt_id: &str, event: &JobEvent) -> Option<Report> {
@@ -120,27 +138,26 @@ impl Course {
             }
             _ => return None,
         };
-        let done: f64 = self.jobs.iter().map(|job| job.done).sum();
-        let progress = match event {
-            // Waiting is a sign of life, but no way forward.
-            JobEvent::Queued { .. } => self.just_above().max(done),
-            _ => done,
-        };
         let message = match (event, self.jobs.len()) {
             (JobEvent::Finished(_), _) | (_, 1) => message,
             (_, count) => format!("{message} (job {} of {count})", at + 1),
         };
-        Some(Report {
-            progress,
-            total: self.total().map(|total| total.max(progress)),
-            message,
-        })
+        let total = self.total();
+        // Waiting is a sign of life, but no way forward.
+        if let JobEvent::Queued { .. } = event {
+            return Some(self.nudge(message, total));
+        }
+        let done: f64 = self.jobs.iter().map(|job| job.done).sum();
+        self.step(self.base + done, total, message)
     }
 
     /// The place of a job among those known.
     fn job(&mut self, prompt_id: &str) -> usize {
         let known = self.jobs.iter().position(|job| job.prompt_id == prompt_id);
         known.unwrap_or_else(|| {
+            if self.jobs.is_empty() {
+                self.base = self.reached.unwrap_or(0.0);
+            }
             self.jobs.push(Job {
                 prompt_id: prompt_id.to_owned(),
                 done: 0.0,
@@ -155,11 +172,7 @@ impl Course {
         let known: Vec<f64> = self.jobs.iter().filter_map(|job| job.total).collect();
         #[expect(clippy::cast_precision_loss, reason = "jobs of one run are few")]
         let (count, all) = (known.len() as f64, self.jobs.len() as f64);
-        (count > 0.0).then(|| (known.iter().sum::<f64>() / count * all).round())
-    }
-
-    fn just_above(&self) -> f64 {
-        self.reached.max(0.0) + LEAST
+        (count > 0.0).then(|| self.base + (known.iter().sum::<f64>() / count * all).round())
     }
 }
 
@@ -235,6 +248,41 @@ mod tests {
         assert_eq!(second.message, "KSampler 4/8 (job 2 of 3)");
         let again = course.next(&step("one", 8.0));
         assert_eq!(again, None, "told in turns, nothing new is said");
+    }
+
+    #[test]
+    fn signs_of_life_do_not_swallow_true_steps() {
+        let mut course = Course::default();
+        course.next(&step("p", 1.0)).unwrap();
+        let mut told = 0.0;
+        for _ in 0..10_000 {
+            let again = course.again();
+            assert!(again.progress > told && again.progress < 2.25, "{again:?}");
+            assert!(again.total.unwrap() >= again.progress, "{again:?}");
+            told = again.progress;
+        }
+        let true_step = course.next(&step("p", 2.0)).unwrap();
+        assert_eq!((true_step.progress, true_step.total), (2.25, Some(7.0)));
+    }
+
+    #[test]
+    fn jobs_after_a_fraction_of_the_script_go_on_from_there() {
+        let mut course = Course::default();
+        let stage = Progress::Stage {
+            message: "loading".into(),
+            fraction: Some(0.9),
+        };
+        assert_eq!(course.next(&stage).unwrap().total, Some(1.0));
+        let mut first = step("p", 4.0);
+        if let Progress::Job {
+            event: JobEvent::Progress(at),
+            ..
+        } = &mut first
+        {
+            at.nodes_done = 0;
+        }
+        let report = course.next(&first).unwrap();
+        assert_eq!((report.progress, report.total), (1.4, Some(7.9)));
     }
 
     #[test]

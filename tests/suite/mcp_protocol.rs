@@ -174,7 +174,8 @@ async fn a_line_that_is_no_message_is_answered_and_the_next_one_too() {
         ("{\"jsonrpc\": \"2.0\", ", -32700, Value::Null),
         ("hello", -32700, Value::Null),
         ("[]", -32600, Value::Null),
-        ("{\"id\": 7}", -32600, json!(7)),
+        ("{\"id\": 7}", -32600, Value::Null),
+        ("{\"id\": 7, \"method\": \"ping\"}", -32600, json!(7)),
     ] {
         client.write_line(line).await;
         let answer = client.until(|message| message.get("error").is_some());
@@ -187,6 +188,9 @@ async fn a_line_that_is_no_message_is_answered_and_the_next_one_too() {
     }
     // Nobody waits for an answer to these.
     client.write_line("").await;
+    client
+        .write_line("{\"jsonrpc\": \"1.0\", \"id\": 0, \"result\": 1}")
+        .await;
     client.notify("notifications/unheard_of", json!({})).await;
     let listed = client.request("tools/list", json!({})).await;
     assert!(listed["result"]["tools"].is_array(), "{listed:#}");

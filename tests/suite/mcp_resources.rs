@@ -134,6 +134,56 @@ async fn many_resources_come_in_pages_that_are_made_on_demand() {
 }
 
 #[tokio::test]
+async fn a_list_ends_though_a_script_says_for_ever_that_more_follows() {
+    let home = Home::new();
+    let endless = r#"
+        title("Endless"); about("Promises more.");
+        meta(#{ uri: "test://endless/{n}" });
+        param("n", "int", #{});
+        fn read(p) { p.n }
+        fn list(after) { #{ items: [], next: (after ?? 0) + 1 } }"#;
+    home.write(".mmf/scripts/resources/endless.rhai", endless);
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let (resources, pages) = list(&mut client).await;
+    assert_eq!(pages, 1);
+    assert!(resources.iter().any(|it| it["uri"] == "mmf://queue"));
+}
+
+#[tokio::test]
+async fn an_asset_that_comes_or_goes_changes_the_list_after_what_is_few() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
+    client.wait(&prompt_id).await;
+    client
+        .notification("notifications/resources/list_changed")
+        .await;
+    let (resources, _) = list(&mut client).await;
+    let place = |begin: &str| {
+        let starts = |it: &Value| it["uri"].as_str().unwrap().starts_with(begin);
+        resources.iter().position(starts).unwrap()
+    };
+    assert!(place("mmf://assets/") > place("mmf://queue"));
+    assert!(place("mmf://assets/") > place("mmf://templates/"));
+}
+
+#[tokio::test]
+async fn a_client_may_be_subscribed_to_so_many_and_no_more() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let uri = |n: u32| json!({ "uri": format!("mmf://assets/{n}") });
+    for n in 1..=64 {
+        let subscribed = client.request("resources/subscribe", uri(n)).await;
+        assert_eq!(subscribed["result"], json!({}), "{subscribed:#}");
+    }
+    let refused = client.request("resources/subscribe", uri(65)).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused:#}");
+    client.request("resources/unsubscribe", uri(1)).await;
+    let subscribed = client.request("resources/subscribe", uri(65)).await;
+    assert_eq!(subscribed["result"], json!({}), "{subscribed:#}");
+}
+
+#[tokio::test]
 async fn a_resource_comes_and_goes_with_its_file() {
     let home = Home::new();
     let mut client = McpClient::start(&home, NOWHERE).await;

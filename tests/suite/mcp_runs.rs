@@ -39,12 +39,29 @@ async fn wait_on(client: &mut McpClient, run_id: &Value) -> Value {
     }
 }
 
+/// Where a run stands as soon as that fits.
+async fn status_once(
+    client: &mut McpClient,
+    run_id: &Value,
+    fits: impl Fn(&Value) -> bool,
+) -> Value {
+    loop {
+        let arguments = json!({ "prompt_id": run_id });
+        let status = client.call("get_workflow_status", arguments).await;
+        if fits(&status) {
+            return status;
+        }
+        assert_eq!(status["status"], "working", "{status:#}");
+    }
+}
+
 /// Queues a job and waits for it in vain; gives its id and the handle.
 async fn begin(client: &mut McpClient, seed: u64) -> (String, Value) {
     let (_, prompt_id) = client.queue(long(seed)).await;
     let handle = client.wait(&prompt_id).await;
     assert_eq!(handle["status"], "working", "{handle:#}");
-    assert_eq!(handle["prompt_ids"], json!([prompt_id]), "{handle:#}");
+    let knows = |status: &Value| status["prompt_ids"] == json!([prompt_id]);
+    status_once(client, &handle["run_id"], knows).await;
     let hint = handle["hint"].as_str().unwrap();
     assert!(hint.contains(handle["run_id"].as_str().unwrap()), "{hint}");
     (prompt_id, handle["run_id"].clone())
@@ -55,11 +72,8 @@ async fn a_call_that_outlasts_its_limit_goes_on_behind_a_handle() {
     let (home, comfy) = (hasty(), slow_sim().await);
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let (prompt_id, run_id) = begin(&mut client, 1).await;
-    let status = client
-        .call("get_workflow_status", json!({ "prompt_id": run_id }))
-        .await;
-    assert_eq!(status["status"], "working", "{status:#}");
-    assert_eq!(status["progress"]["total"], 9.0, "{status:#}");
+    let under_way = |status: &Value| status["progress"]["total"] == 9.0;
+    status_once(&mut client, &run_id, under_way).await;
 
     let done = wait_on(&mut client, &run_id).await;
     assert_eq!(
@@ -71,6 +85,8 @@ async fn a_call_that_outlasts_its_limit_goes_on_behind_a_handle() {
         .call("get_workflow_status", json!({ "prompt_id": run_id }))
         .await;
     assert_eq!(status["status"], "completed", "{status:#}");
+    let hint = status["hint"].as_str().unwrap();
+    assert!(hint.contains("wait_for_completion"), "{hint}");
 
     // What came of it is there for the other servers on the folder, too.
     let mut other = McpClient::start(&home, &comfy.url()).await;
@@ -151,9 +167,15 @@ async fn what_can_not_be_done_twice_has_failed_with_its_server_and_names_its_job
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let handle = client.call("paint_twice", json!({})).await;
     assert_eq!(handle["status"], "working", "{handle:#}");
+    let mut next = McpClient::start(&home, &comfy.url()).await;
+    let both = |status: &Value| {
+        status["prompt_ids"]
+            .as_array()
+            .is_some_and(|ids| ids.len() == 2)
+    };
+    status_once(&mut next, &handle["run_id"], both).await;
     client.kill().await;
 
-    let mut next = McpClient::start(&home, &comfy.url()).await;
     let arguments = json!({ "prompt_id": handle["run_id"] });
     let failure = next.call_fails("wait_for_completion", arguments).await;
     assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
@@ -162,6 +184,61 @@ async fn what_can_not_be_done_twice_has_failed_with_its_server_and_names_its_job
     for prompt_id in lost {
         next.call("cancel_job", json!({ "prompt_id": prompt_id }))
             .await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_server_was_killed_is_cancelled_with_its_jobs() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", PAINT_TWICE);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let handle = client.call("paint_twice", json!({})).await;
+    let mut next = McpClient::start(&home, &comfy.url()).await;
+    let both = |status: &Value| {
+        status["prompt_ids"]
+            .as_array()
+            .is_some_and(|ids| ids.len() == 2)
+    };
+    let status = status_once(&mut next, &handle["run_id"], both).await;
+    client.kill().await;
+
+    let arguments = json!({ "prompt_id": handle["run_id"] });
+    let outcome = next.call("cancel_job", arguments.clone()).await;
+    assert_eq!(outcome["outcome"], "interrupted", "{outcome:#}");
+    let failure = next.call_fails("wait_for_completion", arguments).await;
+    assert_eq!(failure["error"], "CANCELLED", "{failure:#}");
+    for prompt_id in status["prompt_ids"].as_array().unwrap() {
+        let settled = next.settled(prompt_id.as_str().unwrap()).await;
+        let ended = settled["status"].as_str().unwrap();
+        assert!(!["queued", "completed"].contains(&ended), "{settled:#}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_can_not_be_written_is_told_by_its_server_and_written_later() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let (_, run_id) = begin(&mut client, 1).await;
+    let name = format!("runs/{}.json", run_id.as_str().unwrap());
+    let file = home.data().join(name);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    let done = wait_on(&mut client, &run_id).await;
+    assert_eq!(done["status"], "completed", "{done:#}");
+    client.logged("can't be written down").await;
+    assert_eq!(wait_on(&mut client, &run_id).await, done);
+
+    std::fs::remove_dir_all(&file).unwrap();
+    let mut other = McpClient::start(&home, &comfy.url()).await;
+    let arguments = json!({ "prompt_id": run_id });
+    loop {
+        let waited = other
+            .call_raw("wait_for_completion", arguments.clone())
+            .await;
+        if waited["isError"] != true {
+            assert_eq!(waited["structuredContent"], done, "{waited:#}");
+            return;
+        }
     }
 }
 

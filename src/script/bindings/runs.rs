@@ -5,7 +5,6 @@ use std::time::Duration;
 use rhai::plugin::{Dynamic, EvalAltResult};
 use tokio::time::Instant;
 
-use crate::failure::Failure;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::reply::ReplyHandle;
 use crate::script::runs::Waited;
@@ -31,9 +30,7 @@ pub(super) fn wait(context: &Context, run_id: &str, limit: Duration) -> Fallible
     let session = context.caller.session.as_deref();
     if context.caller.cancel.is_cancelled() && runs.is_of(run_id, session) {
         // Whoever began it and gives up the waiting wants the run to end, as with a job.
-        let cancelled = context
-            .runtime
-            .block_on(async { runs.cancel(&runner, run_id) });
+        let cancelled = context.runtime.block_on(runs.cancel(&runner, run_id));
         if let Err(error) = cancelled {
             tracing::warn!("{run_id} could not be cancelled: {error}");
         }
@@ -48,10 +45,15 @@ pub(super) fn wait(context: &Context, run_id: &str, limit: Duration) -> Fallible
 /// Where a run stands, without waiting.
 pub(super) fn status(context: &Context, run_id: &str) -> Fallible<Dynamic> {
     let runner = runner(context);
-    let record = context.wait(async { context.host.runs.record(&runner, run_id) })?;
+    let record = context.wait(context.host.runs.record(&runner, run_id))?;
     let mut status = record.handle();
-    if let Some(Err(failure)) = record.result() {
-        status["failure"] = failure.to_json();
+    match record.result() {
+        Some(Err(failure)) => status["failure"] = failure.to_json(),
+        Some(Ok(_)) => {
+            let hint = format!("wait_for_completion with prompt_id \"{run_id}\" gives its result");
+            status["hint"] = hint.into();
+        }
+        None => {}
     }
     answer(status)
 }
@@ -59,10 +61,7 @@ pub(super) fn status(context: &Context, run_id: &str) -> Fallible<Dynamic> {
 /// Ends a run and its jobs: `interrupted`, or `already_over`.
 pub(super) fn cancel(context: &Context, run_id: &str) -> Fallible<Dynamic> {
     let runner = runner(context);
-    let went_on = context.wait(async {
-        let cancelled = context.host.runs.cancel(&runner, run_id);
-        cancelled.map_err(Failure::from)
-    })?;
+    let went_on = context.wait(context.host.runs.cancel(&runner, run_id))?;
     let outcome = if went_on {
         "interrupted"
     } else {

@@ -20,6 +20,9 @@ pub enum RunError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Its files were left in the middle of the work: the process ends.
+    #[error("the files of the run were left: {0}")]
+    Disk(std::io::Error),
     /// A lock can't be had.
     #[error("{}: {reason}", path.display())]
     Lock {
@@ -45,7 +48,7 @@ impl From<RunError> for Failure {
                 Self::new(Code::NOT_FOUND, message).hint("call list_assets to see what was made")
             }
             RunError::Store(error) => error.into(),
-            RunError::Damaged { .. } | RunError::Lock { .. } => {
+            RunError::Damaged { .. } | RunError::Disk(_) | RunError::Lock { .. } => {
                 Self::new(Code::INTERNAL_ERROR, message)
             }
         }

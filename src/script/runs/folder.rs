@@ -155,9 +155,7 @@ impl Folder {
 
     /// A file of a run; nothing for an id that is none.
     fn path(&self, run_id: &str, extension: &str) -> Option<PathBuf> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let is_id = super::is_run(run_id) && run_id.len() <= 80 && run_id.bytes().all(fits);
-        is_id.then(|| self.dir.join(format!("{run_id}.{extension}")))
+        super::is_run(run_id).then(|| self.dir.join(format!("{run_id}.{extension}")))
     }
 }
 

@@ -6,8 +6,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::blocking::blocking;
 use super::folder::Folder;
-use super::{Record, RunError};
+use super::{Record, RunError, Status};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::script::course::Course;
@@ -26,6 +27,8 @@ struct Inner {
     clock: Clock,
     cancel: CancellationToken,
     state: Mutex<State>,
+    /// Held while the file is written, so that the newest state is what stays in it.
+    writing: Mutex<()>,
     signs: broadcast::Sender<Progress>,
     ended: watch::Sender<Option<Result<Reply, Failure>>>,
 }
@@ -36,6 +39,8 @@ struct State {
     course: Course,
     /// Whether it is written down.
     kept: bool,
+    /// Whether more is known than is written down.
+    changed: bool,
 }
 
 impl Run {
@@ -54,7 +59,9 @@ impl Run {
                 record,
                 course: Course::default(),
                 kept,
+                changed: false,
             }),
+            writing: Mutex::default(),
             signs: broadcast::channel(BACKLOG).0,
             ended: watch::channel(None).0,
         }))
@@ -107,11 +114,13 @@ impl Run {
     }
 
     /// Writes it down, from now on, so that everybody can ask for it.
-    pub fn keep(&self) -> Result<Record, RunError> {
-        let mut state = self.state();
-        self.0.folder.write(&state.record)?;
-        state.kept = true;
-        Ok(state.record.clone())
+    pub async fn keep(&self) -> Result<Record, RunError> {
+        let this = self.clone();
+        blocking(move || {
+            this.state().kept = true;
+            this.write().inspect_err(|_| this.state().kept = false)
+        })
+        .await
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -133,7 +142,7 @@ impl Run {
         }
         if let Some(prompt_id) = further {
             state.record.prompt_ids.push(prompt_id);
-            self.write(&mut state);
+            state.changed = true;
         }
         drop(state);
         // Nobody may be listening.
@@ -142,23 +151,58 @@ impl Run {
 
     pub(super) fn end(&self, result: Result<Reply, Failure>) {
         let mut state = self.state();
-        state.record.end(result.clone(), self.0.clock.now());
-        if state.kept {
-            self.write(&mut state);
-            self.0.folder.settle(&state.record.run_id);
-        }
-        drop(state);
-        self.0.ended.send_replace(Some(result));
+        state.record.end(result, self.0.clock.now());
+        state.changed = true;
     }
 
-    /// What can't be written is still told by this process.
-    fn write(&self, state: &mut State) {
-        state.record.updated_at = self.0.clock.now();
-        if state.kept
-            && let Err(error) = self.0.folder.write(&state.record)
-        {
-            tracing::warn!(%error, "a run can't be written down");
+    /// Tells whoever waits for its end what came of it.
+    pub(super) fn tell_end(&self) {
+        let result = self.state().record.result();
+        self.0.ended.send_replace(result);
+    }
+
+    /// Whether its end was told.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.ended.borrow().is_some()
+    }
+
+    /// Writes down what is not, and says whether all is: what can't be written is still told by
+    /// this process. Waits for the disk.
+    pub(super) fn write_news(&self) -> bool {
+        let state = self.state();
+        let (is_news, run_id) = (state.kept && state.changed, state.record.run_id.clone());
+        drop(state);
+        if !is_news {
+            return true;
         }
+        match self.write() {
+            Ok(record) if record.result().is_some() => self.0.folder.settle(&run_id),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "{run_id} can't be written down");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Only copying holds the state up: signs of life come from threads that run scripts.
+    fn write(&self) -> Result<Record, RunError> {
+        let _writing = self
+            .0
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        if state.record.status == Status::Working {
+            state.record.updated_at = self.0.clock.now();
+        }
+        state.changed = false;
+        let record = state.record.clone();
+        drop(state);
+        let written = self.0.folder.write(&record);
+        written.inspect_err(|_| self.state().changed = true)?;
+        Ok(record)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

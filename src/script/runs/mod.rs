@@ -13,6 +13,7 @@
 //! runs/tmp/                 files being written
 //! ```
 
+mod blocking;
 mod error;
 mod folder;
 mod live;

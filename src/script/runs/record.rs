@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::written;
 use crate::failure::{Code, Failure};
@@ -15,7 +16,9 @@ pub(super) const PREFIX: &str = "run-";
 /// Whether an id is that of a run.
 #[must_use]
 pub fn is_run(id: &str) -> bool {
-    id.starts_with(PREFIX)
+    // Other forms of the same UUID are no names of its file.
+    id.strip_prefix(PREFIX)
+        .is_some_and(|id| id.len() == 36 && Uuid::try_parse(id).is_ok())
 }
 
 /// Where a run stands.
@@ -152,6 +155,20 @@ mod tests {
             progress: None,
             reply: None,
             failure: None,
+        }
+    }
+
+    #[test]
+    fn only_the_whole_form_is_the_id_of_a_run() {
+        assert!(is_run("run-018f0000-0000-7000-8000-000000000000"));
+        for other in [
+            "018f0000-0000-7000-8000-000000000000",
+            "run-018f000000007000800000000000000000",
+            "run-018f0000-0000-7000-8000-00000000000",
+            "run-away",
+            "run-../../../../../../../../../../../etc/x",
+        ] {
+            assert!(!is_run(other), "{other}");
         }
     }
 

@@ -9,17 +9,23 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::blocking::blocking;
 use super::folder::Folder;
 use super::record::PREFIX;
 use super::{Record, Run, RunError, Status};
 use crate::clock::Clock;
 use crate::failure::{Code, Failure};
 use crate::ids::Ids;
+use crate::script::submissions::Submissions;
 use crate::script::{Caller, Generation, Kind, Progress, Reply, Runner, ScriptError, Served};
 
 /// How often a run of another process is looked at, and how often that process looks whether it
 /// was asked to end it. Files are all that the two share.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is tried to write down the end of a run that could not be: a full disk is made
+/// room on.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long the result of a run is kept where assets live for ever.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -50,6 +56,17 @@ enum Found {
     Live(Run),
     Elsewhere(Record),
     Over(Record),
+    /// It was to be ended, and its process is gone: its jobs may go on.
+    Abandoned(Record),
+}
+
+/// Why a run is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It is to go on.
+    Follow,
+    /// It is to end.
+    Cancel,
 }
 
 impl Runs {
@@ -112,8 +129,8 @@ impl Runs {
     ) -> Result<Waited, RunError> {
         let deadline = Instant::now() + limit;
         loop {
-            match self.find(runner, run_id)? {
-                Found::Over(record) => return Ok(over(&record)),
+            match self.find(runner, run_id, Purpose::Follow).await? {
+                Found::Over(record) | Found::Abandoned(record) => return Ok(over(&record)),
                 Found::Live(run) => {
                     let ended = timeout_at(deadline, run.ended_with(report)).await;
                     return Ok(match ended {
@@ -139,19 +156,23 @@ impl Runs {
     }
 
     /// What is known of a run.
-    pub fn record(&self, runner: &Runner, run_id: &str) -> Result<Record, RunError> {
-        Ok(match self.find(runner, run_id)? {
+    pub async fn record(&self, runner: &Runner, run_id: &str) -> Result<Record, RunError> {
+        Ok(match self.find(runner, run_id, Purpose::Follow).await? {
             Found::Live(run) => run.record(),
-            Found::Elsewhere(record) | Found::Over(record) => record,
+            Found::Elsewhere(record) | Found::Over(record) | Found::Abandoned(record) => record,
         })
     }
 
     /// Ends a run and its jobs, wherever it goes on. Says whether it went on until then.
-    pub fn cancel(&self, runner: &Runner, run_id: &str) -> Result<bool, RunError> {
-        match self.find(runner, run_id)? {
+    pub async fn cancel(&self, runner: &Runner, run_id: &str) -> Result<bool, RunError> {
+        match self.find(runner, run_id, Purpose::Cancel).await? {
             Found::Live(run) => run.cancel(),
-            Found::Elsewhere(_) => self.0.folder.ask_to_cancel(run_id)?,
+            Found::Elsewhere(_) => {
+                let (folder, run_id) = (self.0.folder.clone(), run_id.to_owned());
+                blocking(move || folder.ask_to_cancel(&run_id)).await?;
+            }
             Found::Over(_) => return Ok(false),
+            Found::Abandoned(_) => {}
         }
         Ok(true)
     }
@@ -164,10 +185,35 @@ impl Runs {
         }
     }
 
-    fn find(&self, runner: &Runner, run_id: &str) -> Result<Found, RunError> {
-        if let Some(run) = self.live().get(run_id) {
-            return Ok(Found::Live(run.clone()));
+    async fn find(
+        &self,
+        runner: &Runner,
+        run_id: &str,
+        purpose: Purpose,
+    ) -> Result<Found, RunError> {
+        if let Some(found) = self.find_here(run_id) {
+            return Ok(found);
         }
+        let (this, on, wanted) = (self.clone(), runner.clone(), run_id.to_owned());
+        let found = blocking(move || this.look_up(&on, &wanted, purpose)).await?;
+        if let Found::Abandoned(record) = &found {
+            let jobs = Arc::new(Submissions::of(record.prompt_ids.iter().cloned()));
+            jobs.cancel(&runner.host().comfy).await;
+        }
+        Ok(found)
+    }
+
+    /// A run of this process. One that is over is kept here until it is written down.
+    fn find_here(&self, run_id: &str) -> Option<Found> {
+        let run = self.live().get(run_id).cloned()?;
+        Some(if run.is_over() {
+            Found::Over(run.record())
+        } else {
+            Found::Live(run)
+        })
+    }
+
+    fn look_up(&self, runner: &Runner, run_id: &str, purpose: Purpose) -> Result<Found, RunError> {
         let unknown = || RunError::Unknown(run_id.to_owned());
         let record = self.0.folder.read(run_id)?.ok_or_else(unknown)?;
         if record.result().is_some() {
@@ -183,32 +229,44 @@ impl Runs {
                 return Ok(Found::Over(record));
             }
             if self.0.folder.is_alive(&record.process) {
-                let live = self.live().get(run_id).cloned();
-                return Ok(live.map_or(Found::Elsewhere(record), Found::Live));
+                let here = self.find_here(run_id);
+                return Ok(here.unwrap_or(Found::Elsewhere(record)));
             }
-            self.take_up(runner, record)
+            self.take_up(runner, record, purpose)
         })
     }
 
-    /// A run whose process is gone. What does no harm when it is done twice, such as waiting for a
-    /// job, is done again; the rest has failed.
-    fn take_up(&self, runner: &Runner, mut record: Record) -> Result<Found, RunError> {
+    /// A run whose process is gone. One that somebody wants to end is cancelled; what does no harm
+    /// when it is done twice, such as waiting for a job, is done again; the rest has failed.
+    fn take_up(
+        &self,
+        runner: &Runner,
+        mut record: Record,
+        purpose: Purpose,
+    ) -> Result<Found, RunError> {
+        let folder = &self.0.folder;
+        let now = self.0.clock.now();
+        if purpose == Purpose::Cancel || folder.is_cancelled(&record.run_id) {
+            record.end(Err(ended_by_somebody()), now);
+            folder.write(&record)?;
+            folder.settle(&record.run_id);
+            return Ok(Found::Abandoned(record));
+        }
         let generation = runner.host().library.generation();
         let served = generation.get(Kind::Tool, &record.tool).cloned();
         match served {
-            Ok(served) if !self.0.folder.is_cancelled(&record.run_id) && is_idempotent(&served) => {
-                self.0.folder.process().clone_into(&mut record.process);
-                record.updated_at = self.0.clock.now();
-                self.0.folder.write(&record)?;
+            Ok(served) if is_idempotent(&served) => {
+                folder.process().clone_into(&mut record.process);
+                record.updated_at = now;
+                folder.write(&record)?;
                 let caller = Caller::default();
                 Ok(Found::Live(
                     self.begin(runner, generation, served, record, true, caller),
                 ))
             }
             _ => {
-                record.end(Err(vanished(&record)), self.0.clock.now());
-                self.0.folder.write(&record)?;
-                self.0.folder.settle(&record.run_id);
+                record.end(Err(vanished(&record)), now);
+                folder.write(&record)?;
                 Ok(Found::Over(record))
             }
         }
@@ -243,20 +301,36 @@ impl Runs {
             let work = runner.run(generation, served, arguments, caller);
             let result = tokio::select! {
                 result = work => result,
-                never = this.heed_others(&ran, &cancel) => match never {},
+                never = this.look_after(&ran, &cancel) => match never {},
             };
-            // Written before it is forgotten here, so that it is always known somewhere.
             ran.end(result.map_err(Failure::from));
+            // Written before it is told, so that what was told outlives the process, and before it
+            // is forgotten here, so that it is always known somewhere.
+            let mut written = write_news(&ran).await;
+            ran.tell_end();
+            while !written {
+                sleep(WRITE_AGAIN).await;
+                written = write_news(&ran).await;
+            }
             this.live().remove(&run_id);
         });
         run
     }
 
-    /// Cancels a run when another process asks for that.
-    async fn heed_others(&self, run: &Run, cancel: &CancellationToken) -> std::convert::Infallible {
+    /// Writes now and then what has become of a run, and cancels it when another process asks for
+    /// that.
+    async fn look_after(&self, run: &Run, cancel: &CancellationToken) -> std::convert::Infallible {
+        let run_id = run.record().run_id;
         loop {
             sleep(LOOK_EVERY).await;
-            if run.is_kept() && self.0.folder.is_cancelled(&run.record().run_id) {
+            if !run.is_kept() {
+                continue;
+            }
+            // It is tried again the next time.
+            write_news(run).await;
+            let (folder, run_id) = (self.0.folder.clone(), run_id.clone());
+            let asked = blocking(move || Ok(folder.is_cancelled(&run_id))).await;
+            if asked.unwrap_or_default() {
                 cancel.cancel();
             }
         }
@@ -273,6 +347,16 @@ fn is_idempotent(served: &Served) -> bool {
     ["idempotent", "read_only"]
         .iter()
         .any(|fact| meta.get(*fact) == Some(&Value::Bool(true)))
+}
+
+async fn write_news(run: &Run) -> bool {
+    let run = run.clone();
+    let written = blocking(move || Ok(run.write_news())).await;
+    written.unwrap_or_default()
+}
+
+fn ended_by_somebody() -> Failure {
+    Failure::new(Code::CANCELLED, "the run was cancelled")
 }
 
 fn over(record: &Record) -> Waited {
