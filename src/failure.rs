@@ -186,6 +186,12 @@ impl Failure {
     }
 }
 
+/// A value as a message repeats it: its JSON, or the beginning of that.
+pub(crate) fn shown(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    shorten(value.to_string(), LONGEST)
+}
+
 /// The beginning of a text that is longer than `limit` characters.
 fn shorten(mut text: String, limit: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(limit) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::declaration::number;
 use super::{Declaration, Param, Type};
 use crate::comfy::Workflow;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, shown};
 
 /// One argument that does not fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -184,7 +184,7 @@ impl Param {
         let received = value.clone();
         let refuse = |nearest: Option<String>| ArgumentError::NotAllowed {
             name: self.name.clone(),
-            received: shorten(&received),
+            received: shown(&received),
             allowed: self.allowed(),
             nearest,
         };
@@ -279,16 +279,6 @@ pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| {
         format!(", did you mean \"{nearest}\"?")
     })
-}
-
-fn shorten(value: &Value) -> String {
-    const LIMIT: usize = 60;
-    let text = value.to_string();
-    if text.chars().count() <= LIMIT {
-        return text;
-    }
-    let start: String = text.chars().take(LIMIT).collect();
-    format!("{start}…")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::trace::{Anatomy, Spot};
 use super::value::conform;
 use crate::comfy::Workflow;
 use crate::comfy::nodes::{Input, NodeFacts};
+use crate::failure::shown;
 use crate::ids::RANDOM_SEED_LIMIT;
 
 /// One input that got another value.
@@ -256,7 +257,7 @@ impl Plan<'_> {
     ) -> Result<(), Misfit> {
         let misfit = |at: &Spot, allowed: String| Misfit::Value {
             name: name.to_owned(),
-            received: shorten(value),
+            received: shown(value),
             place: format!("{} ({})", at.path(), self.graph.class_type(&at.node_id)),
             allowed,
         };
@@ -401,7 +402,7 @@ impl Plan<'_> {
 fn ambiguous(name: &str, spots: &[Spot]) -> Misfit {
     let places = spots
         .iter()
-        .map(|spot| format!("{} = {}", spot.path(), shorten(&spot.value)));
+        .map(|spot| format!("{} = {}", spot.path(), shown(&spot.value)));
     Misfit::Ambiguous {
         name: name.to_owned(),
         places: places.collect(),
@@ -469,14 +470,4 @@ fn copy(workflow: &mut Workflow, id: &str, edges: &[(String, String)]) -> String
         workflow.set_input(node, input, json!([copy, slot]));
     }
     copy
-}
-
-fn shorten(value: &Value) -> String {
-    const LIMIT: usize = 60;
-    let text = value.to_string();
-    if text.chars().count() <= LIMIT {
-        return text;
-    }
-    let start: String = text.chars().take(LIMIT).collect();
-    format!("{start}…")
 }
