@@ -1,9 +1,10 @@
 //! What can be wrong with a batch before anything is queued.
 
+use crate::comfy::anatomy::ChangeError;
 use crate::failure::{Code, Failure};
 
 /// Why a batch can't be run, or a workflow not be filled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BatchError {
     /// More runs than anybody means to ask for.
     #[error("these are {asked} runs, at most {most} are queued at once")]
@@ -27,14 +28,9 @@ pub enum BatchError {
     /// Placeholders without a value.
     #[error("the workflow has placeholders without a value: {}", .0.join(", "))]
     Unfilled(Vec<String>),
-    /// Parameters that the workflow has no place for.
-    #[error("the workflow has no place for {}", .names.join(", "))]
-    NoPlace {
-        /// The parameters.
-        names: Vec<String>,
-        /// What it does take.
-        known: Vec<String>,
-    },
+    /// Parameters that the workflow has no place for, or that don't go there.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
 }
 
 impl From<BatchError> for Failure {
@@ -52,12 +48,7 @@ impl From<BatchError> for Failure {
             BatchError::Unfilled(names) => Self::new(Code::INVALID_PARAMS, message)
                 .hint("give each placeholder a value in the parameters")
                 .detail("fields", names),
-            BatchError::NoPlace { names, known } => Self::new(Code::INVALID_PARAMS, message)
-                .hint(format!(
-                    "it takes {}, and \"NODE_ID.INPUT\" for one node's input",
-                    known.join(", ")
-                ))
-                .detail("fields", names),
+            BatchError::Change(error) => error.into(),
         }
     }
 }

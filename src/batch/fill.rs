@@ -1,5 +1,4 @@
-//! Parameters put into a plain workflow: for its `{{PLACEHOLDERS}}`, for its inputs by name, or
-//! for the input of one node.
+//! Parameters put into a plain workflow: for its `{{PLACEHOLDERS}}`, then for what they mean to it.
 //!
 //! What is put in is never looked through again, so a prompt that speaks of `{{SEED}}` stays what
 //! it is.
@@ -10,11 +9,18 @@ use serde_json::{Map, Value};
 
 use super::BatchError;
 use crate::comfy::Workflow;
+use crate::comfy::nodes::NodeFacts;
 
-/// The workflow with the parameters in their places: a placeholder `{{NAME}}` (alone it takes the
-/// value with its type, within a text as text), all inputs of that name that hold a value, in any
-/// letters, or one node's input written `NODE_ID.INPUT`.
-pub fn fill(workflow: &Workflow, parameters: &Map<String, Value>) -> Result<Workflow, BatchError> {
+/// The workflow with the parameters in their places. A placeholder `{{NAME}}` takes the value with
+/// its type when it stands alone, and as text within a text. All other parameters go by
+/// [`Workflow::change`]: what they mean (`PROMPT`, `SEED`), an input's name, or `NODE_ID.INPUT`.
+/// A seed of null is drawn from `draw`.
+pub fn fill(
+    workflow: &Workflow,
+    facts: &NodeFacts,
+    parameters: &Map<String, Value>,
+    draw: impl Fn() -> Option<u64>,
+) -> Result<Workflow, BatchError> {
     let mut nodes = workflow.as_map().clone();
     let mut filling = Filling {
         parameters,
@@ -26,47 +32,26 @@ pub fn fill(workflow: &Workflow, parameters: &Map<String, Value>) -> Result<Work
             filling.placeholders(value);
         }
     }
-    for name in parameters.keys() {
-        if !filling.used.contains(name.as_str()) && set(&mut nodes, name, &parameters[name]) {
-            filling.used.insert(name);
-        }
-    }
     if !filling.unfilled.is_empty() {
         return Err(BatchError::Unfilled(filling.unfilled.into_iter().collect()));
     }
-    let lost: Vec<String> = parameters
-        .keys()
-        .filter(|name| !filling.used.contains(name.as_str()))
-        .cloned()
+    let others = parameters
+        .iter()
+        .filter(|(name, _)| !filling.used.contains(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    if !lost.is_empty() {
-        return Err(BatchError::NoPlace {
-            names: lost,
-            known: names(workflow),
-        });
-    }
-    Ok(Workflow::from_nodes(nodes))
+    let mut filled = Workflow::from_nodes(nodes);
+    filled.change(facts, &others, draw)?;
+    Ok(filled)
 }
 
-/// What [`fill`] has a place for: the placeholders, then the names of the inputs with a value.
+/// Whether [`fill`] has a place for a parameter of that name.
 #[must_use]
-pub fn names(workflow: &Workflow) -> Vec<String> {
-    let mut placeholders = BTreeSet::new();
-    let mut inputs = BTreeSet::new();
-    for node in workflow.nodes() {
-        for (name, value) in node.inputs().into_iter().flatten() {
-            for text in texts(value) {
-                placeholders.extend(pieces(text).filter_map(|piece| match piece {
-                    Piece::Placeholder(name) => Some(name.to_owned()),
-                    Piece::Text(_) => None,
-                }));
-            }
-            if !is_link(value) {
-                inputs.insert(name.clone());
-            }
-        }
-    }
-    placeholders.into_iter().chain(inputs).collect()
+pub fn takes(workflow: &Workflow, facts: &NodeFacts, name: &str) -> bool {
+    let inputs = workflow.nodes().filter_map(|node| node.inputs());
+    let mut texts = inputs.flat_map(Map::values).flat_map(texts);
+    let is_placeholder = |piece: Piece<'_>| matches!(piece, Piece::Placeholder(own) if own == name);
+    texts.any(|text| pieces(text).any(is_placeholder)) || workflow.can_change(facts, name)
 }
 
 struct Filling<'p> {
@@ -122,38 +107,8 @@ impl Filling<'_> {
     }
 }
 
-/// Sets the inputs that a parameter names; whether there is one.
-fn set(nodes: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
-    let mut found = false;
-    for (id, node) in nodes.iter_mut() {
-        let own = name
-            .strip_prefix(id.as_str())
-            .and_then(|rest| rest.strip_prefix('.'));
-        let Some(inputs) = inputs_of(node) else {
-            continue;
-        };
-        for (input, held) in inputs.iter_mut() {
-            let meant = match own {
-                Some(own) => input == own,
-                None => input.eq_ignore_ascii_case(name) && !is_link(held),
-            };
-            if meant {
-                *held = value.clone();
-                found = true;
-            }
-        }
-    }
-    found
-}
-
 fn inputs_of(node: &mut Value) -> Option<&mut Map<String, Value>> {
     node.get_mut("inputs")?.as_object_mut()
-}
-
-/// `[node id, slot]`
-fn is_link(value: &Value) -> bool {
-    matches!(value, Value::Array(items)
-        if matches!(&items[..], [Value::String(_), Value::Number(_)]))
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -206,17 +161,38 @@ mod tests {
     fn workflow(inputs: &Value) -> Workflow {
         Workflow::from_json(json!({
             "1": { "class_type": "KSampler", "inputs": inputs },
-            "2": { "class_type": "Other", "inputs": { "seed": 1, "image": ["1", 0] } },
+            "2": { "class_type": "RandomNoise", "inputs": { "noise_seed": 1 } },
         }))
         .unwrap()
     }
 
-    fn filled(inputs: &Value, parameters: Value) -> Result<Value, BatchError> {
+    fn fill_with(workflow: &Workflow, parameters: Value) -> Result<Value, BatchError> {
         let Value::Object(parameters) = parameters else {
             panic!("not an object")
         };
-        let filled = fill(&workflow(inputs), &parameters)?.into_json();
-        Ok(filled["1"]["inputs"].clone())
+        let facts = NodeFacts::bundled();
+        fill(workflow, &facts, &parameters, || Some(77)).map(Workflow::into_json)
+    }
+
+    fn filled(inputs: &Value, parameters: Value) -> Result<Value, BatchError> {
+        Ok(fill_with(&workflow(inputs), parameters)?["1"]["inputs"].clone())
+    }
+
+    /// Two encoders, one of which says what must not be seen.
+    fn with_both_prompts() -> Workflow {
+        Workflow::from_json(json!({
+            "1": { "class_type": "KSampler", "inputs": { "seed": 5, "steps": 4, "cfg": 2.0,
+                "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["4", 0],
+                "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["5", 0] } },
+            "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "a fox", "clip": ["4", 1] } },
+            "3": { "class_type": "CLIPTextEncode", "inputs": { "text": "blurry", "clip": ["4", 1] } },
+            "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "x.safetensors" } },
+            "5": { "class_type": "EmptyLatentImage",
+                "inputs": { "width": 64, "height": 64, "batch_size": 1 } },
+            "6": { "class_type": "VAEDecode", "inputs": { "samples": ["1", 0], "vae": ["4", 2] } },
+            "7": { "class_type": "SaveImage", "inputs": { "images": ["6", 0], "filename_prefix": "x" } },
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -246,34 +222,48 @@ mod tests {
     }
 
     #[test]
-    fn an_input_is_set_by_its_name_wherever_it_holds_a_value() {
-        let parameters = json!({ "SEED": 9 }).as_object().cloned().unwrap();
-        let made = fill(
-            &workflow(&json!({ "seed": 0, "model": ["2", 0] })),
-            &parameters,
-        )
-        .unwrap()
-        .into_json();
+    fn a_prompt_goes_to_the_prompt_and_leaves_the_negative_one_alone() {
+        let both = with_both_prompts();
+        let wanted = json!({ "PROMPT": "a red fox", "NEGATIVE_PROMPT": "grey", "SEED": null });
+        let made = fill_with(&both, wanted).unwrap();
+        assert_eq!(made["2"]["inputs"]["text"], "a red fox");
+        assert_eq!(made["3"]["inputs"]["text"], "grey");
+        assert_eq!(made["1"]["inputs"]["seed"], 77, "drawn");
+
+        let error = fill_with(&both, json!({ "text": "a red fox" })).unwrap_err();
         assert_eq!(
-            (&made["1"]["inputs"]["seed"], &made["2"]["inputs"]["seed"]),
-            (&json!(9), &json!(9))
+            error.to_string(),
+            "\"text\" stands in several nodes with different values: 2.text = \"a fox\", 3.text = \"blurry\""
         );
-        let made = filled(&json!({ "seed": 0 }), json!({ "1.seed": 3, "2.seed": 4 })).unwrap();
-        assert_eq!(made, json!({ "seed": 3 }));
     }
 
     #[test]
-    fn a_parameter_without_a_place_is_an_error_that_says_what_there_is() {
-        assert_eq!(
-            filled(
-                &json!({ "cfg": 1.0 }),
-                json!({ "GUIDANCE": 2, "image": "x" })
-            ),
-            Err(BatchError::NoPlace {
-                names: vec!["GUIDANCE".into(), "image".into()],
-                known: vec!["cfg".into(), "seed".into()],
-            })
+    fn one_input_of_one_node_is_set_by_its_path() {
+        let made = fill_with(
+            &workflow(&json!({ "seed": 0 })),
+            json!({ "1.seed": 3, "2.noise_seed": 4 }),
         );
+        let made = made.unwrap();
+        assert_eq!(made["1"]["inputs"]["seed"], 3);
+        assert_eq!(made["2"]["inputs"]["noise_seed"], 4);
+    }
+
+    #[test]
+    fn a_parameter_without_a_place_is_an_error_and_known_to_have_none() {
+        let workflow = with_both_prompts();
+        let facts = NodeFacts::bundled();
+        let error = fill_with(&workflow, json!({ "GUIDANCE": 2, "COLOUR": "x" })).unwrap_err();
+        assert!(error.to_string().contains("\"COLOUR\" has nowhere to go"), "{error}");
+        for (name, has_place) in [
+            ("PROMPT", true),
+            ("sampler_name", true),
+            ("Filename_Prefix", true),
+            ("5.width", true),
+            ("COLOUR", false),
+            ("9.width", false),
+        ] {
+            assert_eq!(takes(&workflow, &facts, name), has_place, "{name}");
+        }
     }
 
     proptest! {

@@ -7,4 +7,4 @@ mod fill;
 
 pub use combinations::{Combination, MOST_RUNS, check_size, combinations};
 pub use error::BatchError;
-pub use fill::{fill, names};
+pub use fill::{fill, takes};

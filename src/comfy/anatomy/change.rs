@@ -99,6 +99,20 @@ impl Workflow {
         changes.seed = Anatomy::of(self, facts).value(Role::Seed).cloned();
         Ok(changes)
     }
+
+    /// Whether [`Workflow::change`] has a place for that name.
+    #[must_use]
+    pub fn can_change(&self, facts: &NodeFacts, name: &str) -> bool {
+        let anatomy = Anatomy::of(self, facts);
+        let plan = Plan {
+            graph: Graph::new(self, facts),
+            anatomy: &anatomy,
+            edits: Vec::new(),
+            changes: Changes::default(),
+        };
+        let role = Role::named(name).filter(|role| !anatomy.spots(*role).is_empty());
+        plan.exact(name).is_some() || role.is_some() || !plan.everywhere(name).is_empty()
+    }
 }
 
 /// One value that is to be written.
@@ -375,14 +389,7 @@ impl Plan<'_> {
         role: Option<Role>,
         value: &Value,
     ) -> Result<(), Misfit> {
-        let mut spots: Vec<Spot> = Vec::new();
-        for node in self.graph.nodes() {
-            let own = self.graph.literals(node.id);
-            spots.extend(
-                own.filter(|(own, _)| own.eq_ignore_ascii_case(name))
-                    .map(|(input, value)| Spot::new(node.id, input, value)),
-            );
-        }
+        let spots = self.everywhere(name);
         let Some(first) = spots.first() else {
             return Err(Misfit::NoPlace {
                 name: name.to_owned(),
@@ -396,6 +403,19 @@ impl Plan<'_> {
             self.set(name, spot, value, None)?;
         }
         Ok(())
+    }
+
+    /// All inputs of that name, in any letters, that hold a value.
+    fn everywhere(&self, name: &str) -> Vec<Spot> {
+        let mut spots: Vec<Spot> = Vec::new();
+        for node in self.graph.nodes() {
+            let own = self.graph.literals(node.id);
+            spots.extend(
+                own.filter(|(own, _)| own.eq_ignore_ascii_case(name))
+                    .map(|(input, value)| Spot::new(node.id, input, value)),
+            );
+        }
+        spots
     }
 }
 

@@ -10,9 +10,10 @@ use rhai::{FLOAT, exported_module};
 use serde_json::{Map, Value, json};
 
 use super::comfy::{submit, wait_within};
+use super::nodes::Known;
 use super::templates::{build, find};
 use super::{SharedModule, indexed};
-use crate::batch::{Combination, check_size, combinations, fill, names};
+use crate::batch::{self, Combination, check_size, combinations};
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
@@ -64,11 +65,18 @@ mod functions {
         answer(super::run(&context, &source, &sets, seconds)?)
     }
 
-    /// The names of the parameters that a workflow has a place for.
+    /// Those of some parameters that a workflow has a place for.
     #[rhai_fn(return_raw)]
-    pub fn takes(call: NativeCallContext, workflow: Dynamic) -> Fallible<Dynamic> {
+    pub fn fitting(call: NativeCallContext, workflow: Dynamic, params: Map) -> Fallible<Map> {
         let context = Context::of(&call);
-        answer(super::Source::of(&context, &workflow)?.takes(&context)?)
+        let source = super::Source::of(&context, &workflow)?;
+        let mut fitting = params;
+        for name in fitting.keys().cloned().collect::<Vec<_>>() {
+            if !source.takes(&context, &name)? {
+                fitting.remove(&name);
+            }
+        }
+        Ok(fitting)
     }
 
     /// Hands an asset to the server again, as a later run reads it: gives the name for `LoadImage`
@@ -133,25 +141,25 @@ impl Source {
         }
     }
 
-    fn takes(&self, context: &Context) -> Fallible<Vec<String>> {
-        match self {
-            Self::Template { name, .. } => {
-                let params = &find(&context.generation, name)?.script.declaration.params;
-                Ok(params.iter().map(|param| param.name.clone()).collect())
-            }
-            Self::Plain(workflow) => Ok(names(workflow)),
-        }
+    fn takes(&self, context: &Context, name: &str) -> Fallible<bool> {
+        Ok(match self {
+            Self::Template { name: own, .. } => declares(context, own, name)?,
+            Self::Plain(workflow) => batch::takes(workflow, &Known::of(context)?.facts, name),
+        })
     }
 
     /// The workflow with a set of parameters.
     fn build(&self, context: &Context, set: &Map<String, Value>) -> Fallible<Workflow> {
         match self {
-            Self::Plain(workflow) => fill(workflow, set).map_err(thrown),
+            Self::Plain(workflow) => fill(context, workflow, set),
             Self::Template { name, given, built } => {
-                let takes = self.takes(context)?;
+                let mut is_for_script = true;
+                for own in set.keys() {
+                    is_for_script &= declares(context, name, own)?;
+                }
                 if let Some(built) = built
-                    && set.keys().any(|name| !takes.contains(name))
-                    && let Ok(filled) = fill(built, set)
+                    && !is_for_script
+                    && let Ok(filled) = fill(context, built, set)
                 {
                     return Ok(filled);
                 }
@@ -162,6 +170,18 @@ impl Source {
             }
         }
     }
+}
+
+/// Whether a template has a parameter of that name.
+fn declares(context: &Context, template: &str, name: &str) -> Fallible<bool> {
+    let declaration = &find(&context.generation, template)?.script.declaration;
+    Ok(declaration.params.iter().any(|param| param.name == name))
+}
+
+fn fill(context: &Context, workflow: &Workflow, set: &Map<String, Value>) -> Fallible<Workflow> {
+    let facts = Known::of(context)?.facts;
+    let draw = || Some(context.host.ids.seed());
+    batch::fill(workflow, &facts, set, draw).map_err(thrown)
 }
 
 /// One run on its way.
