@@ -57,6 +57,12 @@ impl Ids {
     }
 }
 
+/// Whether a text can be an id of ours: not whether there is anything under it.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
+}
+
 fn counted(count: &AtomicU64, version: u64) -> Uuid {
     let n = count.fetch_add(1, Ordering::Relaxed) + 1;
     Uuid::from_u64_pair(version << 12, (1 << 63) | n)

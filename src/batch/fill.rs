@@ -253,7 +253,10 @@ mod tests {
         let workflow = with_both_prompts();
         let facts = NodeFacts::bundled();
         let error = fill_with(&workflow, json!({ "GUIDANCE": 2, "COLOUR": "x" })).unwrap_err();
-        assert!(error.to_string().contains("\"COLOUR\" has nowhere to go"), "{error}");
+        assert!(
+            error.to_string().contains("\"COLOUR\" has nowhere to go"),
+            "{error}"
+        );
         for (name, has_place) in [
             ("PROMPT", true),
             ("sampler_name", true),

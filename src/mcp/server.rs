@@ -1,47 +1,43 @@
 //! The server itself: one handler for all lifecycles of the protocol.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
     CancelledNotificationParam, CompleteRequestParams, CompleteResult, CompletionInfo,
-    CreateTaskResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
-    GetTaskParams, GetTaskResult, Implementation, InputRequiredResult, InputResponses,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, PromptMessage, ReadResourceRequestParams, ReadResourceResponse,
-    ReadResourceResult, Reference, ServerCapabilities, ServerConfig, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+    CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
+    GetPromptResult, GetTaskParams, GetTaskResult, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    PromptMessage, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Reference,
+    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cancel::{Calls, is_alone};
+use super::cancel::is_alone;
 use super::catalog::Catalog;
 use super::changes::{self, Versions, Watched};
-use super::client::{self, Client};
-use super::progress::Reporter;
-use super::run::{Course, Made, Run};
+use super::refusal::{mixed_up, no_resource, not_understood, refused, unreadable};
+use super::requests::End;
+use super::run::Made;
+use super::session::{MOST_SUBSCRIPTIONS, Session};
 use super::stdio::Stdio;
 use super::waiting::Waiting;
-use super::{Choice, content, long, resources, tasks};
+use super::{Choice, client, content, resources, tasks};
 use crate::app::{App, Found};
 use crate::failure::{Code, Failure};
 use crate::script::arguments::nearest;
-use crate::script::conversation::Level;
-use crate::script::{Caller, Kind, ScriptError};
+use crate::script::{Kind, ScriptError};
 
 /// What an agent is told about the whole of it, once.
 const INSTRUCTIONS: &str = "Runs ComfyUI workflows. The usual way: list_workflow_templates, \
     get_template, create_workflow_from_template, execute_workflow, wait_for_completion; every \
     output is an asset with an asset_id.";
-
-/// The most resources that one client may be subscribed to: each is looked at every other second.
-const MOST_SUBSCRIPTIONS: usize = 64;
 
 /// Serves MCP over stdin and stdout until the client closes them.
 pub async fn serve_stdio(app: Arc<App>, choice: Choice) -> Result<(), Failure> {
@@ -61,45 +57,12 @@ pub async fn serve_stdio(app: Arc<App>, choice: Choice) -> Result<(), Failure> {
 /// The server, and what belongs to one session of it.
 #[derive(Clone)]
 pub(super) struct McpServer {
-    app: Arc<App>,
+    pub(super) app: Arc<App>,
     choice: Choice,
     catalog: Arc<ArcSwap<Catalog>>,
     versions: watch::Receiver<Versions>,
-    waiting: Waiting,
-    session: Arc<Session>,
-}
-
-/// What a client of an earlier lifecycle set up, and its calls under way.
-struct Session {
-    /// Under which its jobs are recorded; the process's own if it serves only one.
-    id: Option<Arc<str>>,
-    calls: Calls,
-    /// What it wants to hear of the log.
-    level: Mutex<Level>,
-    /// The resources that it is subscribed to.
-    subscriptions: Mutex<HashMap<String, AbortOnDropHandle<()>>>,
-    /// Tells it about changes of the lists.
-    telling: Mutex<Option<AbortOnDropHandle<()>>>,
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self {
-            id: None,
-            calls: Calls::default(),
-            level: Mutex::new(Level::Info),
-            subscriptions: Mutex::default(),
-            telling: Mutex::default(),
-        }
-    }
-}
-
-/// How a request ends.
-enum End {
-    /// With what the script made.
-    Made(Made),
-    /// With a question.
-    Asks(InputRequiredResult),
+    pub(super) waiting: Waiting,
+    pub(super) session: Arc<Session>,
 }
 
 impl McpServer {
@@ -128,10 +91,7 @@ impl McpServer {
 
     /// The same for a further client, whose requests are numbered on their own.
     pub(super) fn session(&self) -> Self {
-        let session = Session {
-            id: Some(self.app.host().ids.ordered().into()),
-            ..Session::default()
-        };
+        let session = Session::under(self.app.host().ids.ordered().into());
         Self {
             session: Arc::new(session),
             ..self.clone()
@@ -139,13 +99,13 @@ impl McpServer {
     }
 
     /// The session that a request belongs to. Those without one have the process's in common.
-    fn session_of(&self, context: &RequestContext<RoleServer>) -> Option<Arc<str>> {
+    pub(super) fn session_of(&self, context: &RequestContext<RoleServer>) -> Option<Arc<str>> {
         let id = self.session.id.clone();
         id.filter(|_| !is_alone(context))
     }
 
     /// A tool that is offered.
-    fn tool(&self, name: &str) -> Result<Found, ScriptError> {
+    pub(super) fn tool(&self, name: &str) -> Result<Found, ScriptError> {
         let tool = self.app.tool(name)?;
         if self.choice.includes(&tool.served) {
             return Ok(tool);
@@ -158,173 +118,6 @@ impl McpServer {
             nearest: nearest(name, offered),
             other: None,
         })
-    }
-
-    /// Begins what a request asks for, or takes it up again with the answers that it brings.
-    fn begin(
-        &self,
-        subject: &str,
-        (state, responses): (Option<String>, Option<InputResponses>),
-        begin: impl FnOnce() -> Result<Run, ScriptError>,
-    ) -> Result<Run, ScriptError> {
-        match state {
-            Some(state) => {
-                let responses = responses.unwrap_or_default();
-                let run = self.waiting.take_up(subject, &state, responses);
-                run.map_err(ScriptError::Arguments)
-            }
-            None => begin(),
-        }
-    }
-
-    /// Runs a script as far as it comes within one request.
-    async fn drive(
-        &self,
-        subject: &str,
-        run: Run,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<End, ScriptError> {
-        let _under_way = self.session.calls.begin(context, run.cancel());
-        let reporter = context
-            .meta
-            .get_progress_token()
-            .map(|token| Reporter::start(context.peer.clone(), token, wants_previews(context)));
-        let audience = run.audience().clone();
-        audience.is(reporter.as_ref().map(Reporter::sink));
-        let level = *self
-            .session
-            .level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let end = self.go_on(subject, run, &Client::of(context, level)).await;
-        audience.is(None);
-        if let Some(reporter) = reporter {
-            reporter.finish().await;
-        }
-        end
-    }
-
-    async fn go_on(
-        &self,
-        subject: &str,
-        mut run: Run,
-        client: &Client<'_>,
-    ) -> Result<End, ScriptError> {
-        loop {
-            let (asking, request, question) = match run.go_on(client).await {
-                Course::Over(result) => return result.map(End::Made),
-                Course::Waits(run, request, question) => (run, request, question),
-            };
-            match self.waiting.keep(subject, *asking, *request, question) {
-                Ok(asks) => return Ok(End::Asks(asks)),
-                Err(returned) => {
-                    let (asking, question) = *returned;
-                    question.answer_for_nobody();
-                    run = asking;
-                }
-            }
-        }
-    }
-
-    /// A task in place of an answer, for a tool that takes long and a client that knows tasks.
-    async fn task(
-        &self,
-        request: &CallToolRequestParams,
-        context: &RequestContext<RoleServer>,
-    ) -> Option<Result<CreateTaskResult, ScriptError>> {
-        let tool = self.tool(&request.name).ok()?;
-        if !long::is_long(&tool, request.arguments.as_ref()) || !long::knows_tasks(context) {
-            return None;
-        }
-        let client = Client::of(context, Level::Info);
-        if long::asks(&tool) && (client.can_be_asked() || client.lends_its_model()) {
-            return None;
-        }
-        let arguments = request.arguments.clone().unwrap_or_default();
-        let session = self.session_of(context);
-        let created = tasks::create(&self.app, tool, arguments, session).await;
-        Some(created.map(|(created, run)| {
-            // In the lifecycle of 2026-07-28 a server says nothing that it was not asked for.
-            if context.meta.protocol_version().is_none() {
-                let (app, peer) = (self.app.clone(), context.peer.clone());
-                tokio::spawn(async move { tasks::tell_end(&app, run, peer).await });
-            }
-            created
-        }))
-    }
-
-    async fn call(
-        &self,
-        request: CallToolRequestParams,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<End, ScriptError> {
-        let subject = format!("tool {}", request.name);
-        let tool = self.tool(&request.name)?;
-        let app = self.app.clone();
-        let is_long = long::is_long(&tool, request.arguments.as_ref());
-        let previews = wants_previews(context);
-        let arguments = request.arguments.unwrap_or_default();
-        let session = self.session_of(context);
-        let begin = || {
-            Ok(Run::begin(session, |caller| async move {
-                let caller = Caller {
-                    previews,
-                    patience: long::patience(app.call_limit()),
-                    ..caller
-                };
-                let reply = if is_long {
-                    long::call(&app, tool, arguments, caller).await
-                } else {
-                    app.run(tool, arguments, caller).await
-                };
-                reply.map(Made::Reply)
-            }))
-        };
-        let answers = (request.request_state, request.input_responses);
-        let run = self.begin(&subject, answers, begin)?;
-        self.drive(&subject, run, context).await
-    }
-
-    async fn prompt(
-        &self,
-        request: GetPromptRequestParams,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<End, ScriptError> {
-        let subject = format!("prompt {}", request.name);
-        let prompt = self.app.prompt(&request.name)?;
-        let app = self.app.clone();
-        let arguments = request.arguments.unwrap_or_default();
-        let session = self.session_of(context);
-        let begin = || {
-            Ok(Run::begin(session, |caller| async move {
-                let messages = app.messages(prompt, arguments, caller).await;
-                messages.map(Made::Messages)
-            }))
-        };
-        let answers = (request.request_state, request.input_responses);
-        let run = self.begin(&subject, answers, begin)?;
-        self.drive(&subject, run, context).await
-    }
-
-    async fn read(
-        &self,
-        request: ReadResourceRequestParams,
-        (resource, variables): (Found, Map<String, Value>),
-        context: &RequestContext<RoleServer>,
-    ) -> Result<End, ScriptError> {
-        let subject = format!("resource {}", request.uri);
-        let app = self.app.clone();
-        let uri = request.uri;
-        let session = self.session_of(context);
-        let begin = || {
-            Ok(Run::begin(session, |caller| async move {
-                let contents = app.read(resource, &uri, variables, caller).await;
-                contents.map(Made::Contents)
-            }))
-        };
-        let answers = (request.request_state, request.input_responses);
-        let run = self.begin(&subject, answers, begin)?;
-        self.drive(&subject, run, context).await
     }
 
     /// The script whose arguments are to be completed.
@@ -348,49 +141,6 @@ impl McpServer {
             )),
         }
     }
-}
-
-/// A failure as an error of the protocol, where the answer has no place for it.
-fn refused(error: ScriptError) -> ErrorData {
-    let unknown = matches!(error, ScriptError::Unknown { .. });
-    let is_of_arguments = unknown || matches!(error, ScriptError::Arguments(_));
-    let failure = Failure::from(error);
-    let code = if is_of_arguments || failure.code == Code::INVALID_PARAMS {
-        ErrorCode::INVALID_PARAMS
-    } else {
-        ErrorCode::INTERNAL_ERROR
-    };
-    let data = (!unknown).then(|| failure.to_json());
-    ErrorData::new(code, failure.message, data)
-}
-
-/// The same for the reading of a resource: only there is something not found a code of its own.
-fn unreadable(error: ScriptError) -> ErrorData {
-    let mut refusal = refused(error);
-    let said = refusal
-        .data
-        .as_ref()
-        .and_then(|data| data["error"].as_str());
-    if let Some("NOT_FOUND" | "ASSET_NOT_FOUND_OR_EXPIRED" | "SOURCE_NOT_FOUND") = said {
-        refusal.code = ErrorCode::RESOURCE_NOT_FOUND;
-    }
-    refusal
-}
-
-fn no_resource(uri: &str) -> ErrorData {
-    ErrorData::resource_not_found(
-        format!("no resource at {uri}"),
-        Some(json!({ "uri": uri, "hint": "resources/templates/list shows the addresses" })),
-    )
-}
-
-fn mixed_up() -> ErrorData {
-    ErrorData::internal_error("the script made something else than was asked for", None)
-}
-
-/// Whether a request asks for pictures of the unfinished result.
-fn wants_previews(context: &RequestContext<RoleServer>) -> bool {
-    context.meta.get("mmf/previews") == Some(&Value::Bool(true))
 }
 
 #[expect(
@@ -419,12 +169,7 @@ impl ServerHandler for McpServer {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         let telling = tokio::spawn(changes::tell(self.versions.clone(), context.peer));
-        let telling = AbortOnDropHandle::new(telling);
-        *self
-            .session
-            .telling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(telling);
+        self.session.tells(AbortOnDropHandle::new(telling));
     }
 
     async fn on_cancelled(
@@ -438,17 +183,20 @@ impl ServerHandler for McpServer {
         }
     }
 
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(not_understood(&request))
+    }
+
     async fn set_level(
         &self,
         request: rmcp::model::SetLevelRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let mut level = self
-            .session
-            .level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *level = client::level(request.level);
+        self.session.set_level(client::level(request.level));
         Ok(())
     }
 
@@ -478,18 +226,9 @@ impl ServerHandler for McpServer {
             return Err(no_resource(&request.uri));
         }
         let watched = Watched::new(self.app.clone(), request.uri.clone()).await;
-        let mut subscriptions = self
-            .session
-            .subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if subscriptions.len() >= MOST_SUBSCRIPTIONS && !subscriptions.contains_key(&request.uri) {
-            let message = format!("{MOST_SUBSCRIPTIONS} subscriptions are the most: end one first");
-            return Err(ErrorData::new(ErrorCode::INVALID_PARAMS, message, None));
-        }
-        let telling = tokio::spawn(changes::tell_updates(watched, context.peer));
-        subscriptions.insert(request.uri, AbortOnDropHandle::new(telling));
-        Ok(())
+        self.session.subscribe(request.uri, || {
+            AbortOnDropHandle::new(tokio::spawn(changes::tell_updates(watched, context.peer)))
+        })
     }
 
     async fn unsubscribe(
@@ -497,11 +236,7 @@ impl ServerHandler for McpServer {
         request: UnsubscribeRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let subscriptions = &self.session.subscriptions;
-        subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&request.uri);
+        self.session.unsubscribe(&request.uri);
         Ok(())
     }
 

@@ -41,6 +41,17 @@ pub struct Script {
 }
 
 impl Script {
+    /// What it was compiled from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source {
+            key: self.key.clone(),
+            layer: self.layer,
+            path: self.path.clone(),
+            text: self.text.clone(),
+        }
+    }
+
     /// Compiles `source`; what is wrong with it is shown in place.
     pub(super) fn compile(source: &Source) -> Result<Arc<Self>, Box<Diagnostic>> {
         let compiler = Compiler { source };

@@ -36,7 +36,7 @@ mod value;
 mod watcher;
 
 pub use answers::Listing;
-pub use check::{Checked, check, kind_of_text};
+pub use check::{Checked, broken_by, check, kind_of_text};
 pub use compile::Script;
 pub use completion::{Completion, complete};
 pub use conversation::Conversation;

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Key, Kind};
+use super::{Diagnostic, Key, Kind};
 use crate::failure::{Code, Failure};
 
 /// The longest name of a script, so that its file has a name on every system.
@@ -20,7 +20,7 @@ pub enum SaveError {
     #[error("\"{0}\" is no name for a script: it takes up to 64 letters, digits, _ and -")]
     BadName(String),
     /// There is one, and it was not to be replaced.
-    #[error("there is a {kind} \"{name}\" already, in {}", path.display())]
+    #[error("there is a {kind} \"{name}\" already: {}", path.display())]
     Exists {
         /// Its kind.
         kind: Kind,
@@ -29,6 +29,9 @@ pub enum SaveError {
         /// Its file.
         path: PathBuf,
     },
+    /// Other scripts need what the library no longer has.
+    #[error("{} could no longer run: {}", .0.len(), first(.0))]
+    Breaks(Vec<Diagnostic>),
     /// The folder or the file could not be written.
     #[error("{} could not be written: {source}", path.display())]
     Io {
@@ -48,12 +51,24 @@ impl From<SaveError> for Failure {
                  `allow_save = true` under [scripts] in their own config.toml",
             ),
             SaveError::BadName(_) => Self::new(Code::INVALID_FILENAME, message),
-            SaveError::Exists { .. } => {
-                Self::new(Code::INVALID_PARAMS, message).hint("overwrite: true replaces it")
+            SaveError::Exists { .. } => Self::new(Code::INVALID_PARAMS, message)
+                .hint("overwrite: true puts yours in its place"),
+            SaveError::Breaks(problems) => {
+                let told: Vec<String> = problems.iter().map(Diagnostic::one_line).collect();
+                Self::new(Code::INVALID_PARAMS, message)
+                    .hint("nothing was saved; keep the functions that others call, or use another name")
+                    .detail("problems", told)
             }
             SaveError::Io { .. } => Self::new(Code::COPY_FAILED, message),
         }
     }
+}
+
+fn first(problems: &[Diagnostic]) -> String {
+    problems
+        .first()
+        .map(Diagnostic::one_line)
+        .unwrap_or_default()
 }
 
 /// Writes `text` below `root` and returns its file.

@@ -230,6 +230,17 @@ async fn a_pipeline_stops_at_the_first_failure_and_refuses_what_no_stage_knows()
     );
     assert_eq!(done["stages"][0]["error"], "OUT_OF_MEMORY");
 
+    let misspelt = json!([{ "workflow": "sd3_txt2img", "output_maping": { "images": "X" } }]);
+    let arguments = json!({ "stages": misspelt, "params": tiny(json!({})) });
+    let failure = client
+        .call_fails("execute_pipeline_stages", arguments)
+        .await;
+    assert_eq!(failure["message"], "a stage has no \"output_maping\"");
+    assert!(
+        failure["hint"].as_str().unwrap().contains("output_mapping"),
+        "{failure:#}"
+    );
+
     let arguments = json!({ "stages": stages, "params": tiny(json!({ "SEDE": 5 })) });
     let failure = client
         .call_fails("execute_pipeline_stages", arguments)

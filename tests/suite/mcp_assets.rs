@@ -348,6 +348,7 @@ async fn an_asset_is_copied_to_a_file_and_never_over_one_unasked() {
         ("out/.hero.png", "INVALID_FILENAME"),
         ("out/run.sh", "INVALID_FILENAME"),
         ("out/hero.mp4", "INVALID_FILENAME"),
+        ("out/hero.jpg", "INVALID_FILENAME"),
     ] {
         let refused = desk
             .client
@@ -428,6 +429,19 @@ async fn assets_are_listed_by_what_is_asked_for_and_tell_their_variations() {
         .await;
     assert_eq!(rest["assets"][0]["asset_id"], first);
     assert_eq!(rest["has_more"], false);
+
+    for (tool, arguments, field) in [
+        ("list_assets", json!({ "before": "yesterday" }), "before"),
+        (
+            "publish_asset",
+            json!({ "asset_id": first, "target_filename": "x.png", "max_bytes": -1 }),
+            "max_bytes",
+        ),
+    ] {
+        let refused = desk.client.call_fails(tool, arguments).await;
+        assert_eq!(refused["error"], "INVALID_PARAMS", "{refused:#}");
+        assert_eq!(refused["fields"], json!([field]), "{refused:#}");
+    }
 
     let of = |id: &str| json!({ "asset_id": id });
     let whole = desk.client.call("get_asset_metadata", of(&first)).await;

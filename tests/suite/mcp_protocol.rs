@@ -196,3 +196,31 @@ async fn a_line_that_is_no_message_is_answered_and_the_next_one_too() {
     assert!(listed["result"]["tools"].is_array(), "{listed:#}");
     assert!(client.unread().is_empty());
 }
+
+#[tokio::test]
+async fn parameters_of_another_shape_are_told_from_an_unknown_method() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    for (method, params, wrong) in [
+        ("tools/call", json!({}), "missing field `name`"),
+        (
+            "tools/call",
+            json!({ "name": "list_assets", "arguments": [1] }),
+            "expected a map",
+        ),
+        ("resources/read", json!({ "uri": 5 }), "expected a string"),
+        (
+            "prompts/get",
+            json!({ "title": "x" }),
+            "missing field `name`",
+        ),
+    ] {
+        let answer = client.request(method, params).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer:#}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(method) && message.contains(wrong),
+            "{message}"
+        );
+    }
+}

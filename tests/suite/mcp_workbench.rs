@@ -166,3 +166,28 @@ async fn a_saved_tool_can_be_called_at_once_and_a_broken_one_is_never_saved() {
         "one's own script can be opened: {found}"
     );
 }
+
+#[tokio::test]
+async fn a_script_takes_the_place_of_a_built_in_one_only_when_asked_and_breaks_no_other() {
+    let home = Home::new();
+    home.settings("[scripts]\nallow_save = true\n");
+    let tool = |overwrite: bool| json!({ "name": "list_loras", "source": GOOD_TOOL, "kind": "tool", "overwrite": overwrite });
+    let refused = refuses(&home, tool(false)).await;
+    assert_eq!(refused["error"], "INVALID_PARAMS", "{refused:#}");
+    assert!(
+        refused["message"].as_str().unwrap().contains("list_loras"),
+        "{refused:#}"
+    );
+    saves(&home, tool(true)).await;
+
+    let library = json!({ "name": "save", "source": "fn clip(g, video, prefix) { g }", "kind": "lib", "overwrite": true });
+    let refused = refuses(&home, library).await;
+    assert_eq!(refused["error"], "INVALID_PARAMS", "{refused:#}");
+    let problems = refused["problems"].as_array().unwrap();
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem.as_str().unwrap().contains("save::pictures")),
+        "{refused:#}"
+    );
+}

@@ -20,6 +20,16 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A copy of the asset can't have this name.
+    #[error("\"{name}\" is no name for a copy of it: {reason}")]
+    CopyName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What a name of such a file ends in.
+        ending: String,
+    },
     /// The manifest key isn't allowed.
     #[error("\"{0}\" is not allowed as a manifest key")]
     InvalidKey(String),
@@ -39,8 +49,8 @@ pub enum PublishError {
         /// What it would have to stay in.
         root: PathBuf,
     },
-    /// Nothing may be published there.
-    #[error("nothing may be published to {}: {reason}", path.display())]
+    /// Nothing may be written there.
+    #[error("nothing may be written to {}: {reason}", path.display())]
     Forbidden {
         /// The folder.
         path: PathBuf,
@@ -124,6 +134,12 @@ impl From<PublishError> for Failure {
                 Code::INVALID_FILENAME,
                 "1 to 64 of a-z 0-9 . _ - beginning with a letter or digit, then .webp .png .jpg .jpeg .mp4 .webm .gif .mp3 .wav .flac .ogg or .m4a",
             ),
+            PublishError::CopyName { ending, .. } => {
+                let hint = format!(
+                    "end it in .{ending}, or pass a folder, into which it goes under its own name"
+                );
+                fail(Code::INVALID_FILENAME, &hint)
+            }
             PublishError::InvalidKey(_) => fail(
                 Code::INVALID_FILENAME,
                 "1 to 48 of a-z 0-9 _ - beginning with a letter or digit",
@@ -137,7 +153,7 @@ impl From<PublishError> for Failure {
                 "pass a path without .. and without links that lead elsewhere",
             ),
             PublishError::Forbidden { .. } => {
-                fail(Code::FORBIDDEN_PATH, "pass a folder of the web project")
+                fail(Code::FORBIDDEN_PATH, "pass a folder of the project")
             }
             PublishError::Exists(_) => fail(
                 Code::FILE_EXISTS,

@@ -81,26 +81,26 @@ impl Publisher {
     }
 }
 
-/// A file is named as what it is: a picture can't pass for a script or for somebody's settings.
+/// A file is named as what it is: a picture can't pass for a script or for somebody's settings, nor
+/// for a picture of another type.
 fn check_name(name: &str, asset: &Asset) -> Result<(), PublishError> {
-    let wrong = |reason| {
-        Err(PublishError::InvalidFilename {
+    let wrong = |reason: String| {
+        let own = asset.filename.rsplit_once('.').map(|(_, ending)| ending);
+        let ending = extension_of(&asset.mime_type).or(own).unwrap_or_default();
+        Err(PublishError::CopyName {
             name: name.to_owned(),
             reason,
+            ending: ending.to_owned(),
         })
     };
     if name.starts_with('.') || name.contains(['/', '\\']) || name.contains(char::is_control) {
-        return wrong("it is hidden, or not a plain name");
+        return wrong("it is hidden, or not a plain name".to_owned());
     }
-    let named = mime_of_name(name);
-    let fits = match Kind::of_mime(&asset.mime_type) {
-        Kind::Text | Kind::File => named == asset.mime_type && name_is_typed(name),
-        kind => kind == Kind::of_mime(named),
-    };
-    if fits || name == asset.filename && is_harmless(name) {
+    let named_so = mime_of_name(name) == asset.mime_type && name_is_typed(name);
+    if named_so || name == asset.filename && is_harmless(name) {
         Ok(())
     } else {
-        wrong("its extension is not one of such a file")
+        wrong(format!("it is {}", asset.mime_type))
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{SharedModule, indexed, publishing};
 use crate::assets::{Asset, AssetError, FolderType, Kind, PREVIEW_BYTES, Query};
 use crate::comfy::{Folder, OutputFile};
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, shown};
+use crate::ids::is_id;
 use crate::jobs::{MediaSource, Upload};
 use crate::paths;
 use crate::script::arguments::{did_you_mean, nearest};
@@ -282,6 +283,13 @@ fn query(asked: &Value) -> Result<Query, Failure> {
                 .hint("the kinds are images, video, audio, 3d, text and file")
         })
     });
+    let before = word("before");
+    if let Some(text) = before.as_deref().filter(|text| !is_id(text)) {
+        let message = format!("before is no asset_id: {}", shown(&text.into()));
+        return Err(Failure::new(Code::INVALID_PARAMS, message)
+            .hint("pass what the page before gave as next")
+            .detail("fields", json!(["before"])));
+    }
     Ok(Query {
         session: word("session"),
         kind: kind.transpose()?,
@@ -291,6 +299,6 @@ fn query(asked: &Value) -> Result<Query, Failure> {
         limit: asked["limit"]
             .as_u64()
             .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-        before: word("before"),
+        before,
     })
 }

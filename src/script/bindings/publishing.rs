@@ -83,13 +83,22 @@ fn publish_request(asset_id: &str, options: &Value) -> Result<PublishRequest, Fa
         (None, None) => Target::Original,
     };
     let default = PublishRequest::new(asset_id);
+    let max_bytes = match &options["max_bytes"] {
+        Value::Null => default.max_bytes,
+        given => given.as_u64().filter(|most| *most > 0).ok_or_else(|| {
+            let message = format!("max_bytes is {given}, it is a number of bytes above 0");
+            Failure::new(Code::INVALID_PARAMS, message)
+                .hint("web_optimize: false publishes the file as it is")
+                .detail("fields", vec!["max_bytes"])
+        })?,
+    };
     Ok(PublishRequest {
         target,
         folder: word("folder").map(PathBuf::from),
         web_optimize: options["web_optimize"]
             .as_bool()
             .unwrap_or(default.web_optimize),
-        max_bytes: options["max_bytes"].as_u64().unwrap_or(default.max_bytes),
+        max_bytes,
         ..default
     })
 }

@@ -16,7 +16,8 @@ use crate::script::run::call as run_here;
 use crate::script::save::{SaveError, save};
 use crate::script::value::to_dynamic;
 use crate::script::{
-    Checked, Generation, Key, Kind, Layer, ScriptError, Served, Source, check, kind_of_text,
+    Checked, Generation, Key, Kind, Layer, ScriptError, Served, Source, broken_by, check,
+    kind_of_text,
 };
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -271,10 +272,34 @@ fn save_checked(context: &Context, source: &Source, overwrite: bool) -> Result<V
             )
             .hint("nothing was saved; check_script shows all mistakes"));
     }
+    allow_place(context, source, overwrite)?;
     let path = save(folder, &source.key, &source.text, overwrite)?;
     host.library.reload();
     let mut answer = describe(source, &checked);
     answer["name"] = source.key.name.as_str().into();
     answer["path"] = json!(path);
     Ok(answer)
+}
+
+/// Refuses to put a script before another by accident, and a library where it breaks others.
+fn allow_place(context: &Context, source: &Source, overwrite: bool) -> Result<(), SaveError> {
+    let generation = context.host.library.generation();
+    let Key { kind, name } = &source.key;
+    match generation.get(*kind, name) {
+        Ok(served) if !overwrite => {
+            return Err(SaveError::Exists {
+                kind: *kind,
+                name: name.clone(),
+                path: served.script.path.clone(),
+            });
+        }
+        _ if *kind != Kind::Lib => return Ok(()),
+        _ => {}
+    }
+    let broken = broken_by(&generation, source);
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(SaveError::Breaks(broken))
+    }
 }

@@ -64,6 +64,30 @@ pub fn check(generation: &Generation, source: &Source, facts: Option<&NodeFacts>
     }
 }
 
+/// The first mistake of each script that a new text of a library would give it, such as a call of a
+/// function that is no more.
+#[must_use]
+pub fn broken_by(generation: &Generation, library: &Source) -> Vec<Diagnostic> {
+    let after = generation.with(library);
+    let importers = generation.all().map(|served| &served.script);
+    let importers = importers.filter(|script| {
+        let mut imports = script.imports.iter();
+        imports.any(|(name, _)| *name == library.key.name)
+    });
+    let first_error = |generation: &Generation, source: &Source| {
+        let mut problems = check(generation, source, None).problems.into_iter();
+        problems.find(|problem| problem.severity == Severity::Error)
+    };
+    let broken = importers.filter_map(|script| {
+        let source = script.source();
+        let problem = first_error(&after, &source)?;
+        first_error(generation, &source)
+            .is_none()
+            .then_some(problem)
+    });
+    broken.collect()
+}
+
 /// What kind a text that lies in no folder is, by the functions that it defines: one that runs is a
 /// pipeline, whatever it builds on the way; one that builds is a template; one that does neither is
 /// a library. What can't be read yet counts as what its words look like.
@@ -119,16 +143,32 @@ mod tests {
         let library = Library::load(vec![]);
         let generation = library.generation();
         for served in generation.all() {
-            let script = &served.script;
-            let source = Source {
-                key: script.key.clone(),
-                layer: script.layer,
-                path: script.path.clone(),
-                text: script.text.clone(),
-            };
+            let source = served.script.source();
             let problems = check(&generation, &source, Some(&NodeFacts::bundled())).problems;
-            assert!(problems.is_empty(), "{}: {problems:#?}", script.key);
+            assert!(problems.is_empty(), "{}: {problems:#?}", source.key);
         }
+    }
+
+    #[test]
+    fn a_library_without_what_others_call_breaks_them_and_one_with_more_does_not() {
+        let generation = Library::load(vec![]).generation();
+        let text = generation.text(Kind::Lib, "save").unwrap();
+        let library = |text: String| Source {
+            text,
+            ..generation.get(Kind::Lib, "save").unwrap().script.source()
+        };
+        let more = library(format!("{text}\nfn more() {{ 1 }}\n"));
+        assert!(broken_by(&generation, &more).is_empty());
+
+        let less = library("fn clip(g, video, prefix) { g }".to_owned());
+        let broken = broken_by(&generation, &less);
+        let of_pictures = |problem: &Diagnostic| problem.message == "no function save::pictures";
+        assert!(
+            !broken.is_empty() && broken.iter().all(of_pictures),
+            "{broken:#?}"
+        );
+        let others = library("fn f( {".to_owned());
+        assert!(broken_by(&generation, &others).len() > broken.len());
     }
 
     #[test]
