@@ -5,6 +5,7 @@ mod assets_tidy;
 mod batch;
 mod cli;
 mod cli_run;
+mod cli_terminal;
 mod client_faults;
 mod client_sim;
 mod conformance;
