@@ -38,6 +38,8 @@ async fn main() {
 
     for (tool, arguments) in [
         ("list_workflow_templates", json!({})),
+        ("list_scripts", json!({})),
+        ("get_sota_models", json!({ "category": "image_gen" })),
         ("get_template", json!({ "name": "sd3_txt2img" })),
         ("create_workflow_from_template", template),
         ("get_node_info", json!({ "node_type": "KSampler" })),

@@ -8,6 +8,7 @@ pub mod runs;
 
 mod answers;
 mod bindings;
+mod builder;
 mod check;
 mod compile;
 mod completion;

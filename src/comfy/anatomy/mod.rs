@@ -11,10 +11,11 @@
 //! literal  from an input to the place where its value is written
 //! text     from a sampler's conditioning to the texts that it says
 //! trace    from the samplers to everything else
-//! change   other values for what was found; value: whether an input takes them
+//! change   other values for what was found; value: whether an input takes them; edit: writing them
 //! ```
 
 mod change;
+mod edit;
 mod error;
 mod graph;
 mod literal;
