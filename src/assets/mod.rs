@@ -14,6 +14,7 @@
 mod asset;
 mod collection;
 mod embedded;
+mod encode;
 mod error;
 mod expiry;
 mod incoming;

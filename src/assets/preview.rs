@@ -1,11 +1,11 @@
 //! Small pictures of pictures, for those who pay by the byte.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::BufReader;
 
-use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, Rgba, RgbaImage, imageops};
+use image::{DynamicImage, ImageReader, Limits};
 
+use super::encode::{Lossy, encode_jpeg, encode_webp};
 use super::{AssetError, Assets};
 
 /// Bytes of a preview such that it stays below 100,000 characters of base64.
@@ -28,7 +28,7 @@ const DECODE_BYTES: u64 = 512 << 20;
 /// A small picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// `image/jpeg`, or `image/webp` where parts are transparent and it's small enough.
+    /// `image/jpeg`, or `image/webp` where parts are transparent.
     pub mime_type: &'static str,
     /// The encoded picture.
     pub bytes: Vec<u8>,
@@ -73,51 +73,25 @@ pub(super) fn is_transparent(image: &DynamicImage) -> bool {
     image.color().has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX)
 }
 
-pub(super) fn encode_jpeg(image: &DynamicImage, quality: u8) -> image::ImageResult<Vec<u8>> {
-    let mut bytes = Vec::new();
-    image
-        .to_rgb8()
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality))?;
-    Ok(bytes)
-}
-
-pub(super) fn encode(image: &DynamicImage, format: ImageFormat) -> image::ImageResult<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format)?;
-    Ok(bytes.into_inner())
-}
-
 fn shrink_to(
     image: &DynamicImage,
     max_side: u32,
     max_bytes: usize,
 ) -> image::ImageResult<Option<Preview>> {
     let mut side = max_side.clamp(1, image.width().max(image.height()).max(1));
-    let opaque;
-    let image = if is_transparent(image) {
-        let small = DynamicImage::ImageRgba8(scaled(image, side).to_rgba8());
-        let bytes = encode(&small, ImageFormat::WebP)?;
-        if bytes.len() <= max_bytes {
-            let (width, height) = (small.width(), small.height());
-            return Ok(Some(Preview {
-                mime_type: "image/webp",
-                bytes,
-                width,
-                height,
-            }));
-        }
-        opaque = over_squares(&small);
-        &opaque
+    // JPEG is what every client shows, and knows no transparency.
+    let (encode_lossy, mime_type): (Lossy, _) = if is_transparent(image) {
+        (encode_webp, "image/webp")
     } else {
-        image
+        (encode_jpeg, "image/jpeg")
     };
     loop {
         let small = scaled(image, side);
         for quality in QUALITIES {
-            let bytes = encode_jpeg(&small, quality)?;
+            let bytes = encode_lossy(&small, quality)?;
             if bytes.len() <= max_bytes {
                 return Ok(Some(Preview {
-                    mime_type: "image/jpeg",
+                    mime_type,
                     bytes,
                     width: small.width(),
                     height: small.height(),
@@ -143,17 +117,4 @@ fn scaled(image: &DynamicImage, side: u32) -> DynamicImage {
     } else {
         image.clone()
     }
-}
-
-/// The picture over grey squares, as painting programs show what is transparent: WebP can only be
-/// written without loss here, and JPEG knows no transparency.
-fn over_squares(image: &DynamicImage) -> DynamicImage {
-    const SQUARE: u32 = 8;
-    let mut under = RgbaImage::from_fn(image.width(), image.height(), |x, y| {
-        let light = (x / SQUARE + y / SQUARE).is_multiple_of(2);
-        let shade = if light { 0xdd } else { 0xaa };
-        Rgba([shade, shade, shade, u8::MAX])
-    });
-    imageops::overlay(&mut under, &image.to_rgba8(), 0, 0);
-    DynamicImage::ImageRgba8(under)
 }

@@ -210,6 +210,17 @@ fn a_photograph_is_published_as_png_as_large_as_the_limit_allows() {
 }
 
 #[test]
+fn a_photograph_keeps_its_size_as_webp_whose_quality_gives_instead() {
+    let site = Site::new();
+    let id = site.keep("large.png", &photograph(1328));
+
+    let published = site.publish(&named(&id, "hero.webp")).unwrap();
+
+    assert!(published.bytes <= 600_000, "{published:?}");
+    assert_eq!((published.width, published.scale), (Some(1328), None));
+}
+
+#[test]
 fn a_limit_that_no_quality_meets_is_an_error_and_publishes_nothing() {
     let site = Site::new();
     let id = site.keep("large.png", &noise(300, 300, ImageFormat::Png));

@@ -10,7 +10,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, ImageResult};
 
 use super::PublishError;
-use crate::assets::preview::{decode, encode, encode_jpeg, is_transparent};
+use crate::assets::encode::{encode_jpeg, encode_lossless, encode_webp};
+use crate::assets::preview::{decode, is_transparent};
 
 /// Tried in turn for each of [`SCALES`].
 const QUALITIES: [u8; 6] = [85, 75, 65, 55, 45, 35];
@@ -39,8 +40,8 @@ pub(super) struct Encoded {
     pub(super) scale: f64,
 }
 
-/// The scales to be tried: for JPEG some fixed ones, since its quality gives as well; for the
-/// others those that the last size suggests.
+/// The scales to be tried: some fixed ones where quality gives as well, else those that the last
+/// size suggests.
 struct Scales {
     fixed: std::slice::Iter<'static, f64>,
     by_size: bool,
@@ -51,7 +52,7 @@ impl Scales {
     fn new(format: ImageFormat) -> Self {
         Self {
             fixed: SCALES.iter(),
-            by_size: format != ImageFormat::Jpeg,
+            by_size: !is_lossy(format),
             last: 1.0,
         }
     }
@@ -116,8 +117,8 @@ pub(super) fn shrink(
     while let Some(scale) = scales.next(smallest, max_bytes) {
         let smaller = scale_by(&image, scale);
         for quality in qualities(format, max_bytes) {
-            let bytes =
-                encode_as(&smaller, format, *quality).map_err(|error| failed(error.to_string()))?;
+            let bytes = encode_as(&smaller, format, *quality, max_bytes.is_some())
+                .map_err(|error| failed(error.to_string()))?;
             let len = bytes.len() as u64;
             if max_bytes.is_none_or(|max_bytes| len <= max_bytes) {
                 return Ok(Encoded {
@@ -138,32 +139,40 @@ pub(super) fn shrink(
     })
 }
 
-/// What is published of a picture that is too large and may have any name: JPEG unless something
-/// is transparent, since the other two can only be written without loss.
+/// What is published of a picture that is too large and may have any name: JPEG, which everything
+/// shows, unless something is transparent.
 fn best_format(image: &DynamicImage, source: ImageFormat) -> ImageFormat {
     match source {
-        ImageFormat::Jpeg => ImageFormat::Jpeg,
+        ImageFormat::Jpeg | ImageFormat::WebP => source,
         _ if is_transparent(image) => ImageFormat::WebP,
         _ => ImageFormat::Jpeg,
     }
 }
 
-/// Formats without loss know no quality.
+/// Whether quality can be given up for size.
+fn is_lossy(format: ImageFormat) -> bool {
+    matches!(format, ImageFormat::Jpeg | ImageFormat::WebP)
+}
+
+/// Without a limit WebP is written without loss, which JPEG can't be.
 fn qualities(format: ImageFormat, max_bytes: Option<u64>) -> &'static [u8] {
-    match (format, max_bytes) {
-        (ImageFormat::Jpeg, Some(_)) => &QUALITIES,
-        _ => &[FULL_QUALITY],
+    if is_lossy(format) && max_bytes.is_some() {
+        &QUALITIES
+    } else {
+        &[FULL_QUALITY]
     }
 }
 
-fn encode_as(image: &DynamicImage, format: ImageFormat, quality: u8) -> ImageResult<Vec<u8>> {
+fn encode_as(
+    image: &DynamicImage,
+    format: ImageFormat,
+    quality: u8,
+    limited: bool,
+) -> ImageResult<Vec<u8>> {
     match format {
         ImageFormat::Jpeg => encode_jpeg(image, quality),
-        // Eight bits are what the WebP encoder takes and what the web shows.
-        _ if image.color().has_alpha() => {
-            encode(&DynamicImage::ImageRgba8(image.to_rgba8()), format)
-        }
-        _ => encode(&DynamicImage::ImageRgb8(image.to_rgb8()), format),
+        ImageFormat::WebP if limited => encode_webp(image, quality),
+        _ => encode_lossless(image, format),
     }
 }
 
