@@ -34,21 +34,22 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
+    use serde_json::Map;
+
     use crate::script::value::from_map;
 
-    /// All scripts of all kinds, with what is wrong with those that are broken.
+    /// All scripts of all kinds: `#{ name, kind, title }`, with the `path` of those that are files
+    /// and the `problem` of those that are broken.
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
-        answer(Context::of(&call).generation.listing())
+        answer(super::listing(&Context::of(&call), &Map::new()))
     }
 
     /// The scripts of a `kind`, and those with a `text` in their name or title.
     #[rhai_fn(name = "list", return_raw)]
     pub fn list_some(call: NativeCallContext, query: rhai::Map) -> Fallible<Dynamic> {
         let query = from_map(&query).map_err(|error| error.to_string())?;
-        let mut listing = Context::of(&call).generation.listing();
-        listing.retain(|script| super::is_wanted(script, &query));
-        answer(listing)
+        answer(super::listing(&Context::of(&call), &query))
     }
 
     /// How to write a script, in few words.
@@ -136,6 +137,18 @@ mod functions {
         let source = super::source(name, text, kind);
         answer(super::save_checked(&context, &source, overwrite).map_err(thrown)?)
     }
+}
+
+fn listing(context: &Context, query: &Map<String, Value>) -> Vec<Value> {
+    let mut listing = context.generation.listing();
+    listing.retain(|script| is_wanted(script, query));
+    let built_in = json!(Layer::BuiltIn);
+    for script in listing.iter_mut().filter_map(Value::as_object_mut) {
+        if script.shift_remove("layer").as_ref() == Some(&built_in) {
+            script.shift_remove("path");
+        }
+    }
+    listing
 }
 
 fn is_wanted(script: &Value, query: &Map<String, Value>) -> bool {
