@@ -10,6 +10,7 @@ mod client_sim;
 mod conformance;
 mod examples;
 mod golden_execute;
+mod golden_ui;
 mod golden_validate;
 mod inspector;
 mod jobs_collect;

@@ -1,0 +1,29 @@
+//! From the graph that the editor saves to the prompt that the server runs.
+//!
+//! Exactly as `ComfyUI`'s own frontend does it (observed on 1.49.6): the graph is first loaded as
+//! the editor loads it, with every slot and widget of every node, and then written as the editor
+//! writes it when somebody presses Run. What the frontend would leave broken without a word is an
+//! error here.
+
+mod error;
+mod expand;
+mod ids;
+mod js;
+mod live;
+mod promote;
+mod prompt;
+mod read;
+mod resolve;
+mod text;
+mod widgets;
+
+pub use error::{NodeName, UiError};
+pub use prompt::{Converted, Note, Options, Unknown, to_api};
+
+use serde_json::Value;
+
+/// Whether this is a graph as the editor saves it, and not a prompt.
+#[must_use]
+pub fn is_ui_format(value: &Value) -> bool {
+    value.get("nodes").is_some_and(Value::is_array)
+}
