@@ -264,7 +264,7 @@ impl Builder<'_> {
             bounds: bounds(input, kind),
             ..Widget::default()
         });
-        if controls(input, kind) {
+        if controls(input, kind, &name) {
             self.values.skip();
             if kind == "COMBO" {
                 // The text that filters the choices.
@@ -323,11 +323,11 @@ impl Builder<'_> {
 }
 
 /// Whether a widget is followed by one that says how it changes from run to run.
-fn controls(input: &Input, kind: &str) -> bool {
+fn controls(input: &Input, kind: &str, name: &str) -> bool {
     match input.option("control_after_generate") {
         Some(control) => matches!(kind, "INT" | "COMBO") && js::truthy(control),
         // Servers from before there was the option.
-        None => kind == "INT" && matches!(input.name(), "seed" | "noise_seed"),
+        None => kind == "INT" && matches!(name, "seed" | "noise_seed"),
     }
 }
 
