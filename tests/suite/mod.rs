@@ -48,3 +48,4 @@ mod sim_wire;
 mod store;
 mod templates;
 mod transcript;
+mod ui_convert;

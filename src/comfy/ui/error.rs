@@ -11,11 +11,11 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName {
     /// `"12:34"` inside of a subgraph.
-    pub id: String,
+    pub id: Box<str>,
     /// The title that the user gave it.
-    pub title: Option<String>,
+    pub title: Option<Box<str>>,
     /// Its class.
-    pub class: String,
+    pub class: Box<str>,
 }
 
 impl fmt::Display for NodeName {
@@ -45,7 +45,7 @@ pub enum UiError {
         found: String,
     },
     /// Classes that the server does not have.
-    #[error("the server knows no class of {}", named(.0))]
+    #[error("the server does not have the class of {}", named(.0))]
     UnknownClass(Vec<NodeName>),
     /// A class that was replaced by another with other inputs.
     #[error("{node} is of a class that is gone; {new} does its work")]

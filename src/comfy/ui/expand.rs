@@ -93,11 +93,7 @@ impl<'l, 'v> Frames<'l, 'v> {
     }
 
     pub(super) fn id(&self, place: Place) -> String {
-        format!(
-            "{}{}",
-            self.frames[place.frame].prefix,
-            self.node(place).id
-        )
+        format!("{}{}", self.frames[place.frame].prefix, self.node(place).id)
     }
 
     pub(super) fn name(&self, place: Place) -> NodeName {

@@ -115,9 +115,9 @@ impl LiveNode<'_> {
     /// As messages call it, inside of what `prefix` names.
     pub(super) fn name(&self, prefix: &str) -> NodeName {
         NodeName {
-            id: format!("{prefix}{}", self.id),
-            title: self.title.map(str::to_owned),
-            class: self.class.to_owned(),
+            id: format!("{prefix}{}", self.id).into(),
+            title: self.title.map(Into::into),
+            class: self.class.into(),
         }
     }
 }
@@ -154,7 +154,7 @@ impl<'v> Live<'v> {
         for node in graph.nodes {
             index.insert(node.id.clone(), nodes.len());
             nodes.push(match by_id.get(node.class) {
-                Some(&at) => promote::instance(&self.graphs[at], at, node),
+                Some(&at) => promote::instance(&self.graphs[at], at, &node),
                 None => LiveNode::load(node, facts),
             });
         }
@@ -364,9 +364,12 @@ impl LiveGraph<'_> {
                 continue;
             };
             let targets: Vec<(usize, usize)> = self.targets_of(at).collect();
-            let value = within_all(value, targets.iter().map(|&(node, widget)| {
-                self.nodes[node].widgets[widget].bounds
-            }));
+            let value = within_all(
+                value,
+                targets
+                    .iter()
+                    .map(|&(node, widget)| self.nodes[node].widgets[widget].bounds),
+            );
             for (node, widget) in targets {
                 let target = &mut self.nodes[node].widgets[widget];
                 target.value.clone_from(&value.value);
@@ -394,7 +397,9 @@ fn within_all(mut value: Widget, bounds: impl Iterator<Item = Option<(f64, f64)>
     let Some(number) = value.value.as_ref().and_then(serde_json::Value::as_f64) else {
         return value;
     };
-    let all = bounds.flatten().reduce(|(a, b), (c, d)| (a.max(c), b.min(d)));
+    let all = bounds
+        .flatten()
+        .reduce(|(a, b), (c, d)| (a.max(c), b.min(d)));
     if let Some((min, max)) = all
         && min <= max
         && !(min..=max).contains(&number)

@@ -29,7 +29,9 @@ pub(super) fn promoted(graph: &LiveGraph<'_>) -> Vec<Option<(usize, usize)>> {
                     .map(|(id, _)| id)
                     .collect();
                 links.sort();
-                links.into_iter().find_map(|link| widget_behind(graph, link))
+                links
+                    .into_iter()
+                    .find_map(|link| widget_behind(graph, link))
             })
         })
         .collect()
@@ -44,7 +46,7 @@ fn widget_behind(graph: &LiveGraph<'_>, link: &String) -> Option<(usize, usize)>
 }
 
 /// Loads an instance of a subgraph.
-pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: Node<'v>) -> LiveNode<'v> {
+pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: &Node<'v>) -> LiveNode<'v> {
     let mut slots: Vec<Slot> = graph
         .inputs
         .iter()
@@ -101,7 +103,7 @@ pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: Node<'v>) -> 
         },
         id: node.id.clone(),
     };
-    live.take_values(graph, &node);
+    live.take_values(graph, node);
     live
 }
 

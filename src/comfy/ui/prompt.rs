@@ -209,7 +209,9 @@ impl Writer<'_, '_, '_> {
             body.insert("class_type".to_owned(), json!(class.name()));
             body.insert("_meta".to_owned(), json!({ "title": text::title(node) }));
         } else {
-            let meta = node.title.map_or(json!({}), |title| json!({ "title": title }));
+            let meta = node
+                .title
+                .map_or(json!({}), |title| json!({ "title": title }));
             body.insert("_meta".to_owned(), meta);
         }
         Ok(body.into())

@@ -181,7 +181,11 @@ impl<'v> Node<'v> {
         let node = object(node, &place)?;
         let id = node.get("id").and_then(id);
         let id = id.ok_or_else(|| {
-            malformed(format!("{}.id", place()), "a number or a text", node.get("id"))
+            malformed(
+                format!("{}.id", place()),
+                "a number or a text",
+                node.get("id"),
+            )
         })?;
         let class = node.get("type").and_then(Value::as_str);
         let class = class.ok_or_else(|| {
@@ -202,7 +206,9 @@ impl<'v> Node<'v> {
             },
             inputs: inputs.iter().filter_map(SavedInput::read).collect(),
             outputs: outputs.iter().filter_map(SavedOutput::read).collect(),
-            values: node.get("widgets_values").filter(|values| !values.is_null()),
+            values: node
+                .get("widgets_values")
+                .filter(|values| !values.is_null()),
             properties: node.get("properties").and_then(Value::as_object),
             id,
         })
@@ -213,7 +219,10 @@ impl<'v> SavedInput<'v> {
     fn read(input: &'v Value) -> Option<Self> {
         let input = input.as_object()?;
         Some(Self {
-            name: input.get("name").and_then(Value::as_str).unwrap_or_default(),
+            name: input
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
             io_type: io_type(input.get("type")),
             link: input.get("link").and_then(id),
             widget: input
@@ -227,7 +236,10 @@ impl<'v> SavedOutput<'v> {
     fn read(output: &'v Value) -> Option<Self> {
         let output = output.as_object()?;
         Some(Self {
-            name: output.get("name").and_then(Value::as_str).unwrap_or_default(),
+            name: output
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
             io_type: io_type(output.get("type")),
         })
     }

@@ -149,7 +149,11 @@ impl Frames<'_, '_> {
                 Some(&node) => Ok(At::Output(Place { frame, node }, link.origin_slot, wanted)),
                 None => Err(UiError::BrokenLink {
                     node: self.name(host),
-                    input: graph.outputs.get(slot).map_or("", |output| output.name).to_owned(),
+                    input: graph
+                        .outputs
+                        .get(slot)
+                        .map_or("", |output| output.name)
+                        .to_owned(),
                     link: origin.clone(),
                     missing: "begins at a node that is not in the subgraph",
                 }),

@@ -239,7 +239,11 @@ fn date(format: &str, now: &Zoned) -> String {
             _ => 1,
         };
         match (char, length, part) {
-            (_, length, Some(part)) => result.push_str(&format!("{part:0length$}")),
+            (_, length, Some(part)) => {
+                let part = part.to_string();
+                result.extend(std::iter::repeat_n('0', length.saturating_sub(part.len())));
+                result.push_str(&part);
+            }
             ('y', 4, _) => result.push_str(&now.year().to_string()),
             ('y', 2, _) => {
                 let year = now.year().to_string();
@@ -259,7 +263,10 @@ mod tests {
     #[test]
     fn of_alternatives_the_first_is_taken_and_comments_go() {
         for (text, expected) in [
-            ("{red|blue} car // tail\n/* x */ \\{keep\\}", "red car \n {keep}"),
+            (
+                "{red|blue} car // tail\n/* x */ \\{keep\\}",
+                "red car \n {keep}",
+            ),
             ("{a {b|c}|d} e", "a b e"),
             ("see https://example.org/a for more", "see https:"),
             ("1/2 /* open", "1/2 /* open"),

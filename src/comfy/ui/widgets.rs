@@ -134,7 +134,10 @@ fn without_forced<'a>(class: &NodeClass, values: &'a [Value]) -> Vec<&'a Value> 
     for input in class.inputs() {
         if input.flag("forceInput") || widget_type(input).is_some() {
             forced.push(input.flag("forceInput"));
-            if input.option("control_after_generate").is_some_and(js::truthy) {
+            if input
+                .option("control_after_generate")
+                .is_some_and(js::truthy)
+            {
                 forced.push(false);
             }
         }
@@ -208,7 +211,7 @@ impl Builder<'_> {
         }
         match widget_type(input) {
             None => self.socket(input, name, nested),
-            Some(kind) => self.widget(input, kind, name, nested),
+            Some(kind) => self.widget(input, kind, &name, nested),
         }
     }
 
@@ -228,7 +231,7 @@ impl Builder<'_> {
         }
     }
 
-    fn widget(&mut self, input: &Input, kind: &str, name: String, nested: bool) {
+    fn widget(&mut self, input: &Input, kind: &str, name: &str, nested: bool) {
         if kind == "LOAD_3D" {
             for (button, value) in VIEW_BUTTONS {
                 self.text(button, value);
@@ -237,7 +240,7 @@ impl Builder<'_> {
         let value = match kind {
             // Shows pictures, and keeps none of them.
             "IMAGECOMPARE" => Some(json!(["", ""])),
-            _ => match self.values.next(&name) {
+            _ => match self.values.next(name) {
                 Saved::Value(value) => Some(js::value(value)),
                 Saved::Undefined if !matches!(kind, "COMBO" | "COMFY_DYNAMICCOMBO_V3") => None,
                 Saved::Nothing | Saved::Undefined => default(input, kind),
@@ -245,7 +248,7 @@ impl Builder<'_> {
         };
         if !input.flag("socketless") {
             self.behind.push(Slot {
-                name: name.clone(),
+                name: name.to_owned(),
                 io_type: input.io_type().name().to_owned(),
                 widget: Some(self.widgets.len()),
                 link: None,
@@ -256,7 +259,7 @@ impl Builder<'_> {
             _ => None,
         };
         self.widgets.push(Widget {
-            name: name.clone(),
+            name: name.to_owned(),
             value,
             // Widgets that come with a choice are made later, when nobody looks for this any more.
             dynamic_prompt: !nested && input.flag("dynamicPrompts"),
@@ -264,7 +267,7 @@ impl Builder<'_> {
             bounds: bounds(input, kind),
             ..Widget::default()
         });
-        if controls(input, kind, &name) {
+        if controls(input, kind, name) {
             self.values.skip();
             if kind == "COMBO" {
                 // The text that filters the choices.
