@@ -4,6 +4,7 @@ mod assets_publish;
 mod assets_tidy;
 mod batch;
 mod cli;
+mod cli_convert;
 mod cli_run;
 mod client_faults;
 mod client_sim;
