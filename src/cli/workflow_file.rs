@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::assets::Embedded;
 use crate::comfy::json::parse_lenient;
-use crate::comfy::ui::is_ui_format;
+use crate::comfy::ui::graph_in;
 use crate::failure::{Code, Failure};
 
 /// The name that stands for stdin.
@@ -19,6 +19,7 @@ pub(super) struct WorkflowFile {
     /// How messages call it.
     pub(super) name: String,
     pub(super) format: Format,
+    /// The graph, out of any wrappers; or the prompt as it was given.
     pub(super) value: Value,
     /// The JSON text that was read.
     #[allow(dead_code, reason = "for commands that point into it")]
@@ -72,13 +73,13 @@ impl WorkflowFile {
                  saved",
             )
         })?;
+        let (format, value) = match graph_in(&value) {
+            Some(graph) => (Format::Ui, graph.clone()),
+            None => (Format::Api, value),
+        };
         Ok(Self {
-            format: if is_ui_format(&value) {
-                Format::Ui
-            } else {
-                Format::Api
-            },
             name,
+            format,
             value,
             text: String::from_utf8_lossy(&json).into_owned(),
             embedded,

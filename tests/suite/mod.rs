@@ -21,6 +21,7 @@ mod mcp_conversation;
 mod mcp_discover;
 mod mcp_discovery;
 mod mcp_flow;
+mod mcp_graph;
 mod mcp_http;
 mod mcp_outage;
 mod mcp_previews;

@@ -27,3 +27,15 @@ use serde_json::Value;
 pub fn is_ui_format(value: &Value) -> bool {
     value.get("nodes").is_some_and(Value::is_array)
 }
+
+/// The graph in a value, also in the wrappers in which workflows are passed on: see
+/// [`Workflow::from_json`](crate::comfy::Workflow::from_json).
+#[must_use]
+pub fn graph_in(mut value: &Value) -> Option<&Value> {
+    while !is_ui_format(value) {
+        let mut inner = ["workflow", "prompt"].iter().map(|name| value.get(name));
+        let is_wrapped = |inner: &&Value| inner.is_object() && inner.get("class_type").is_none();
+        value = inner.find_map(|inner| inner.filter(is_wrapped))?;
+    }
+    Some(value)
+}
