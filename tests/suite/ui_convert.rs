@@ -28,7 +28,9 @@ fn node(id: u32, class: &str, inputs: &[(&str, &str, u32)], values: Value) -> Va
         .iter()
         .map(|(name, io_type, link)| json!({ "name": name, "type": io_type, "link": link }))
         .collect();
-    json!({ "id": id, "type": class, "mode": 0, "inputs": inputs, "widgets_values": values })
+    let mut node = json!({ "id": id, "type": class, "mode": 0, "inputs": inputs });
+    node["widgets_values"] = values;
+    node
 }
 
 fn in_mode(mode: u32, mut node: Value) -> Value {
@@ -37,7 +39,9 @@ fn in_mode(mode: u32, mut node: Value) -> Value {
 }
 
 fn graph(nodes: &[Value], links: Value) -> Value {
-    json!({ "nodes": nodes, "links": links, "version": 0.4 })
+    let mut graph = json!({ "nodes": nodes, "version": 0.4 });
+    graph["links"] = links;
+    graph
 }
 
 fn image(id: u32) -> Value {
@@ -132,6 +136,36 @@ fn missing_values_are_defaults_and_surplus_ones_mean_nothing() {
     assert_eq!(
         converted["2"]["inputs"],
         json!({ "width": 1, "height": 2, "batch_size": 3, "color": 4 })
+    );
+}
+
+#[test]
+fn a_node_pack_may_save_its_values_by_name() {
+    let facts = br#"{"Combine": {"python_module": "custom_nodes.videos", "input": {"required": {
+        "images": ["IMAGE"], "rate": ["INT", {"default": 8}], "loops": ["INT", {}]
+    }}}}"#;
+    let facts = NodeFacts::read(&facts[..]).unwrap();
+    let values = json!({ "rate": 24, "crf": 19, "videopreview": { "hidden": false } });
+    let combine = graph(&[node(1, "Combine", &[], values)], json!([]));
+    let converted = to_api(&combine, &facts, &options()).unwrap().workflow;
+    assert_eq!(
+        converted.into_json()["1"]["inputs"],
+        json!({ "rate": 24, "loops": 0, "crf": 19 })
+    );
+}
+
+#[test]
+fn a_node_of_a_pack_with_more_values_than_it_declares_is_told() {
+    let facts = br#"{"Loras": {"python_module": "custom_nodes.loras", "input": {}}}"#;
+    let facts = NodeFacts::read(&facts[..]).unwrap();
+    let loras = graph(
+        &[node(1, "Loras", &[], json!([{}, { "lora": "a" }]))],
+        json!([]),
+    );
+    let notes = to_api(&loras, &facts, &options()).unwrap().notes;
+    assert!(
+        matches!(notes[..], [Note::Surplus { values: 2, .. }]),
+        "{notes:?}"
     );
 }
 
@@ -282,8 +316,10 @@ fn boxed(host_inputs: Value, host: Value) -> Value {
     };
     let mut instance = node(3, "box", &[], json!([]));
     instance["inputs"] = host_inputs;
-    for (name, value) in host.as_object().unwrap() {
-        instance[name] = value.clone();
+    if let Value::Object(host) = host {
+        for (name, value) in host {
+            instance[name] = value;
+        }
     }
     json!({
         "nodes": [instance, preview(5, 9), node(6, "PrimitiveInt", &[], json!([33, "fixed"]))],
@@ -434,6 +470,23 @@ fn of_alternatives_in_a_text_the_first_is_taken_and_told() {
     assert_eq!((&*node.id, input.as_str()), ("1", "text"));
     let prompt = converted.workflow.into_json();
     assert_eq!(prompt["1"]["inputs"]["text"], "a red car ");
+}
+
+#[test]
+fn values_that_were_saved_for_other_widgets_are_told() {
+    let told = |node: Value| convert(&graph(&[node], json!([]))).unwrap().notes;
+    let shifted = node(1, "KSampler", &[], json!([5, 20, 8, "euler", "normal", 1]));
+    let mut named = image(1);
+    named["widgets_values_named"] = json!({ "width": 8, "color": "#0000ff", "more": 1 });
+    for (node, wrong) in [(shifted, "cfg"), (named.clone(), "color")] {
+        let notes = told(node);
+        let [Note::OtherVersion { input, .. }] = &notes[..] else {
+            panic!("{notes:?}");
+        };
+        assert_eq!(input, wrong);
+    }
+    named["widgets_values_named"]["color"] = json!(255);
+    assert_eq!(told(named), []);
 }
 
 #[test]

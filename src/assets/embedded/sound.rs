@@ -92,7 +92,7 @@ mod tests {
             let length = u32::try_from(text.len()).unwrap().to_le_bytes();
             [&length, text].concat()
         };
-        let long = [&b"workflow={\"nodes\":\""[..], &[b'x'; 70_000], b"\"}"].concat();
+        let long = [&b"workflow={\"nodes\":\""[..], &vec![b'x'; 70_000], b"\"}"].concat();
         [
             text(b"Lavf"),
             3_u32.to_le_bytes().to_vec(),

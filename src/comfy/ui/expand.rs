@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::error::{NodeName, UiError};
-use super::live::{Kind, Live, LiveGraph, LiveNode};
+use super::kind::Kind;
+use super::live::{Live, LiveGraph, LiveNode};
 use super::read::Mode;
 
 /// The largest graphs in the wild have a few thousand nodes.

@@ -2,47 +2,18 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Map, Value};
+
 use super::error::{NodeName, UiError};
 use super::js;
+use super::kind::Kind;
 use super::promote;
 use super::read::{Boundary, Document, Graph, Link, Mode, Node, Origin};
 use super::widgets::{Slot, Widget, lay_out};
-use crate::comfy::nodes::{NodeClass, NodeFacts};
-use crate::comfy::validate::replacement;
+use crate::comfy::nodes::NodeFacts;
 
 /// Subgraphs in subgraphs; nobody nests them deeper than a few levels.
 const DEEPEST: usize = 64;
-
-/// Nodes that only the editor knows and that don't run: `ComfyUI`'s own, and those of rgthree's
-/// pack.
-const NOT_RUN: [&str; 14] = [
-    "Note",
-    "MarkdownNote",
-    "Label (rgthree)",
-    "Bookmark (rgthree)",
-    "Fast Muter (rgthree)",
-    "Fast Bypasser (rgthree)",
-    "Fast Groups Muter (rgthree)",
-    "Fast Groups Bypasser (rgthree)",
-    "Fast Actions Button (rgthree)",
-    "Mute / Bypass Relay (rgthree)",
-    "Mute / Bypass Repeater (rgthree)",
-    "Random Unmuter (rgthree)",
-    "Node Collector (rgthree)",
-    "Context Merge Helper (rgthree)",
-];
-
-/// Nodes that hand on what comes in.
-const PASSES_ON: [&str; 2] = ["Reroute", "Reroute (rgthree)"];
-
-/// Classes that have another name today and are else the same.
-const RENAMED: [(&str, &str); 5] = [
-    ("T2IAdapterLoader", "ControlNetLoader"),
-    ("ConditioningAverage ", "ConditioningAverage"),
-    ("SDV_img2vid_Conditioning", "SVD_img2vid_Conditioning"),
-    ("Load3DAnimation", "Load3D"),
-    ("Preview3DAnimation", "Preview3D"),
-];
 
 /// All graphs of a file that are in use; the root is the first.
 #[derive(Debug)]
@@ -77,6 +48,8 @@ pub(super) struct LiveNode<'v> {
     pub(super) widgets: Vec<Widget>,
     /// Saved values that belong to no widget.
     pub(super) surplus: usize,
+    /// A widget whose value seems to have been saved for another one.
+    pub(super) misfit: Option<String>,
     /// For an instance of a subgraph.
     pub(super) instance: Instance,
 }
@@ -88,27 +61,6 @@ pub(super) struct Instance {
     pub(super) by_input: Vec<Option<usize>>,
     /// Widgets of inner nodes that it sets without an input: node, widget there, widget here.
     pub(super) sets: Vec<(usize, usize, usize)>,
-}
-
-/// What a node is to the one who runs it.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind<'v> {
-    /// A class of the server.
-    Class(&'v NodeClass),
-    /// No class of the server.
-    Unknown,
-    /// An instance of a subgraph: where that stands among the graphs.
-    Instance(usize),
-    /// Hands on what comes in under the same slot.
-    PassesOn,
-    /// Has a value for the widgets that it leads to.
-    Primitive,
-    /// Hands on what comes into the `SetNode` of that name.
-    Get(&'v str),
-    /// Hands on what comes in, under a name.
-    Set(&'v str),
-    /// Not there when the graph runs.
-    NotRun,
 }
 
 impl LiveNode<'_> {
@@ -255,53 +207,20 @@ impl<'v> LiveNode<'v> {
             outputs: output_types(kind, &node),
             kind,
             slots,
-            widgets: layout.widgets,
             surplus: layout.surplus,
+            misfit: layout
+                .misfit
+                .or_else(|| named_otherwise(&layout.widgets, node.named)),
+            widgets: layout.widgets,
             instance: Instance::default(),
             id: node.id,
         }
     }
 }
 
-impl<'v> Kind<'v> {
-    fn of(node: &Node<'v>, facts: &'v NodeFacts) -> Self {
-        let class = node.class;
-        if NOT_RUN.contains(&class) {
-            return Self::NotRun;
-        }
-        if PASSES_ON.contains(&class) {
-            return Self::PassesOn;
-        }
-        if class == "PrimitiveNode" {
-            return Self::Primitive;
-        }
-        if let Some(class) = facts.class(class) {
-            return Self::Class(class);
-        }
-        if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == class)
-            && let Some(class) = facts.class(new)
-        {
-            return Self::Class(class);
-        }
-        // KJNodes' pair, with the name that joins them as its one value.
-        let name = || node.values.and_then(|values| values.get(0)?.as_str());
-        match class {
-            "GetNode" => Self::Get(name().unwrap_or_default()),
-            "SetNode" => Self::Set(name().unwrap_or_default()),
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// What stands for the class of a node that the server does not have, if its inputs are others.
-pub(super) fn successor(class: &str, facts: &NodeFacts) -> Option<&'static str> {
-    let replacement = replacement(class)?;
-    facts.class(replacement.new).map(|_| replacement.new)
-}
-
 /// The frontend keeps the values of a class that it does not know under such names.
 fn unnamed_widgets(node: &Node<'_>) -> Vec<Widget> {
-    let values = node.values.and_then(serde_json::Value::as_array);
+    let values = node.values.and_then(Value::as_array);
     let values = values.into_iter().flatten().enumerate();
     values
         .map(|(at, value)| Widget {
@@ -314,6 +233,18 @@ fn unnamed_widgets(node: &Node<'_>) -> Vec<Widget> {
             ..Widget::default()
         })
         .collect()
+}
+
+/// A widget whose value has another kind under its name than by its place.
+fn named_otherwise(widgets: &[Widget], named: Option<&Map<String, Value>>) -> Option<String> {
+    let mut differing = widgets.iter().filter(|widget| {
+        let named = named.and_then(|named| named.get(&widget.name));
+        match (named, &widget.value) {
+            (Some(Value::Null) | None, _) | (_, None | Some(Value::Null)) => false,
+            (Some(named), Some(value)) => js::kind(named) != js::kind(value),
+        }
+    });
+    differing.next().map(|widget| widget.name.clone())
 }
 
 /// The value of a primitive, if any was saved.
@@ -354,22 +285,29 @@ fn output_types(kind: Kind<'_>, node: &Node<'_>) -> Vec<String> {
 }
 
 impl LiveGraph<'_> {
-    /// Puts the values of primitives into the widgets that they lead to.
+    /// Puts the values of primitives into the widgets that they are directly connected to.
     fn push_primitives(&mut self) {
-        for at in 0..self.nodes.len() {
-            if !matches!(self.nodes[at].kind, Kind::Primitive) {
-                continue;
+        let mut targets: HashMap<usize, Vec<(usize, usize)>> = HashMap::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            for slot in &node.slots {
+                let link = slot.link.as_ref().and_then(|link| self.links.get(link));
+                if let (Some(widget), Some(Origin::Node(id))) =
+                    (slot.widget, link.map(|link| &link.origin))
+                    && let Some(&origin) = self.index.get(id)
+                    && matches!(self.nodes[origin].kind, Kind::Primitive)
+                {
+                    targets.entry(origin).or_default().push((at, widget));
+                }
             }
-            let Some(value) = self.nodes[at].widgets.first().cloned() else {
+        }
+        for (origin, targets) in targets {
+            let Some(value) = self.nodes[origin].widgets.first().cloned() else {
                 continue;
             };
-            let targets: Vec<(usize, usize)> = self.targets_of(at).collect();
-            let value = within_all(
-                value,
-                targets
-                    .iter()
-                    .map(|&(node, widget)| self.nodes[node].widgets[widget].bounds),
-            );
+            let bounds = targets
+                .iter()
+                .map(|&(node, widget)| self.nodes[node].widgets[widget].bounds);
+            let value = within_all(value, bounds);
             for (node, widget) in targets {
                 let target = &mut self.nodes[node].widgets[widget];
                 target.value.clone_from(&value.value);
@@ -377,24 +315,11 @@ impl LiveGraph<'_> {
             }
         }
     }
-
-    /// The widgets that a node's output is directly connected to.
-    fn targets_of(&self, origin: usize) -> impl Iterator<Item = (usize, usize)> {
-        let id = &self.nodes[origin].id;
-        let nodes = self.nodes.iter().enumerate();
-        nodes.flat_map(move |(at, node)| {
-            node.slots.iter().filter_map(move |slot| {
-                let link = self.links.get(slot.link.as_ref()?)?;
-                let from_it = matches!(&link.origin, Origin::Node(origin) if origin == id);
-                Some((at, slot.widget.filter(|_| from_it)?))
-            })
-        })
-    }
 }
 
 /// The value within what all of its targets allow, if there is such a range.
 fn within_all(mut value: Widget, bounds: impl Iterator<Item = Option<(f64, f64)>>) -> Widget {
-    let Some(number) = value.value.as_ref().and_then(serde_json::Value::as_f64) else {
+    let Some(number) = value.value.as_ref().and_then(Value::as_f64) else {
         return value;
     };
     let all = bounds

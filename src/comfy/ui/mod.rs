@@ -9,12 +9,14 @@ mod error;
 mod expand;
 mod ids;
 mod js;
+mod kind;
 mod live;
 mod promote;
 mod prompt;
 mod read;
 mod resolve;
 mod text;
+mod values;
 mod widgets;
 
 pub use error::{NodeName, UiError};

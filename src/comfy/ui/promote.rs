@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::ids::Shown;
 use super::js;
-use super::live::{Instance, Kind, LiveGraph, LiveNode};
+use super::kind::Kind;
+use super::live::{Instance, LiveGraph, LiveNode};
 use super::read::{Node, Origin};
 use super::widgets::{Slot, Widget};
 
@@ -97,6 +98,7 @@ pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: &Node<'v>) ->
             .collect(),
         widgets,
         surplus: 0,
+        misfit: None,
         instance: Instance {
             by_input,
             sets: Vec::new(),

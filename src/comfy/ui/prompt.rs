@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::error::{NodeName, UiError};
 use super::expand::{Frames, Place};
 use super::js;
-use super::live::{Kind, Live, LiveNode, successor};
+use super::kind::{Kind, successor};
+use super::live::{Live, LiveNode};
 use super::read::{Document, Mode};
 use super::resolve::Feed;
 use super::text;
@@ -73,6 +74,14 @@ pub enum Note {
         /// Its input.
         input: String,
     },
+    /// A value that its widget can't have had: the graph was saved with another version of the
+    /// class, whose inputs were others, so that its values may be in wrong places.
+    OtherVersion {
+        /// The node.
+        node: NodeName,
+        /// The first such input.
+        input: String,
+    },
     /// More values than the class has widgets: those of a node pack whose own widgets no server
     /// declares.
     Surplus {
@@ -95,6 +104,12 @@ impl fmt::Display for Note {
                 f,
                 "\"{input}\" of {node} is captured by the browser when it is queued: this is what \
                  was saved"
+            ),
+            Self::OtherVersion { node, input } => write!(
+                f,
+                "{node} seems to have been saved with another version of its class, \"{input}\" \
+                 got a value of something else: check its values, or convert with the node facts \
+                 of the server that it was saved on"
             ),
             Self::Surplus { node, values } => write!(
                 f,
@@ -275,6 +290,12 @@ impl Writer<'_, '_, '_> {
                     input: widget.name.clone(),
                 });
             }
+        }
+        if let Some(input) = &node.misfit {
+            self.notes.push(Note::OtherVersion {
+                node: self.frames.name(place),
+                input: input.clone(),
+            });
         }
         if let Kind::Class(class) = node.kind
             && class.is_custom()

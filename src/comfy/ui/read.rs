@@ -50,6 +50,8 @@ pub(super) struct Node<'v> {
     /// The types of the outputs.
     pub(super) outputs: Vec<SavedOutput<'v>>,
     pub(super) values: Option<&'v Value>,
+    /// The same by name, which newer versions write beside and don't read.
+    pub(super) named: Option<&'v Map<String, Value>>,
     pub(super) properties: Option<&'v Map<String, Value>>,
 }
 
@@ -209,6 +211,7 @@ impl<'v> Node<'v> {
             values: node
                 .get("widgets_values")
                 .filter(|values| !values.is_null()),
+            named: node.get("widgets_values_named").and_then(Value::as_object),
             properties: node.get("properties").and_then(Value::as_object),
             id,
         })

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::error::UiError;
 use super::expand::{Frames, Place};
-use super::live::Kind;
+use super::kind::Kind;
 use super::read::{Mode, Origin};
 
 /// No graph has a longer chain of nodes that don't run; a circle of them has no end.

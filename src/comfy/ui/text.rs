@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::expand::Frames;
 use super::js;
-use super::live::{Kind, LiveNode};
+use super::kind::Kind;
+use super::live::LiveNode;
 
 /// Classes in whose `filename_prefix` `%...%` is replaced.
 const SAVES: [&str; 20] = [
@@ -42,65 +43,39 @@ pub(super) fn saves(class: &str) -> bool {
 ///
 /// The editor draws one anew for each prompt. Here the same graph always gives the same prompt.
 pub(super) fn dynamic_prompt(text: &str) -> (String, bool) {
-    let mut drawn = false;
     let text = without_comments(text);
     let mut result = String::with_capacity(text.len());
-    // An option may bring comments and options of its own.
-    let mut open = vec![text.into_owned().chars().collect::<Vec<_>>().into_iter()];
-    while let Some(chars) = open.last_mut() {
-        match chars.next() {
-            None => {
-                open.pop();
+    let mut drawn = false;
+    // Blocks that are open, and which of them is past its first option, with all within it.
+    let mut depth = 0_usize;
+    let mut passed = None;
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        let kept = passed.is_none();
+        match char {
+            '\\' => {
+                let escaped = [Some(char), chars.next()];
+                result.extend(escaped.into_iter().flatten().filter(|_| kept));
             }
-            Some('\\') => {
-                result.push('\\');
-                result.extend(chars.next());
-            }
-            Some('{') => {
+            '{' => {
                 drawn = true;
-                let option = without_comments(&first_option(chars)).into_owned();
-                open.push(option.chars().collect::<Vec<_>>().into_iter());
+                depth += 1;
             }
-            Some(char) => result.push(char),
+            '}' if depth > 0 => {
+                if passed == Some(depth) {
+                    passed = None;
+                }
+                depth -= 1;
+            }
+            '|' if depth > 0 => passed = passed.or(Some(depth)),
+            char if kept => result.push(char),
+            _ => {}
         }
     }
     for escaped in ['{', '}', '|'] {
         result = result.replace(&format!("\\{escaped}"), &escaped.to_string());
     }
     (result, drawn)
-}
-
-/// What stands before the first `|` of a block, which is read to its end.
-fn first_option(chars: &mut impl Iterator<Item = char>) -> String {
-    let mut option = String::new();
-    let mut first = true;
-    let mut depth = 0_usize;
-    while let Some(char) = chars.next() {
-        let mut keep = |char| {
-            if first {
-                option.push(char);
-            }
-        };
-        match char {
-            '\\' => {
-                keep('\\');
-                if let Some(next) = chars.next() {
-                    keep(next);
-                }
-                continue;
-            }
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            '|' if depth == 0 => {
-                first = false;
-                continue;
-            }
-            _ => {}
-        }
-        keep(char);
-    }
-    option
 }
 
 /// Comments as in C; the address after `https:` is one to the editor as well.
@@ -267,7 +242,10 @@ mod tests {
                 "{red|blue} car // tail\n/* x */ \\{keep\\}",
                 "red car \n {keep}",
             ),
-            ("{a {b|c}|d} e", "a b e"),
+            ("{a {b|c}|d {e|f}|g} h", "a b h"),
+            ("{a {b|c", "a b"),
+            ("a} | b", "a} | b"),
+            ("{\\|a|b}", "|a"),
             ("see https://example.org/a for more", "see https:"),
             ("1/2 /* open", "1/2 /* open"),
             ("{", ""),

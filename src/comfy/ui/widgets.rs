@@ -4,9 +4,10 @@
 //! which the editor makes the widgets: that of the declared inputs, with those that some inputs
 //! bring along right behind them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::js;
+use super::values::{Saved, Values};
 use crate::comfy::nodes::{Dynamic, DynamicOption, Input, NodeClass};
 
 /// The input types for which the editor has a widget (frontend 1.49.6).
@@ -38,7 +39,10 @@ const WIDGET_TYPES: [&str; 25] = [
     "AUDIOUPLOAD",
 ];
 
-/// What stands before a 3D view in its node: buttons, which the editor writes into prompts too.
+/// Classes that load a model into a 3D view.
+const LOADS_VIEW: [&str; 2] = ["Load3D", "Load3DAdvanced"];
+
+/// What stands before the view in them: buttons, which the editor writes into prompts too.
 const VIEW_BUTTONS: [(&str, &str); 3] = [
     ("upload 3d model", "upload3dmodel"),
     ("upload extra resources", "uploadExtraResources"),
@@ -81,76 +85,12 @@ pub(super) struct Layout {
     pub(super) widgets: Vec<Widget>,
     /// How many saved values found no widget.
     pub(super) surplus: usize,
-}
-
-/// A saved value.
-enum Saved<'a> {
-    Value(&'a Value),
-    /// There are values, but none at this place.
-    Undefined,
-    /// Nothing was saved, so that the widget keeps what it began with.
-    Nothing,
-}
-
-enum Values<'a> {
-    List(std::vec::IntoIter<&'a Value>),
-    /// An object instead of a list, of a node that reads it by names.
-    Named(&'a Map<String, Value>),
-    /// An object instead of a list, of a node that doesn't.
-    Unreadable,
-}
-
-impl<'a> Values<'a> {
-    fn of(class: &NodeClass, saved: Option<&'a Value>) -> Self {
-        match saved {
-            Some(Value::Array(values)) => Self::List(without_forced(class, values).into_iter()),
-            // Node packs that save objects read them themselves.
-            Some(Value::Object(values)) if class.is_custom() => Self::Named(values),
-            Some(Value::Object(_)) => Self::Unreadable,
-            _ => Self::List(Vec::new().into_iter()),
-        }
-    }
-
-    fn next(&mut self, name: &str) -> Saved<'a> {
-        match self {
-            Self::List(values) => values.next().map_or(Saved::Nothing, Saved::Value),
-            Self::Named(values) => values.get(name).map_or(Saved::Nothing, Saved::Value),
-            Self::Unreadable => Saved::Undefined,
-        }
-    }
-
-    /// Passes over the value of a widget that no prompt has.
-    fn skip(&mut self) {
-        if let Self::List(values) = self {
-            values.next();
-        }
-    }
-}
-
-/// Graphs from before frontend 1.16 have values for inputs that take links only; they are told by
-/// their number.
-fn without_forced<'a>(class: &NodeClass, values: &'a [Value]) -> Vec<&'a Value> {
-    let mut forced = Vec::with_capacity(values.len());
-    for input in class.inputs() {
-        if input.flag("forceInput") || widget_type(input).is_some() {
-            forced.push(input.flag("forceInput"));
-            if input
-                .option("control_after_generate")
-                .is_some_and(js::truthy)
-            {
-                forced.push(false);
-            }
-        }
-    }
-    if forced.len() != values.len() {
-        return values.iter().collect();
-    }
-    let kept = values.iter().zip(forced).filter(|(_, forced)| !forced);
-    kept.map(|(value, _)| value).collect()
+    /// The first widget whose value is of another kind than it takes.
+    pub(super) misfit: Option<String>,
 }
 
 /// The widget of an input, by its type; `None` for an input that takes links only.
-fn widget_type(input: &Input) -> Option<&str> {
+pub(super) fn widget_type(input: &Input) -> Option<&str> {
     if input.flag("forceInput") {
         return None;
     }
@@ -166,6 +106,8 @@ pub(super) fn lay_out(class: &NodeClass, saved: Option<&Value>) -> Layout {
         sockets: Vec::new(),
         behind: Vec::new(),
         widgets: Vec::new(),
+        has_buttons: LOADS_VIEW.contains(&class.name()),
+        misfit: None,
     };
     for input in class.inputs() {
         builder.input(input, input.name().to_owned(), false);
@@ -176,15 +118,22 @@ pub(super) fn lay_out(class: &NodeClass, saved: Option<&Value>) -> Layout {
     if WITH_VIEW.contains(&class.name()) {
         builder.text("image", "");
     }
+    for (name, value) in builder.values.undeclared(class) {
+        if builder.widgets.iter().all(|widget| widget.name != *name) {
+            builder.widgets.push(Widget {
+                name: name.clone(),
+                value: Some(js::value(value)),
+                ..Widget::default()
+            });
+        }
+    }
     let mut slots = builder.sockets;
     slots.append(&mut builder.behind);
     Layout {
         slots,
         widgets: builder.widgets,
-        surplus: match builder.values {
-            Values::List(values) => values.len(),
-            _ => 0,
-        },
+        misfit: builder.misfit,
+        surplus: builder.values.left(),
     }
 }
 
@@ -194,6 +143,8 @@ struct Builder<'a> {
     sockets: Vec<Slot>,
     behind: Vec<Slot>,
     widgets: Vec<Widget>,
+    has_buttons: bool,
+    misfit: Option<String>,
 }
 
 impl Builder<'_> {
@@ -232,7 +183,7 @@ impl Builder<'_> {
     }
 
     fn widget(&mut self, input: &Input, kind: &str, name: &str, nested: bool) {
-        if kind == "LOAD_3D" {
+        if kind == "LOAD_3D" && self.has_buttons {
             for (button, value) in VIEW_BUTTONS {
                 self.text(button, value);
             }
@@ -241,7 +192,12 @@ impl Builder<'_> {
             // Shows pictures, and keeps none of them.
             "IMAGECOMPARE" => Some(json!(["", ""])),
             _ => match self.values.next(name) {
-                Saved::Value(value) => Some(js::value(value)),
+                Saved::Value(value) => {
+                    if self.misfit.is_none() && !fits(kind, value) {
+                        self.misfit = Some(name.to_owned());
+                    }
+                    Some(js::value(value))
+                }
                 Saved::Undefined if !matches!(kind, "COMBO" | "COMFY_DYNAMICCOMBO_V3") => None,
                 Saved::Nothing | Saved::Undefined => default(input, kind),
             },
@@ -331,6 +287,16 @@ fn controls(input: &Input, kind: &str, name: &str) -> bool {
         Some(control) => matches!(kind, "INT" | "COMBO") && js::truthy(control),
         // Servers from before there was the option.
         None => kind == "INT" && matches!(name, "seed" | "noise_seed"),
+    }
+}
+
+/// Whether a widget could have had that value. It goes through whatever it is; but that it does
+/// not fit shows that the values were saved for other widgets.
+fn fits(kind: &str, value: &Value) -> bool {
+    match (kind, value) {
+        ("INT" | "FLOAT", Value::String(text)) => text.trim().parse::<f64>().is_ok(),
+        ("INT" | "FLOAT", Value::Bool(_)) | ("BOOLEAN", Value::String(_)) => false,
+        _ => true,
     }
 }
 
