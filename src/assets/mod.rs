@@ -29,7 +29,7 @@ mod sweep;
 
 pub use asset::{Asset, FolderType, Kind, Provenance, ScriptRef, ServerRef};
 pub use collection::{AssetOptions, Assets};
-pub use embedded::{EmbeddedError, embedded_prompt};
+pub use embedded::{Embedded, EmbeddedError, embedded_prompt};
 pub use error::AssetError;
 pub use expiry::Removed;
 pub use keep::NewAsset;

@@ -68,6 +68,8 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Serve a simulated ComfyUI
     Sim(SimArgs),
+    /// Write a workflow in another format to stdout
+    Convert(ConvertArgs),
     /// Facts about a server's node classes
     #[command(subcommand)]
     Nodes(NodesCommand),
@@ -135,6 +137,28 @@ pub(super) struct SimArgs {
     /// Behave as this version of ComfyUI, such as 0.3.75 [default: that of the node classes]
     #[arg(long, value_name = "VERSION", value_parser = parse_comfyui_version)]
     pub(super) version: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConvertArgs {
+    /// A graph as the editor saves it, a prompt, or a picture, clip or sound that ComfyUI saved (of
+    /// which the prompt is taken, what ran, and the graph if there is none); - reads stdin
+    #[arg(value_name = "FILE|-")]
+    pub(super) file: String,
+    /// The format to write: api, the prompt that ComfyUI runs
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) to: Target,
+    /// Where the graph is to run, as a server's address or a file of `mmf nodes snapshot` [default:
+    /// the configured server, or ComfyUI 0.33.0 if that is away]
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+}
+
+/// A format to convert into.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Target {
+    /// The prompt that `ComfyUI` runs
+    Api,
 }
 
 /// A version that can be told apart from others; it is kept as it was written.

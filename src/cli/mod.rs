@@ -3,11 +3,13 @@
 mod args;
 mod ask;
 mod call;
+mod convert;
 mod copy;
 mod demo;
 mod doctor;
 mod ended;
 mod json_argument;
+mod node_facts;
 mod nodes;
 mod progress;
 mod report;
@@ -18,6 +20,7 @@ mod serve;
 mod show;
 mod sim;
 mod start;
+mod workflow_file;
 
 use std::process::ExitCode;
 
@@ -97,6 +100,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Call(call) => call::call(global, &call).await,
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
+        Command::Convert(convert) => convert::convert(global, &convert).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);

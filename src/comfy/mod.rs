@@ -1,11 +1,12 @@
-//! `ComfyUI`: the workflow it is given, the client that talks to it, what its nodes are, and what
-//! its validator would say.
+//! `ComfyUI`: the workflow it is given, the client that talks to it, what its nodes are, what its
+//! validator would say, and what its editor makes of a saved graph.
 
 pub mod anatomy;
 pub mod check;
 pub mod json;
 pub mod model_name;
 pub mod nodes;
+pub mod ui;
 pub mod validate;
 
 mod client;

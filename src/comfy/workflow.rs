@@ -44,7 +44,9 @@ impl WorkflowError {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::UiFormat => "in ComfyUI, use Workflow > Export (API) and pass that file",
+            Self::UiFormat => {
+                "convert it with `mmf convert FILE --to api`, or in ComfyUI use Workflow > Export (API)"
+            }
             _ => "pass {\"1\": {\"class_type\": ..., \"inputs\": {...}}, ...}",
         }
     }

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod explain;
 mod generation;
+mod graph;
 mod handles;
 mod host;
 mod input_schema;

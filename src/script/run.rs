@@ -18,6 +18,7 @@ use super::answers::{self, Listing, Wrong};
 use super::bindings;
 use super::compile::LIST;
 use super::conversation::Message;
+use super::graph::Conversions;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
 use super::media::hand_over;
@@ -55,17 +56,23 @@ impl Runner {
     }
 
     /// Checks `given` against the declaration of a script, runs it and returns what it made: a
-    /// template's workflow or what a tool or pipeline replies.
+    /// template's workflow or what a tool or pipeline replies. Graphs in the editor's format are
+    /// converted on the way.
     pub async fn run(
         &self,
         generation: Arc<Generation>,
         served: Served,
-        given: Map<String, Value>,
+        mut given: Map<String, Value>,
         caller: Caller,
     ) -> Result<Reply, ScriptError> {
+        let converted = Conversions::of(&self.host, &served, &mut given).await;
+        let converted = converted.map_err(ScriptError::Arguments)?;
         let arguments = served.script.arguments(given)?;
-        self.on_own_thread(generation, served, arguments, caller, call)
-            .await
+        let mut reply = self
+            .on_own_thread(generation, served, arguments, caller, call)
+            .await?;
+        converted.tell(&mut reply);
+        Ok(reply)
     }
 
     /// The messages of a prompt.

@@ -1,0 +1,349 @@
+//! The widgets of a node and the values that were saved for them.
+//!
+//! Values are saved as a list without names. Which belongs to which follows from the order in
+//! which the editor makes the widgets: that of the declared inputs, with those that some inputs
+//! bring along right behind them.
+
+use serde_json::{Value, json};
+
+use super::js;
+use super::values::{Saved, Values};
+use crate::comfy::nodes::{Dynamic, DynamicOption, Input, NodeClass};
+
+/// The input types for which the editor has a widget (frontend 1.49.6).
+const WIDGET_TYPES: [&str; 25] = [
+    "INT",
+    "FLOAT",
+    "BOOLEAN",
+    "STRING",
+    "COMBO",
+    "COMFY_DYNAMICCOMBO_V3",
+    "MARKDOWN",
+    "IMAGEUPLOAD",
+    "COLOR",
+    "COLORS",
+    "IMAGECOMPARE",
+    "BOUNDING_BOX",
+    "BOUNDING_BOXES",
+    "CHART",
+    "GALLERIA",
+    "PAINTER",
+    "COMPOSITOR",
+    "TEXTAREA",
+    "CURVE",
+    "RANGE",
+    "LOAD_3D",
+    "WEBCAM",
+    "AUDIO_RECORD",
+    "AUDIO_UI",
+    "AUDIOUPLOAD",
+];
+
+/// Classes that load a model into a 3D view.
+const LOADS_VIEW: [&str; 2] = ["Load3D", "Load3DAdvanced"];
+
+/// What stands before the view in them: buttons, which the editor writes into prompts too.
+const VIEW_BUTTONS: [(&str, &str); 3] = [
+    ("upload 3d model", "upload3dmodel"),
+    ("upload extra resources", "uploadExtraResources"),
+    ("clear", "clear"),
+];
+
+/// Classes to which the editor adds a 3D view that no server declares.
+const WITH_VIEW: [&str; 2] = ["SaveGLB", "Preview3D"];
+
+/// A widget as it stands in the editor once the graph is loaded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Widget {
+    pub(super) name: String,
+    /// `None` is JavaScript's `undefined`, which no prompt has.
+    pub(super) value: Option<Value>,
+    /// Whether `{a|b}` and comments in its text mean something.
+    pub(super) dynamic_prompt: bool,
+    /// Whether `%...%` in its text is replaced.
+    pub(super) replaces: bool,
+    /// Whether the value is taken from the browser when a prompt is queued.
+    pub(super) captured: bool,
+    /// The smallest and the largest number.
+    pub(super) bounds: Option<(f64, f64)>,
+}
+
+/// An input slot as it stands in the editor.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) io_type: String,
+    pub(super) link: Option<String>,
+    /// Where its widget stands among the node's.
+    pub(super) widget: Option<usize>,
+}
+
+/// What a class and the saved values make up.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    pub(super) slots: Vec<Slot>,
+    pub(super) widgets: Vec<Widget>,
+    /// How many saved values found no widget.
+    pub(super) surplus: usize,
+    /// The first widget whose value is of another kind than it takes.
+    pub(super) misfit: Option<String>,
+}
+
+/// The widget of an input, by its type; `None` for an input that takes links only.
+pub(super) fn widget_type(input: &Input) -> Option<&str> {
+    if input.flag("forceInput") {
+        return None;
+    }
+    let declared = input.option("widgetType").and_then(Value::as_str);
+    let name = declared.unwrap_or(input.io_type().name());
+    WIDGET_TYPES.contains(&name).then_some(name)
+}
+
+/// Lays out the slots and widgets of a node.
+pub(super) fn lay_out(class: &NodeClass, saved: Option<&Value>) -> Layout {
+    let mut builder = Builder {
+        values: Values::of(class, saved),
+        sockets: Vec::new(),
+        behind: Vec::new(),
+        widgets: Vec::new(),
+        has_buttons: LOADS_VIEW.contains(&class.name()),
+        misfit: None,
+    };
+    for input in class.inputs() {
+        builder.input(input, input.name().to_owned(), false);
+    }
+    if class.name() == "CustomCombo" {
+        builder.custom_options();
+    }
+    if WITH_VIEW.contains(&class.name()) {
+        builder.text("image", "");
+    }
+    for (name, value) in builder.values.undeclared(class) {
+        if builder.widgets.iter().all(|widget| widget.name != *name) {
+            builder.widgets.push(Widget {
+                name: name.clone(),
+                value: Some(js::value(value)),
+                ..Widget::default()
+            });
+        }
+    }
+    let mut slots = builder.sockets;
+    slots.append(&mut builder.behind);
+    Layout {
+        slots,
+        widgets: builder.widgets,
+        misfit: builder.misfit,
+        surplus: builder.values.left(),
+    }
+}
+
+struct Builder<'a> {
+    values: Values<'a>,
+    /// Slots without a widget stand before those with one.
+    sockets: Vec<Slot>,
+    behind: Vec<Slot>,
+    widgets: Vec<Widget>,
+    has_buttons: bool,
+    misfit: Option<String>,
+}
+
+impl Builder<'_> {
+    fn input(&mut self, input: &Input, name: String, nested: bool) {
+        if let Some(Dynamic::Autogrow {
+            template,
+            names,
+            min,
+        }) = input.dynamic()
+        {
+            for part in names.iter().take((*min).max(1) + 1) {
+                self.socket(template, format!("{name}.{part}"), nested);
+            }
+            return;
+        }
+        match widget_type(input) {
+            None => self.socket(input, name, nested),
+            Some(kind) => self.widget(input, kind, &name, nested),
+        }
+    }
+
+    fn socket(&mut self, input: &Input, name: String, nested: bool) {
+        let allowed = input
+            .option("template")
+            .and_then(|template| template.get("allowed_types")?.as_str());
+        let slot = Slot {
+            name,
+            io_type: allowed.unwrap_or(input.io_type().name()).to_owned(),
+            ..Slot::default()
+        };
+        if nested {
+            self.behind.push(slot);
+        } else {
+            self.sockets.push(slot);
+        }
+    }
+
+    fn widget(&mut self, input: &Input, kind: &str, name: &str, nested: bool) {
+        if kind == "LOAD_3D" && self.has_buttons {
+            for (button, value) in VIEW_BUTTONS {
+                self.text(button, value);
+            }
+        }
+        let value = match kind {
+            // Shows pictures, and keeps none of them.
+            "IMAGECOMPARE" => Some(json!(["", ""])),
+            _ => match self.values.next(name) {
+                Saved::Value(value) => {
+                    if self.misfit.is_none() && !fits(kind, value) {
+                        self.misfit = Some(name.to_owned());
+                    }
+                    Some(js::value(value))
+                }
+                Saved::Undefined if !matches!(kind, "COMBO" | "COMFY_DYNAMICCOMBO_V3") => None,
+                Saved::Nothing | Saved::Undefined => default(input, kind),
+            },
+        };
+        if !input.flag("socketless") {
+            self.behind.push(Slot {
+                name: name.to_owned(),
+                io_type: input.io_type().name().to_owned(),
+                widget: Some(self.widgets.len()),
+                link: None,
+            });
+        }
+        let chosen = match input.dynamic() {
+            Some(Dynamic::Combo(options)) => chosen(options, value.as_ref()),
+            _ => None,
+        };
+        self.widgets.push(Widget {
+            name: name.to_owned(),
+            value,
+            // Widgets that come with a choice are made later, when nobody looks for this any more.
+            dynamic_prompt: !nested && input.flag("dynamicPrompts"),
+            captured: matches!(kind, "LOAD_3D" | "WEBCAM" | "AUDIO_RECORD"),
+            bounds: bounds(input, kind),
+            ..Widget::default()
+        });
+        if controls(input, kind, name) {
+            self.values.skip();
+            if kind == "COMBO" {
+                // The text that filters the choices.
+                self.values.skip();
+            }
+        }
+        for input in chosen.map_or(&[][..], |option| &option.inputs) {
+            self.input(input, format!("{name}.{}", input.name()), true);
+        }
+    }
+
+    fn text(&mut self, name: &str, default: &str) {
+        let value = match self.values.next(name) {
+            Saved::Value(value) => Some(js::value(value)),
+            Saved::Nothing => Some(json!(default)),
+            Saved::Undefined => None,
+        };
+        self.widgets.push(Widget {
+            name: name.to_owned(),
+            value,
+            ..Widget::default()
+        });
+    }
+
+    /// The choice's place, and the choices that the user wrote: behind the last one that is not
+    /// empty stands one more to write into.
+    fn custom_options(&mut self) {
+        self.values.skip();
+        let mut options = Vec::new();
+        loop {
+            let name = format!("option{}", options.len() + 1);
+            let value = match self.values.next(&name) {
+                Saved::Value(value) => js::value(value),
+                Saved::Nothing | Saved::Undefined => json!(""),
+            };
+            let last = !js::truthy(&value);
+            options.push(Widget {
+                name,
+                value: Some(value),
+                ..Widget::default()
+            });
+            if last {
+                break;
+            }
+        }
+        let choice = self.widgets.first().and_then(|widget| widget.value.clone());
+        let at = options.iter().position(|option| option.value == choice);
+        let at = at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1);
+        self.widgets.push(Widget {
+            name: "index".to_owned(),
+            value: Some(json!(at)),
+            ..Widget::default()
+        });
+        self.widgets.append(&mut options);
+    }
+}
+
+/// Whether a widget is followed by one that says how it changes from run to run.
+fn controls(input: &Input, kind: &str, name: &str) -> bool {
+    match input.option("control_after_generate") {
+        Some(control) => matches!(kind, "INT" | "COMBO") && js::truthy(control),
+        // Servers from before there was the option.
+        None => kind == "INT" && matches!(name, "seed" | "noise_seed"),
+    }
+}
+
+/// Whether a widget could have had that value. It goes through whatever it is; but that it does
+/// not fit shows that the values were saved for other widgets.
+fn fits(kind: &str, value: &Value) -> bool {
+    match (kind, value) {
+        ("INT" | "FLOAT", Value::String(text)) => text.trim().parse::<f64>().is_ok(),
+        ("INT" | "FLOAT", Value::Bool(_)) | ("BOOLEAN", Value::String(_)) => false,
+        _ => true,
+    }
+}
+
+fn default(input: &Input, kind: &str) -> Option<Value> {
+    if let Some(Dynamic::Combo(options)) = input.dynamic() {
+        // Any declared default is passed over.
+        return first_key(options);
+    }
+    if let Some(default) = input.default() {
+        return Some(js::value(default));
+    }
+    match kind {
+        "COMBO" => input.choices()?.first().map(js::value),
+        "INT" | "FLOAT" => Some(json!(0)),
+        "BOOLEAN" => Some(json!(false)),
+        "STRING" | "MARKDOWN" | "TEXTAREA" | "LOAD_3D" | "PAINTER" | "WEBCAM" | "AUDIO_RECORD" => {
+            Some(json!(""))
+        }
+        "COLOR" => Some(json!("#000000")),
+        "COLORS" | "BOUNDING_BOXES" => Some(json!([])),
+        "BOUNDING_BOX" => Some(json!({ "x": 0, "y": 0, "width": 512, "height": 512 })),
+        _ => None,
+    }
+}
+
+/// The first choice in JavaScript's order of keys, whole numbers before all else.
+fn first_key(options: &[DynamicOption]) -> Option<Value> {
+    let keys = || options.iter().map(|option| js::text(&option.key));
+    let number = keys().filter_map(|key| key.parse::<u32>().ok()).min();
+    match number {
+        Some(number) => Some(json!(number.to_string())),
+        None => keys().next().map(|key| json!(key)),
+    }
+}
+
+fn chosen<'o>(options: &'o [DynamicOption], value: Option<&Value>) -> Option<&'o DynamicOption> {
+    let value = js::text(value?);
+    options.iter().find(|option| js::text(&option.key) == value)
+}
+
+fn bounds(input: &Input, kind: &str) -> Option<(f64, f64)> {
+    if !matches!(kind, "INT" | "FLOAT") {
+        return None;
+    }
+    let limit = |value: Option<&Value>| value.and_then(Value::as_f64);
+    Some((
+        limit(input.min()).unwrap_or(f64::NEG_INFINITY),
+        limit(input.max()).unwrap_or(f64::INFINITY),
+    ))
+}
