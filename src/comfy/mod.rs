@@ -8,6 +8,7 @@ pub mod model_name;
 pub mod nodes;
 pub mod validate;
 
+mod big;
 mod client;
 mod error;
 mod features;
@@ -16,6 +17,7 @@ mod output;
 mod server;
 mod workflow;
 
+pub use big::{BigIntegers, Restored};
 pub use client::{
     Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile, NodeFailure,
     Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit, Submitted,
