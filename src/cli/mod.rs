@@ -18,6 +18,7 @@ mod serve;
 mod show;
 mod sim;
 mod start;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -106,6 +107,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
                 listed
             }
         }
+        Command::Validate(args) => validate::validate(global, &args).await,
         Command::Doctor(doctor) => doctor::doctor(global, &doctor).await,
     }
 }
