@@ -20,6 +20,8 @@ mod selectors;
 mod settings;
 mod sizes;
 mod stumbles;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use serde_json::Value;

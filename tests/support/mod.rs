@@ -5,6 +5,7 @@ pub(crate) mod graphs;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod mmf;
+pub(crate) mod mutations;
 pub(crate) mod npm;
 pub(crate) mod processes;
 pub(crate) mod rig;
