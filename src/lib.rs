@@ -10,6 +10,7 @@
 //!       jobs        a prompt from submission to kept assets
 //!         batch     many runs of one workflow
 //!         vram      what memory a workflow needs
+//!         preflight what is wrong with a workflow
 //!         knowledge which models are current, with which settings
 //!         comfy     the server: client, socket, node facts, validation
 //!         assets    pictures, clips and sounds with their provenance
@@ -32,6 +33,7 @@ pub mod jobs;
 pub mod knowledge;
 pub mod mcp;
 pub mod paths;
+pub mod preflight;
 pub mod script;
 pub mod sim;
 pub mod store;

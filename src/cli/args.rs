@@ -73,6 +73,8 @@ pub(super) enum Command {
     /// Facts about a server's node classes
     #[command(subcommand)]
     Nodes(NodesCommand),
+    /// Say what is wrong with a workflow, without running it
+    Validate(ValidateArgs),
     /// The scripts at hand
     #[command(subcommand)]
     Script(ScriptCommand),
@@ -175,6 +177,25 @@ pub(super) enum NodesCommand {
         /// The file to write [default: nodes-VERSION.json.gz]
         file: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ValidateArgs {
+    /// A workflow in API format, a picture that ComfyUI saved, or - for stdin
+    #[arg(required_unless_present = "jsonl", value_name = "FILE|-")]
+    pub(super) file: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// One prompt a line on stdin, one verdict a line on stdout
+    #[arg(long, conflicts_with_all = ["file", "json"])]
+    pub(super) jsonl: bool,
+    #[arg(
+        long,
+        value_name = "URL|FILE",
+        help = "What to judge by: a server, what `mmf nodes snapshot` wrote, or the answer of /object_info [default: the server at hand, else the latest snapshot in this folder]"
+    )]
+    pub(super) nodes: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,7 @@ mod serve;
 mod show;
 mod sim;
 mod start;
+mod validate;
 mod workflow_file;
 
 use std::process::ExitCode;
@@ -110,6 +111,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
                 listed
             }
         }
+        Command::Validate(args) => validate::validate(global, &args).await,
         Command::Doctor(doctor) => doctor::doctor(global, &doctor).await,
     }
 }

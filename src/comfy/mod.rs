@@ -9,6 +9,7 @@ pub mod nodes;
 pub mod ui;
 pub mod validate;
 
+mod big;
 mod client;
 mod error;
 mod features;
@@ -17,6 +18,7 @@ mod output;
 mod server;
 mod workflow;
 
+pub use big::{BigIntegers, Restored};
 pub use client::{
     Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile, NodeFailure,
     Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit, Submitted,

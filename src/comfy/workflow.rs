@@ -65,13 +65,8 @@ impl Workflow {
         let Value::Object(mut nodes) = value else {
             return Err(WorkflowError::NotAnObject(kind(&value)));
         };
-        for wrapper in ["workflow", "prompt"] {
-            let wraps = nodes
-                .get(wrapper)
-                .is_some_and(|inner| inner.is_object() && inner.get("class_type").is_none());
-            if wraps && let Some(inner) = nodes.remove(wrapper) {
-                return Self::from_json(inner);
-            }
+        if let Some(inner) = wrapper(&nodes).and_then(|key| nodes.remove(key)) {
+            return Self::from_json(inner);
         }
         if nodes.get("nodes").is_some_and(Value::is_array) {
             return Err(WorkflowError::UiFormat);
@@ -85,6 +80,19 @@ impl Workflow {
             }
         }
         Ok(Self(nodes))
+    }
+
+    /// The keys of the wrappers that [`Workflow::from_json`] would take a workflow out of, the
+    /// outermost first.
+    #[must_use]
+    pub fn wrappers(value: &Value) -> Vec<&'static str> {
+        let mut keys = vec![];
+        let mut value = value;
+        while let Some(key) = value.as_object().and_then(wrapper) {
+            keys.push(key);
+            value = &value[key];
+        }
+        keys
     }
 
     /// A workflow of nodes that were part of one before, whatever is wrong with them.
@@ -218,6 +226,14 @@ impl<'a> Node<'a> {
     pub fn body(&self) -> &'a Value {
         self.body
     }
+}
+
+/// The key under which the workflow is passed on, if it is.
+fn wrapper(object: &Map<String, Value>) -> Option<&'static str> {
+    ["workflow", "prompt"].into_iter().find(|key| {
+        let inner = object.get(*key);
+        inner.is_some_and(|inner| inner.is_object() && inner.get("class_type").is_none())
+    })
 }
 
 fn kind(value: &Value) -> &'static str {

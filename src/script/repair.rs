@@ -15,9 +15,8 @@ use super::run::{explained, stop_on, wrong_result};
 use super::value::{from_dynamic, to_dynamic};
 use super::{Generation, Kind, Limits, ScriptError, Served, engine};
 use crate::comfy::Workflow;
-use crate::comfy::check::{Finding, findings};
-use crate::comfy::nodes::NodeFacts;
-use crate::comfy::validate::Rules;
+use crate::comfy::check::Finding;
+use crate::preflight::Preflight;
 
 /// Fixers that undo each other would go on for ever.
 const ROUNDS: usize = 8;
@@ -53,8 +52,7 @@ pub struct Repaired {
 /// Lets the fixers mend a workflow.
 pub(super) fn repair(
     context: &Context,
-    facts: &NodeFacts,
-    rules: &Rules,
+    preflight: &Preflight<'_>,
     workflow: Workflow,
 ) -> Result<Repaired, ScriptError> {
     let generation = &context.generation;
@@ -67,7 +65,7 @@ pub(super) fn repair(
     for _ in 0..ROUNDS {
         let before = repaired.corrections.len();
         for fixer in fixers.clone() {
-            let found = findings(facts, rules, &repaired.workflow);
+            let found = findings(preflight, &repaired.workflow);
             if found.is_empty() {
                 return Ok(repaired);
             }
@@ -83,11 +81,11 @@ pub(super) fn repair(
                 }
             };
             for proposed in proposed {
-                let score = weigh(&findings(facts, rules, &repaired.workflow));
+                let score = weigh(&findings(preflight, &repaired.workflow));
                 let Some((workflow, correction)) = apply(&repaired.workflow, proposed) else {
                     continue;
                 };
-                if weigh(&findings(facts, rules, &workflow)) < score {
+                if weigh(&findings(preflight, &workflow)) < score {
                     repaired.workflow = workflow;
                     repaired.corrections.push(correction);
                 }
@@ -100,8 +98,12 @@ pub(super) fn repair(
     Ok(repaired)
 }
 
+fn findings(preflight: &Preflight<'_>, workflow: &Workflow) -> Vec<Finding> {
+    preflight.inspect(&workflow.clone().into_json()).findings
+}
+
 fn weigh(found: &[Finding]) -> u64 {
-    found.iter().map(|finding| finding.fault.weight()).sum()
+    found.iter().map(Finding::weight).sum()
 }
 
 /// Asks one fixer for its corrections.
@@ -116,7 +118,8 @@ fn propose(
     let mut engine = engine::running(&Limits::default(), generation.libraries_of(script), true);
     stop_on(&mut engine, context.stop.clone());
     let nodes = to_dynamic(workflow.clone().into_json());
-    let arguments = (nodes, to_dynamic(json!(found)));
+    let found = found.iter().map(Finding::to_json).collect();
+    let arguments = (nodes, to_dynamic(found));
     let made = engine
         .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, "fix", arguments)
         .map_err(|error| explained(&error, &engine, generation, script))?;

@@ -1,3 +1,4 @@
+pub(crate) mod around;
 pub(crate) mod assets;
 pub(crate) mod cutter;
 pub(crate) mod golden;
@@ -5,6 +6,7 @@ pub(crate) mod graphs;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod mmf;
+pub(crate) mod mutations;
 pub(crate) mod npm;
 pub(crate) mod processes;
 pub(crate) mod rig;

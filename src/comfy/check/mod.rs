@@ -1,10 +1,11 @@
-//! What is wrong with a workflow, and what could be meant instead.
+//! What is wrong with a workflow, in the one form in which everyone hears it.
 //!
-//! The [`verdict`] is the server's, in its words. [`findings`] looks at each node by itself, so
-//! that everything is found at once, and says what fixers need to know.
+//! A [`Finding`] says where, what and what could be meant instead. [`server_findings`] are the
+//! server's own complaints; what it lets through is looked at by [`crate::preflight`].
 
-mod findings;
-mod verdict;
+mod finding;
+mod server;
+pub mod suggest;
 
-pub use findings::{Fault, Finding, findings};
-pub use verdict::verdict;
+pub use finding::{Finding, Rule, Severity};
+pub use server::{node_findings, server_findings};

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::class::NodeClass;
 use super::search::{Found, Index};
+use crate::comfy::BigIntegers;
 use crate::comfy::json::LenientJson;
 use crate::failure::{Code, Failure};
 
@@ -31,6 +32,8 @@ const LONGEST_NAME: usize = 200;
 pub struct NodeFacts {
     classes: Vec<Arc<NodeClass>>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Bounds and the like that are beyond what [`Value`] holds exactly.
+    big: BigIntegers,
     /// Made when somebody searches.
     index: OnceLock<Arc<Index>>,
 }
@@ -155,6 +158,16 @@ impl NodeFacts {
         }
     }
 
+    /// The whole numbers beyond 64 bits among what is known of the classes.
+    #[must_use]
+    pub fn big_integers(&self) -> &BigIntegers {
+        &self.big
+    }
+
+    pub(super) fn note_big_integers(&mut self, text: &str) {
+        self.big.add(text);
+    }
+
     /// Adds a class, or puts it in place of the one that has its name.
     pub(super) fn insert(&mut self, class: NodeClass) {
         let class = Arc::new(class);
@@ -178,7 +191,7 @@ impl Serialize for NodeFacts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.len()))?;
         for class in self.classes() {
-            map.serialize_entry(class.name(), &class.to_json())?;
+            map.serialize_entry(class.name(), &self.big.restore(&class.to_json()))?;
         }
         map.end()
     }

@@ -11,6 +11,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::class::{NodeClass, Output};
@@ -39,10 +40,12 @@ impl<'de> Visitor<'de> for FactsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodeFacts, A::Error> {
         let mut facts = NodeFacts::default();
         let mut shared = Shared::default();
-        while let Some((name, class)) = map.next_entry::<String, Value>()? {
+        while let Some((name, text)) = map.next_entry::<String, Box<RawValue>>()? {
+            let class = serde_json::from_str(text.get()).map_err(A::Error::custom)?;
             let Value::Object(class) = class else {
                 return Err(A::Error::custom(format!("class \"{name}\" is no object")));
             };
+            facts.note_big_integers(text.get());
             facts.insert(shared.class(&name, class));
         }
         facts.shrink_to_fit();

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use crate::comfy::nodes::{Input, IoType, NodeClass};
 
 use super::expand::Declared;
+use super::node::Shared;
 use super::own::{INPUT_TYPES, Parameters};
 use super::python::{self, Exception, Num, Scalar};
-use super::rules::Rules;
-use super::survey::Nodes;
 use super::types;
 use super::verdict::ServerError;
 
@@ -40,14 +39,12 @@ pub(super) struct Notes<'a> {
 
 /// What an input is checked against.
 pub(super) struct Check<'c, 'a> {
-    /// The server's rules.
-    pub(super) rules: &'c Rules,
+    /// What all checks of the prompt share.
+    pub(super) shared: &'c Shared<'c, 'a>,
     /// The node's own validation function.
     pub(super) own: Option<Parameters>,
     /// Whether the node has dynamic inputs.
     pub(super) is_dynamic: bool,
-    /// The prompt's nodes.
-    pub(super) nodes: &'c Nodes<'a>,
 }
 
 impl<'a> Check<'_, 'a> {
@@ -82,14 +79,18 @@ impl<'a> Check<'_, 'a> {
             return Ok(bad(bad_link(declared, value)));
         };
         let node = match node {
-            Value::String(id) => self.nodes.find(id).ok_or_else(|| Exception::key(node))?,
+            Value::String(id) => self
+                .shared
+                .nodes
+                .find(id)
+                .ok_or_else(|| Exception::key(node))?,
             Value::Array(_) | Value::Object(_) => return Err(Exception::unhashable(node)),
             _ => return Err(Exception::key(node)),
         };
-        let output = output_type(self.nodes.at(node).class, slot)?;
+        let output = output_type(self.shared.nodes.at(node).class, slot)?;
         if self.own.is_some_and(|own| own.names(INPUT_TYPES)) {
             notes.received.push((declared.name.clone(), output));
-        } else if !types::fits(output, declared.input.io_type(), self.rules) {
+        } else if !types::fits(output, declared.input.io_type(), self.shared.rules) {
             return Ok(bad(mismatch(declared, output, value)));
         }
         Ok(Checked::Follow(node))
@@ -105,7 +106,7 @@ impl<'a> Check<'_, 'a> {
             .as_object()
             .and_then(|wrapper| wrapper.get("__value__"));
         let value = unwrapped.unwrap_or(given);
-        let converted = coerce(declared.input, value);
+        let converted = self.coerce(declared.input, value);
         let rewritten = match &converted {
             Ok(Scalar::Json(Cow::Borrowed(_))) | Err(_) => unwrapped.cloned(),
             Ok(made) => Some(made.to_json()).filter(|made| made != given),
@@ -131,43 +132,76 @@ impl<'a> Check<'_, 'a> {
         let input = declared.input;
         // A bound that JSON can't express, such as infinity, bounds nothing.
         let min = input.min().filter(|min| !min.is_null());
-        if let Some(min) = min
-            && python::compares(scalar, Ordering::Less, min)?
+        if let Some(min) = min.map(|min| self.bound(min))
+            && python::compares(scalar, Ordering::Less, &min)?
         {
             return Ok(Some(out_of_range(
                 "value_smaller_than_min",
                 declared,
                 scalar,
-                min,
+                &min,
             )));
         }
         let max = input.max().filter(|max| !max.is_null());
-        if let Some(max) = max
-            && python::compares(scalar, Ordering::Greater, max)?
+        if let Some(max) = max.map(|max| self.bound(max))
+            && python::compares(scalar, Ordering::Greater, &max)?
         {
             return Ok(Some(out_of_range(
                 "value_bigger_than_max",
                 declared,
                 scalar,
-                max,
+                &max,
             )));
         }
-        let Scalar::Json(value) = scalar else {
-            return Ok(None);
-        };
         if !input.is_combo() || !self.checks_choices(input) {
             return Ok(None);
         }
-        Ok(self.not_a_choice(declared, value))
+        Ok(self.not_a_choice(declared, scalar))
+    }
+
+    /// The server coerces only where the type is exactly one of these names, never in a union.
+    fn coerce<'v>(&self, input: &Input, value: &'v Value) -> Result<Scalar<'v>, Exception> {
+        let written = || self.shared.given.written(value);
+        let as_it_is = match written() {
+            Some(digits) => Scalar::Num(Num::whole(digits)),
+            None => Scalar::Json(Cow::Borrowed(value)),
+        };
+        let IoType::Named(name) = input.io_type() else {
+            return Ok(as_it_is);
+        };
+        Ok(match &**name {
+            "INT" => Scalar::Num(match written() {
+                Some(digits) => Num::whole(digits),
+                None => python::int(value)?,
+            }),
+            "FLOAT" => Scalar::Num(Num::Float(python::float(value)?)),
+            "STRING" if !value.is_string() => {
+                let text = written().map_or_else(|| python::text(value), str::to_owned);
+                Scalar::Json(Cow::Owned(text.into()))
+            }
+            "BOOLEAN" if !value.is_boolean() => {
+                Scalar::Json(Cow::Owned(python::is_true(value).into()))
+            }
+            _ => as_it_is,
+        })
+    }
+
+    /// A bound, exactly as it is declared.
+    fn bound<'v>(&self, declared: &'v Value) -> Scalar<'v> {
+        match self.shared.declared.written(declared) {
+            Some(digits) => Scalar::Num(Num::whole(digits)),
+            None => Scalar::Json(Cow::Borrowed(declared)),
+        }
     }
 
     fn checks_choices(&self, input: &Input) -> bool {
         let fetched_by_editor = input.option("remote_combo").is_some_and(python::is_true);
         matches!(input.io_type(), IoType::Choices(_))
-            || (self.rules.checks_combos() && !fetched_by_editor)
+            || (self.shared.rules.checks_combos() && !fetched_by_editor)
     }
 
-    fn not_a_choice(&self, declared: &Declared<'_>, value: &Value) -> Option<ServerError> {
+    fn not_a_choice(&self, declared: &Declared<'_>, scalar: &Scalar<'_>) -> Option<ServerError> {
+        let value = &scalar.to_json();
         let choices = declared.input.choices().unwrap_or_default();
         let unknown = |value: &&Value| !choices.iter().any(|choice| python::equal(choice, value));
         let several = declared
@@ -175,7 +209,7 @@ impl<'a> Check<'_, 'a> {
             .option("multiselect")
             .is_some_and(python::is_true);
         let wrong: Vec<&Value> = match value {
-            Value::Array(values) if several && self.rules.checks_multiselect() => {
+            Value::Array(values) if several && self.shared.rules.checks_multiselect() => {
                 values.iter().filter(unknown).collect()
             }
             value => Some(value).filter(unknown).into_iter().collect(),
@@ -183,11 +217,14 @@ impl<'a> Check<'_, 'a> {
         if wrong.is_empty() {
             return None;
         }
-        let shown = if self.rules.checks_multiselect() {
-            let shown: Vec<String> = wrong.iter().map(|value| python::repr(value)).collect();
-            shown.join(", ")
+        let shown = if self.shared.rules.checks_multiselect() {
+            let repr = |value: &&Value| match scalar {
+                Scalar::Num(number) => number.to_string(),
+                Scalar::Json(_) => python::repr(value),
+            };
+            wrong.iter().map(repr).collect::<Vec<_>>().join(", ")
         } else {
-            format!("'{}'", python::text(value))
+            format!("'{}'", scalar.text())
         };
         let (list, config) = if choices.len() > SHOWN_CHOICES {
             (format!("(list of length {})", choices.len()), Value::Null)
@@ -205,21 +242,6 @@ impl<'a> Check<'_, 'a> {
             }),
         ))
     }
-}
-
-/// The server coerces only where the type is exactly one of these names, never in a union.
-fn coerce<'v>(input: &Input, value: &'v Value) -> Result<Scalar<'v>, Exception> {
-    let as_it_is = Scalar::Json(Cow::Borrowed(value));
-    let IoType::Named(name) = input.io_type() else {
-        return Ok(as_it_is);
-    };
-    Ok(match &**name {
-        "INT" => Scalar::Num(python::int(value)?),
-        "FLOAT" => Scalar::Num(Num::Float(python::float(value)?)),
-        "STRING" if !value.is_string() => Scalar::Json(Cow::Owned(python::text(value).into())),
-        "BOOLEAN" if !value.is_boolean() => Scalar::Json(Cow::Owned(python::is_true(value).into())),
-        _ => as_it_is,
-    })
 }
 
 /// `RETURN_TYPES[slot]`, a tuple in classes of the older interface and a list in the newer.
@@ -330,7 +352,7 @@ fn out_of_range(
     kind: &'static str,
     declared: &Declared<'_>,
     scalar: &Scalar<'_>,
-    bound: &Value,
+    bound: &Scalar<'_>,
 ) -> ServerError {
     let relation = if kind == "value_smaller_than_min" {
         "smaller than min"
@@ -339,11 +361,7 @@ fn out_of_range(
     };
     ServerError::new(
         kind,
-        format!(
-            "Value {} {relation} of {}",
-            scalar.text(),
-            python::text(bound)
-        ),
+        format!("Value {} {relation} of {}", scalar.text(), bound.text()),
         &*declared.name,
         json!({
             "input_name": declared.name,

@@ -4,6 +4,7 @@
 //! a check that is stricter or milder than the server is worth little: what passes here is
 //! queued there, and what is refused here is refused there with the same words.
 
+mod apart;
 mod expand;
 mod inputs;
 mod node;
@@ -20,7 +21,7 @@ mod walk;
 pub use expand::{Declared, Expanded, expand};
 pub use own::{Answer, Arguments, CoreValidation, INPUT_TYPES, OwnValidation, Parameters};
 pub use prompt::Validator;
-pub use python::Exception;
+pub use python::{Exception, equal};
 pub use replace::{Replacement, replace_old_classes, replacement};
 pub use rules::Rules;
 pub use types::fits;

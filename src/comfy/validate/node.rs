@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::comfy::BigIntegers;
 use crate::comfy::nodes::NodeClass;
 
 use super::expand::{self, Declared, Expanded};
@@ -20,6 +21,10 @@ pub(super) struct Shared<'c, 'a> {
     pub(super) own: &'c dyn OwnValidation,
     /// The prompt's nodes.
     pub(super) nodes: &'c Nodes<'a>,
+    /// The prompt's whole numbers beyond 64 bits.
+    pub(super) given: &'c BigIntegers,
+    /// The same of what is known of the classes.
+    pub(super) declared: &'c BigIntegers,
 }
 
 /// The check of one node, as far as it has got.
@@ -77,10 +82,9 @@ impl<'a> NodeCheck<'a> {
     /// Goes on to the next link or to the end.
     pub(super) fn advance(&mut self, shared: &Shared<'_, 'a>) -> Result<Step, Exception> {
         let check = Check {
-            rules: shared.rules,
             own: self.own,
             is_dynamic: self.expanded.is_dynamic,
-            nodes: shared.nodes,
+            shared,
         };
         while let Some(declared) = self.expanded.inputs.get(self.next) {
             self.next += 1;

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use crate::comfy::BigIntegers;
 use crate::comfy::nodes::NodeFacts;
 
+use super::apart;
 use super::node::Shared;
 use super::own::{CoreValidation, OwnValidation};
 use super::replace;
@@ -20,6 +22,7 @@ pub struct Validator<'a> {
     facts: &'a NodeFacts,
     rules: Rules,
     own: &'a dyn OwnValidation,
+    big: Option<&'a BigIntegers>,
 }
 
 impl<'a> Validator<'a> {
@@ -32,6 +35,7 @@ impl<'a> Validator<'a> {
             facts,
             rules: Rules::default(),
             own: OFFLINE,
+            big: None,
         }
     }
 
@@ -46,6 +50,13 @@ impl<'a> Validator<'a> {
     #[must_use]
     pub fn own_validation(mut self, own: &'a dyn OwnValidation) -> Self {
         self.own = own;
+        self
+    }
+
+    /// With the whole numbers of the prompt's text that are beyond 64 bits.
+    #[must_use]
+    pub fn big_integers(mut self, big: &'a BigIntegers) -> Self {
+        self.big = Some(big);
         self
     }
 
@@ -88,12 +99,27 @@ impl<'a> Validator<'a> {
         }
     }
 
-    fn judge<'p>(&self, prompt: &'p Value, nodes: &Nodes<'_>, outputs: &[usize]) -> Verdict<'p> {
-        let shared = Shared {
+    /// What is wrong with each node of a known class by itself, also with those that the server
+    /// does not come to. Where it stumbles over an input, that input is named.
+    #[must_use]
+    pub fn apart(&self, prompt: &Value) -> Vec<NodeErrors> {
+        let nodes = Nodes::known(self.facts, prompt);
+        apart::apart(self.facts, &self.shared(&nodes), prompt)
+    }
+
+    fn shared<'c, 'p>(&'c self, nodes: &'c Nodes<'p>) -> Shared<'c, 'p> {
+        const NONE: &BigIntegers = &BigIntegers::none();
+        Shared {
             rules: &self.rules,
             own: self.own,
             nodes,
-        };
+            given: self.big.unwrap_or(NONE),
+            declared: self.facts.big_integers(),
+        }
+    }
+
+    fn judge<'p>(&self, prompt: &'p Value, nodes: &Nodes<'_>, outputs: &[usize]) -> Verdict<'p> {
+        let shared = self.shared(nodes);
         let mut walk = Walk::new(&shared);
         let mut good = Vec::new();
         let mut details = Vec::new();

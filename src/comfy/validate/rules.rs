@@ -44,7 +44,8 @@ impl Rules {
     }
 
     /// Dynamic combos and autogrow rows become real inputs.
-    pub(super) fn expands_dynamic_inputs(&self) -> bool {
+    #[must_use]
+    pub fn expands_dynamic_inputs(&self) -> bool {
         self.since(0, 4, 0)
     }
 

@@ -11,6 +11,7 @@ use super::rules::Rules;
 use super::verdict::ServerError;
 
 /// The nodes of a prompt, all of known classes.
+#[derive(Default)]
 pub(super) struct Nodes<'a> {
     list: Vec<Node<'a>>,
     by_id: HashMap<&'a str, usize>,
@@ -47,6 +48,15 @@ impl<'a> Nodes<'a> {
         self.list.len()
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Node<'a>> {
+        self.list.iter()
+    }
+
+    pub(super) fn add(&mut self, node: Node<'a>) {
+        self.by_id.insert(node.id, self.list.len());
+        self.list.push(node);
+    }
+
     pub(super) fn at(&self, index: usize) -> &Node<'a> {
         &self.list[index]
     }
@@ -80,8 +90,7 @@ pub(super) fn survey<'a>(
         if class.is_output_node() && targets.is_none_or(|targets| targets.contains(id)) {
             outputs.push(nodes.list.len());
         }
-        nodes.by_id.insert(id, nodes.list.len());
-        nodes.list.push(Node { id, class, body });
+        nodes.add(Node { id, class, body });
     }
     if outputs.is_empty() {
         return Err(no_outputs());

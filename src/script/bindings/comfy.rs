@@ -1,5 +1,6 @@
 //! `comfy::`: the server. Submitting workflows, waiting for them, asking how it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
@@ -8,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
 use crate::assets::Asset;
-use crate::comfy::check;
+use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::Rules;
 use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
+use crate::preflight::Preflight;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 use crate::script::repair::repair as mend;
@@ -65,18 +67,15 @@ mod functions {
         answer(super::run(&context, &workflow)?)
     }
 
-    /// What the server would say to a workflow, without queueing it: `#{ valid, errors,
-    /// node_errors, node_count }`.
+    /// What is wrong with a workflow, without queueing it: `#{ valid, errors, findings, node_errors,
+    /// node_count }`.
     #[rhai_fn(return_raw)]
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let facts = context.wait(context.host.comfy.node_facts())?;
-        let version = context.wait(context.host.comfy.version())?;
-        answer(check::verdict(
-            &facts,
-            version.as_ref(),
-            &workflow.snapshot(),
-        ))
+        let (facts, rules) = super::facts_and_rules(&context)?;
+        let preflight = Preflight::new(&facts, &context.host.knowledge).rules(rules);
+        let report = preflight.inspect(&workflow.snapshot().into_json());
+        answer(report.to_json(&facts))
     }
 
     /// Lets the fixers mend a workflow: `#{ valid, errors, corrections, workflow, ... }`; with
@@ -84,14 +83,11 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let facts = context.wait(context.host.comfy.node_facts())?;
-        let version = context.wait(context.host.comfy.version())?;
-        let rules = version
-            .as_ref()
-            .map(|version| Rules::of(&version.to_string()));
-        let rules = rules.unwrap_or_default();
-        let repaired = mend(&context, &facts, &rules, workflow.snapshot()).map_err(thrown)?;
-        let mut verdict = check::verdict(&facts, version.as_ref(), &repaired.workflow);
+        let (facts, rules) = super::facts_and_rules(&context)?;
+        let preflight = Preflight::new(&facts, &context.host.knowledge).rules(rules);
+        let repaired = mend(&context, &preflight, workflow.snapshot()).map_err(thrown)?;
+        let report = preflight.inspect(&repaired.workflow.clone().into_json());
+        let mut verdict = report.to_json(&facts);
         verdict["corrections"] = json!(repaired.corrections);
         verdict["workflow"] = json!(repaired.workflow);
         if !repaired.failed.is_empty() {
@@ -182,6 +178,14 @@ mod functions {
         let context = Context::of(&call);
         answer(context.wait(context.host.comfy.model_folders())?)
     }
+}
+
+/// What the server's classes are, and how its version judges.
+fn facts_and_rules(context: &Context) -> Result<(Arc<NodeFacts>, Rules), Box<EvalAltResult>> {
+    let facts = context.wait(context.host.comfy.node_facts())?;
+    let version = context.wait(context.host.comfy.version())?;
+    let rules = version.map(|version| Rules::of(&version.to_string()));
+    Ok((facts, rules.unwrap_or_default()))
 }
 
 pub(super) fn submit(

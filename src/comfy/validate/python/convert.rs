@@ -65,10 +65,7 @@ fn int_of_text(given: &str) -> Result<Num, Exception> {
         )
     };
     let plain = plain_digits(strip(given)).ok_or_else(invalid)?;
-    let (negative, digits) = match plain.strip_prefix(['+', '-']) {
-        Some(digits) => (plain.starts_with('-'), digits),
-        None => (false, &*plain),
-    };
+    let digits = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
@@ -82,10 +79,7 @@ fn int_of_text(given: &str) -> Result<Num, Exception> {
             ),
         ));
     }
-    Ok(plain.parse().map_or_else(
-        |_| Num::Huge(negative, digits.trim_start_matches('0').to_owned()),
-        Num::Int,
-    ))
+    Ok(Num::whole(&plain))
 }
 
 /// `float(value)`

@@ -13,4 +13,5 @@ pub(super) use convert::{float, int};
 pub use exception::Exception;
 pub(super) use number::Num;
 pub(super) use text::{repr, repr_list, text};
-pub(super) use values::{Scalar, compares, equal, get, is_true, item, type_name};
+pub use values::equal;
+pub(super) use values::{Scalar, compares, get, is_true, item, type_name};

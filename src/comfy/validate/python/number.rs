@@ -26,6 +26,17 @@ impl Num {
         }
     }
 
+    /// The whole number that is written in decimal digits.
+    pub(in crate::comfy::validate) fn whole(written: &str) -> Self {
+        written.parse().map_or_else(
+            |_| {
+                let digits = written.trim_start_matches(['-', '+', '0']);
+                Self::Huge(written.starts_with('-'), digits.to_owned())
+            },
+            Self::Int,
+        )
+    }
+
     pub(in crate::comfy::validate) fn of_number(number: &Number) -> Self {
         match number.as_i128() {
             Some(whole) => Self::Int(whole),

@@ -74,7 +74,8 @@ pub(in crate::comfy::validate) fn is_true(value: &Value) -> bool {
 }
 
 /// `a == b`
-pub(in crate::comfy::validate) fn equal(a: &Value, b: &Value) -> bool {
+#[must_use]
+pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a == b,
         (Value::Null, Value::Null) => true,
@@ -96,24 +97,22 @@ pub(in crate::comfy::validate) fn equal(a: &Value, b: &Value) -> bool {
 pub(in crate::comfy::validate) fn compares(
     a: &Scalar<'_>,
     wanted: Ordering,
-    b: &Value,
+    b: &Scalar<'_>,
 ) -> Result<bool, Exception> {
-    let order = match (a.num(), Num::of(b)) {
-        (Some(a), Some(b)) => a.compare(&b),
-        _ => match (a, b) {
-            (Scalar::Json(a), Value::String(b)) if a.is_string() => a.as_str().map(|a| a.cmp(b)),
-            _ => {
-                let sign = if wanted == Ordering::Less { '<' } else { '>' };
-                return Err(Exception::new(
-                    "TypeError",
-                    format!(
-                        "'{sign}' not supported between instances of '{}' and '{}'",
-                        a.type_name(),
-                        type_name(b)
-                    ),
-                ));
-            }
-        },
+    let order = if let (Some(a), Some(b)) = (a.num(), b.num()) {
+        a.compare(&b)
+    } else if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        Some(a.cmp(b))
+    } else {
+        let sign = if wanted == Ordering::Less { '<' } else { '>' };
+        return Err(Exception::new(
+            "TypeError",
+            format!(
+                "'{sign}' not supported between instances of '{}' and '{}'",
+                a.type_name(),
+                b.type_name()
+            ),
+        ));
     };
     Ok(order == Some(wanted))
 }
@@ -132,6 +131,13 @@ impl Scalar<'_> {
         match self {
             Self::Json(value) => Num::of(value),
             Self::Num(num) => Some(num.clone()),
+        }
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Json(value) => value.as_str(),
+            Self::Num(_) => None,
         }
     }
 
@@ -183,7 +189,8 @@ mod tests {
 
     #[test]
     fn comparing_a_text_to_a_number_raises() {
-        let less = |a: Value, b: Value| compares(&Scalar::Json(Cow::Owned(a)), Ordering::Less, &b);
+        let json = |value: Value| Scalar::Json(Cow::Owned(value));
+        let less = |a: Value, b: Value| compares(&json(a), Ordering::Less, &json(b));
         assert_eq!(less(json!(1), json!(1.5)), Ok(true));
         assert_eq!(less(json!("a"), json!("b")), Ok(true));
         assert_eq!(
@@ -191,6 +198,6 @@ mod tests {
             "'<' not supported between instances of 'str' and 'int'"
         );
         let nan = Scalar::Num(Num::Float(f64::NAN));
-        assert_eq!(compares(&nan, Ordering::Less, &json!(0)), Ok(false));
+        assert_eq!(compares(&nan, Ordering::Less, &json(json!(0))), Ok(false));
     }
 }

@@ -1,0 +1,64 @@
+//! `mmf validate`: what is wrong with a workflow, shown the way a good compiler shows it.
+
+mod bulk;
+mod facts;
+mod places;
+mod show;
+mod source;
+
+use serde_json::json;
+
+use self::facts::Facts;
+use self::source::Given;
+use super::args::{Global, ValidateArgs};
+use super::{Ended, Stopped, report};
+use crate::comfy::check::Finding;
+
+pub(super) async fn validate(global: &Global, args: &ValidateArgs) -> Result<Ended, Stopped> {
+    let told = match (&args.file, args.jsonl) {
+        (_, true) => bulk(global, args).await,
+        (Some(file), false) => one(global, args, file).await,
+        // The command line asks for one of them.
+        (None, false) => Ok(Ended::Invalid),
+    };
+    if args.json {
+        told.map_err(Stopped::told_as_json)
+    } else {
+        told
+    }
+}
+
+async fn bulk(global: &Global, args: &ValidateArgs) -> Result<Ended, Stopped> {
+    let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+    let judged = tokio::task::spawn_blocking(move || bulk::judge(&facts));
+    let all_valid = judged.await.map_err(|died| {
+        crate::failure::Failure::new(crate::failure::Code::INTERNAL_ERROR, died.to_string())
+    })??;
+    Ok(if all_valid {
+        Ended::Well
+    } else {
+        Ended::Invalid
+    })
+}
+
+async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, Stopped> {
+    // Read first: a file that isn't there is told without asking a server.
+    let given = Given::read(file)?;
+    let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+    let given = given.in_api_format(&facts)?;
+    let report = facts.judge(&given.prompt, &given.big);
+    if args.json {
+        let mut told = report.to_json(&facts.nodes);
+        told["judged_by"] = json!(facts.origin);
+        report::json(&told);
+    } else {
+        let findings: Vec<&Finding> = report.told().collect();
+        show::findings(&given, &findings);
+        show::summary(&given, &findings, &facts);
+    }
+    Ok(if report.is_valid() {
+        Ended::Well
+    } else {
+        Ended::Invalid
+    })
+}

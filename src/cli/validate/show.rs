@@ -1,0 +1,156 @@
+//! Findings on a terminal: the line, a caret, the advice.
+
+use std::io::IsTerminal;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde_json::Value;
+
+use super::facts::Facts;
+use super::places::Places;
+use super::source::ApiFormat;
+use crate::cli::report;
+use crate::comfy::check::{Finding, Severity};
+
+/// The findings one by one, in the order of their places.
+pub(super) fn findings(given: &ApiFormat, findings: &[&Finding]) {
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let places = Places::of(&given.text);
+    let mut ordered: Vec<(Option<Range<usize>>, &Finding)> = findings
+        .iter()
+        .map(|finding| (span(given, &places, finding), *finding))
+        .collect();
+    ordered.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
+    for (span, finding) in ordered {
+        report::line(render(given, span, finding, colours));
+        report::line("");
+    }
+}
+
+/// How many there are, and by which facts.
+pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
+    let count = |severity| {
+        findings
+            .iter()
+            .filter(|one| one.severity == severity)
+            .count()
+    };
+    let plural = |count: usize, word: &str| {
+        let end = if count == 1 { "" } else { "s" };
+        format!("{count} {word}{end}")
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let found = match (errors, warnings) {
+        (0, 0) => "nothing wrong".to_owned(),
+        (0, warnings) => plural(warnings, "warning"),
+        (errors, 0) => plural(errors, "error"),
+        (errors, warnings) => {
+            format!(
+                "{}, {}",
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            )
+        }
+    };
+    report::line(format_args!(
+        "{}: {found}, judged by {}",
+        given.name, facts.origin
+    ));
+}
+
+fn render(
+    given: &ApiFormat,
+    span: Option<Range<usize>>,
+    finding: &Finding,
+    colours: bool,
+) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(&*finding.message).id(finding.kind);
+    let mut group = match span {
+        Some(span) => title.element(
+            Snippet::source(&*given.text)
+                .path(&*given.name)
+                .annotation(AnnotationKind::Primary.span(span)),
+        ),
+        None => title.element(Origin::path(&*given.name)),
+    };
+    if let Some(id) = &finding.node_id {
+        let at = match finding.input.as_deref() {
+            Some(input) if input != "class_type" => format!(", input {input}"),
+            _ => String::new(),
+        };
+        let place = format!("node {id} ({}){at}", finding.class_type);
+        group = group.element(Level::NOTE.message(place));
+    }
+    for advice in advice(finding) {
+        group = group.element(Level::HELP.message(advice));
+    }
+    let renderer = if colours {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    renderer.render(&[group])
+}
+
+/// What stands in the text and is meant: the value; for one that is missing the node's class.
+fn span(given: &ApiFormat, places: &Places, finding: &Finding) -> Option<Range<usize>> {
+    let id = finding.node_id.as_deref()?;
+    let place = |keys: &[&str]| {
+        let mut path = given.wrappers.clone();
+        path.push(id);
+        path.extend(keys);
+        places.get(&path)
+    };
+    let value = match finding.input.as_deref() {
+        Some("class_type") => place(&["class_type"]),
+        Some("inputs") => place(&["inputs"]),
+        Some(input) => place(&["inputs", input]),
+        None => None,
+    };
+    let class = || place(&["class_type"]).map(|place| place.value.clone());
+    let node = || place(&[]).map(|place| place.key.clone());
+    let whole = value.map(|place| place.value.clone());
+    let span = whole.or_else(class).or_else(node)?;
+    // A value of several lines is shown by its first.
+    let shown = &given.text[span.clone()];
+    let first = shown.lines().next().unwrap_or_default().len();
+    Some(span.start..span.start + first)
+}
+
+fn advice(finding: &Finding) -> Vec<String> {
+    let mut advice = vec![];
+    if let Some(allowed) = allowed(&finding.allowed) {
+        advice.push(allowed);
+    }
+    if !finding.suggestion.is_null() {
+        advice.push(format!("put {} there", finding.suggestion));
+    } else if !finding.nearest.is_null() {
+        advice.push(format!("the nearest is {}", finding.nearest));
+    }
+    advice
+}
+
+fn allowed(allowed: &Value) -> Option<String> {
+    if let Some(choices) = allowed["choices"].as_array() {
+        let shown: Vec<String> = choices.iter().map(Value::to_string).collect();
+        let more = allowed["count"].as_u64().unwrap_or_default();
+        let more = more.saturating_sub(shown.len() as u64);
+        return Some(match (shown.is_empty(), more) {
+            (true, _) => "there is nothing to choose from".to_owned(),
+            (false, 0) => format!("allowed: {}", shown.join(", ")),
+            (false, more) => format!("allowed: {} and {more} more", shown.join(", ")),
+        });
+    }
+    let bound = |name: &str| Some(&allowed[name]).filter(|bound| !bound.is_null());
+    let range = match (bound("min"), bound("max")) {
+        (Some(min), Some(max)) => Some(format!("allowed: {min} to {max}")),
+        (Some(min), None) => Some(format!("allowed: {min} and more")),
+        (None, Some(max)) => Some(format!("allowed: up to {max}")),
+        (None, None) => None,
+    };
+    range.or_else(|| Some(format!("it takes {}", allowed["type"].as_str()?)))
+}

@@ -1,0 +1,216 @@
+//! The server's own complaints, with what helps to mend them.
+
+use serde_json::{Value, json};
+
+use super::finding::Finding;
+use super::suggest;
+use crate::comfy::nodes::{Input, NodeClass, NodeFacts};
+use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand, replacement};
+
+/// What the server complains of in a prompt. It stops at the first unknown class; here all are
+/// named.
+#[must_use]
+pub fn server_findings(
+    facts: &NodeFacts,
+    rules: &Rules,
+    prompt: &Value,
+    outcome: &Outcome,
+) -> Vec<Finding> {
+    let mut found = vec![];
+    match outcome {
+        Outcome::Raised(raised) => {
+            let message = format!("the server stumbles over it: {}", raised.message);
+            let finding = Finding::server("internal_server_error", "", "").of_the_whole();
+            found.push(finding.says(message));
+        }
+        Outcome::Rejected { error, node_errors } if node_errors.is_empty() => {
+            let about_a_class = matches!(error.kind, "missing_node_type" | "invalid_prompt");
+            if about_a_class {
+                found.extend(unknown_classes(facts, prompt, error.kind));
+            }
+            if found.is_empty() && error.kind != "prompt_outputs_failed_validation" {
+                let finding = Finding::server(error.kind, "", "").of_the_whole();
+                found.push(finding.says(&*error.message));
+            }
+        }
+        _ => {}
+    }
+    found.extend(node_findings(facts, rules, prompt, outcome.node_errors()));
+    found
+}
+
+/// The errors of nodes as findings.
+#[must_use]
+pub fn node_findings(
+    facts: &NodeFacts,
+    rules: &Rules,
+    prompt: &Value,
+    nodes: &[NodeErrors],
+) -> Vec<Finding> {
+    let errors = nodes
+        .iter()
+        .flat_map(|node| node.errors.iter().map(move |error| (node, error)));
+    errors
+        .map(|(node, error)| of_error(facts, rules, prompt, node, error))
+        .collect()
+}
+
+/// Nodes without a class that the server has or replaces by one that it has.
+fn unknown_classes(facts: &NodeFacts, prompt: &Value, kind: &'static str) -> Vec<Finding> {
+    let nodes = prompt.as_object().into_iter().flatten();
+    let unknown = nodes.filter_map(|(id, node)| {
+        let class = node.get("class_type");
+        let name = class.and_then(Value::as_str);
+        if name.is_some_and(|name| facts.class(name).is_some() || replacement(name).is_some()) {
+            return None;
+        }
+        let finding = Finding::server(kind, id, name.unwrap_or_default());
+        let finding = finding.at("class_type", class.unwrap_or(&Value::Null));
+        Some(match name {
+            Some(name) => finding
+                .says(format!("Node type '{name}' not found"))
+                .suggests(facts.nearest(name).filter(|_| !name.is_empty())),
+            None => finding.says("it has no class_type"),
+        })
+    });
+    unknown.collect()
+}
+
+fn of_error(
+    facts: &NodeFacts,
+    rules: &Rules,
+    prompt: &Value,
+    node: &NodeErrors,
+    error: &ServerError,
+) -> Finding {
+    let mut finding = Finding::server(error.kind, &node.node_id, &node.class_type);
+    finding.message = sentence(error);
+    let Some(name) = error.input_name() else {
+        return finding;
+    };
+    let inputs = &prompt[&node.node_id]["inputs"];
+    finding = finding.at(name, inputs.get(name).unwrap_or(&Value::Null));
+    let declared = facts
+        .class(&node.class_type)
+        .and_then(|class| declared(class, inputs, rules, name));
+    match declared {
+        Some(input) => with_remedy(finding, &input, error),
+        None => finding,
+    }
+}
+
+/// The server's message and details, unless one repeats the other.
+fn sentence(error: &ServerError) -> String {
+    if error.details.is_empty() {
+        return error.message.clone();
+    }
+    format!("{}: {}", error.message, error.details)
+}
+
+fn declared(class: &NodeClass, given: &Value, rules: &Rules, name: &str) -> Option<Input> {
+    let expanded = expand(class, given, rules).ok()?;
+    let mut all = expanded.inputs.into_iter();
+    all.find(|declared| declared.name == name)
+        .map(|declared| declared.input.clone())
+}
+
+fn with_remedy(mut finding: Finding, input: &Input, error: &ServerError) -> Finding {
+    finding.allowed = suggest::allowed(input);
+    let received = &finding.received;
+    let class_type = &finding.class_type;
+    match error.kind {
+        "required_input_missing" => {
+            let default = suggest::default_of(input, class_type);
+            finding.suggests(default)
+        }
+        "value_smaller_than_min" => {
+            let least = input.min().cloned();
+            finding.suggests(least)
+        }
+        "value_bigger_than_max" => {
+            let most = input.max().cloned();
+            finding.suggests(most)
+        }
+        "invalid_input_type" => {
+            let is_int = input.io_type().is("INT");
+            let read = received.as_str();
+            let read = read.and_then(|text| suggest::number(text, is_int));
+            finding.suggests(json!(read))
+        }
+        "value_not_in_list" => {
+            let name = finding.input.as_deref().unwrap_or_default();
+            let (nearest, meant) = suggest::choice(class_type, name, input, received);
+            finding.nearest = nearest;
+            finding.suggests(meant)
+        }
+        _ => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comfy::validate::Validator;
+
+    fn found(nodes: &Value) -> Vec<(&'static str, Option<String>, Value)> {
+        let facts = NodeFacts::bundled();
+        let outcome = Validator::new(&facts).receive(nodes, None).outcome;
+        server_findings(&facts, &Rules::default(), nodes, &outcome)
+            .into_iter()
+            .map(|one| (one.kind, one.input, one.suggestion))
+            .collect()
+    }
+
+    #[test]
+    fn what_the_server_says_comes_with_what_can_be_put_there() {
+        let nodes = json!({
+            "1": { "class_type": "EmptyImage", "inputs": {
+                "width": 0, "height": 99_999, "batch_size": "1x" } },
+            "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0] } },
+        });
+        assert_eq!(
+            found(&nodes),
+            [
+                ("value_smaller_than_min", Some("width".into()), json!(1)),
+                ("value_bigger_than_max", Some("height".into()), json!(16384)),
+                ("invalid_input_type", Some("batch_size".into()), json!(null)),
+                ("required_input_missing", Some("color".into()), json!(0)),
+                (
+                    "required_input_missing",
+                    Some("filename_prefix".into()),
+                    json!("ComfyUI")
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_unknown_class_is_named() {
+        let nodes = json!({
+            "1": { "class_type": "KSampller", "inputs": {} },
+            "2": { "class_type": "SomethingElseEntirely42", "inputs": {} },
+            "3": { "inputs": {} },
+        });
+        let class = || Some("class_type".to_owned());
+        assert_eq!(
+            found(&nodes),
+            [
+                ("missing_node_type", class(), json!("KSampler")),
+                ("missing_node_type", class(), json!(null)),
+                ("missing_node_type", class(), json!(null)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_whole_is_said_of_the_whole() {
+        assert_eq!(
+            found(&json!({})),
+            [("prompt_no_outputs", None, json!(null))]
+        );
+        assert_eq!(
+            found(&json!(5)),
+            [("internal_server_error", None, json!(null))]
+        );
+    }
+}
