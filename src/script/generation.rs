@@ -13,6 +13,7 @@ use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source, Sources, engine, explain};
 use crate::assets::ScriptRef;
+use crate::knowledge::{FILE_NAME, Knowledge, KnowledgeError, Layers};
 
 /// The libraries of a script that has none.
 static NO_LIBRARIES: LazyLock<Arc<Libraries>> = LazyLock::new(Arc::default);
@@ -52,6 +53,7 @@ pub struct Generation {
     served: BTreeMap<Key, Served>,
     problems: BTreeMap<Key, Diagnostic>,
     unreadable: Vec<(PathBuf, String)>,
+    facts: Layers,
 }
 
 impl Generation {
@@ -80,6 +82,7 @@ impl Generation {
             served: kept(settled),
             problems,
             unreadable: sources.unreadable,
+            facts: Layers::of(&sources.facts, previous.map(|previous| &previous.facts)),
         }
     }
 
@@ -106,6 +109,7 @@ impl Generation {
             served: kept(settled),
             problems,
             unreadable: vec![],
+            facts: self.facts.clone(),
         }
     }
 
@@ -209,7 +213,21 @@ impl Generation {
                 "problem": problem.one_line(),
             })
         });
-        served.chain(never_good).collect()
+        let facts = self.facts.faults().map(|(path, fault)| {
+            json!({ "name": FILE_NAME, "kind": "facts", "path": path, "problem": fault.to_string() })
+        });
+        served.chain(never_good).chain(facts).collect()
+    }
+
+    /// What is known of models.
+    #[must_use]
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        self.facts.knowledge()
+    }
+
+    /// What is wrong at present with the user's and the project's files of facts.
+    pub fn facts_faults(&self) -> impl Iterator<Item = &KnowledgeError> {
+        self.facts.faults().map(|(_, fault)| fault)
     }
 
     /// What is wrong at present, by script.
@@ -233,6 +251,7 @@ impl Generation {
         self.served.len() == other.served.len()
             && self.problems == other.problems
             && self.unreadable == other.unreadable
+            && self.facts.is_as(&other.facts)
             && self.served.keys().eq(other.served.keys())
             && self.served.values().zip(other.served.values()).all(same)
     }
