@@ -16,7 +16,7 @@ pub struct Recommendation<'k> {
 
 /// How a model fits a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 pub enum Room {
     /// As a whole.
     Whole,
@@ -29,6 +29,7 @@ pub enum Room {
     /// Nobody can tell.
     Unknown,
     /// It doesn't.
+    #[serde(rename = "no")]
     TooLarge,
 }
 
@@ -101,7 +102,7 @@ impl Candidate<'_> {
                 }
                 Room::Streamed => format!("runs in {card} GB in parts, slower: it needs{needs}"),
                 Room::Elsewhere => "runs elsewhere, for credits".to_owned(),
-                Room::Unknown => "needs it is not known how much memory".to_owned(),
+                Room::Unknown => "how much memory it needs is not known".to_owned(),
                 Room::TooLarge => format!("does not fit {card} GB: it needs{needs}"),
             });
         }
@@ -207,7 +208,7 @@ mod tests {
         }
     }
 
-    fn candidate<'k>(model: &'k Model, room: Room, installed: bool) -> Candidate<'k> {
+    fn candidate(model: &Model, room: Room, installed: bool) -> Candidate<'_> {
         let missing = (!installed).then(|| "vae/x".to_owned());
         Candidate {
             model,

@@ -223,8 +223,9 @@ fn chosen_one(candidate: &Candidate<'_>) -> Map<String, Value> {
         .iter()
         .find_map(|file| file.precision.as_deref());
     let will_fit = match candidate.room {
-        Room::Unknown | Room::Elsewhere => None,
-        room => Some(room != Room::TooLarge),
+        Room::Whole | Room::Streamed => Some(true),
+        Room::TooLarge => Some(false),
+        Room::Likely | Room::Unknown | Room::Elsewhere => None,
     };
     let mut told = Map::new();
     for (name, value) in [
