@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
-use crate::knowledge::Knowledge;
 use crate::script::conversation::Message;
 use crate::script::reply::Resource;
 use crate::script::runs::{Record, Run, RunError, Runs};
@@ -128,7 +127,6 @@ impl App {
             assets,
             runs: runs.clone(),
             publisher,
-            knowledge: Knowledge::with_file_in(&config.data_dir)?,
             project_dir: config.project_dir.clone(),
             library: library.clone(),
             script_folder: config.script_folder.clone(),

@@ -136,6 +136,9 @@ pub(super) struct SimArgs {
     /// Node classes to offer, as `mmf nodes snapshot` recorded them [default: ComfyUI 0.33.0's]
     #[arg(long, value_name = "FILE")]
     pub(super) nodes: Option<PathBuf>,
+    /// JSON file to serve as the index of its templates [default: the models that sota.toml knows]
+    #[arg(long, value_name = "FILE")]
+    pub(super) templates: Option<PathBuf>,
     /// Behave as this version of ComfyUI, such as 0.3.75 [default: that of the node classes]
     #[arg(long, value_name = "VERSION", value_parser = parse_comfyui_version)]
     pub(super) version: Option<String>,

@@ -174,6 +174,9 @@ fn scripts(generation: &Generation) -> Finding {
             failure.hint("`mmf script list` shows each with its line"),
         );
     }
+    if let Some(fault) = generation.facts_faults().next() {
+        return Finding::bad("scripts", fault.clone());
+    }
     if let Some((path, reason)) = generation.unreadable().first() {
         let message = format!("{} can't be read: {reason}", path.display());
         let failure = Failure::new(Code::TOOL_ERROR, message);

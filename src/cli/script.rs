@@ -16,11 +16,8 @@ pub(super) fn list(global: &Global, json: bool) -> Result<Ended, Stopped> {
     } else {
         show(&generation, &listing);
     }
-    Ok(if generation.problems().is_empty() {
-        Ended::Well
-    } else {
-        Ended::Partly
-    })
+    let whole = generation.problems().is_empty() && generation.facts_faults().next().is_none();
+    Ok(if whole { Ended::Well } else { Ended::Partly })
 }
 
 fn show(generation: &Generation, listing: &[Value]) {
@@ -46,6 +43,9 @@ fn show(generation: &Generation, listing: &[Value]) {
     }
     for problem in generation.problems().values() {
         report::note(format_args!("\n{}", problem.render(report::colours())));
+    }
+    for fault in generation.facts_faults() {
+        report::note(format_args!("\n{fault}"));
     }
     for (path, reason) in generation.unreadable() {
         report::note(format_args!("{}: {reason}", path.display()));

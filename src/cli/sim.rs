@@ -1,6 +1,10 @@
 //! `mmf sim`: the simulator as a server of its own.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::args::{Global, SimArgs};
 use super::{Ended, Stopped, report, start};
@@ -30,10 +34,22 @@ fn options(global: &Global, args: SimArgs) -> Result<SimOptions, Stopped> {
         options.version = snapshot.comfyui_version;
         options.facts = Some(Arc::new(snapshot.facts));
     }
+    if let Some(file) = args.templates {
+        options.templates = Some(index_in(&file)?);
+    }
     if let Some(version) = args.version {
         options.version = version;
     }
     Ok(options)
+}
+
+fn index_in(file: &Path) -> Result<Value, Failure> {
+    let fault = |reason: String| {
+        let message = format!("{}: {reason}", file.display());
+        Failure::new(Code::INVALID_PARAMS, message)
+    };
+    let text = fs::read(file).map_err(|error| fault(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod features;
 mod missing;
 mod output;
 mod server;
+mod templates;
 mod workflow;
 
 pub use big::{BigIntegers, Restored};
@@ -29,4 +30,5 @@ pub use features::{Feature, Features, parse_version};
 pub use missing::MissingModel;
 pub use output::{Folder, Output, OutputBody, OutputFile, OutputKind, node_outputs, outputs};
 pub use server::{DEFAULT_URL, Server, ServerError, Timeouts};
+pub use templates::ServedTemplate;
 pub use workflow::{Node, Workflow, WorkflowError};

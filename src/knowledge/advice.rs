@@ -1,56 +1,36 @@
 //! Answers out of the facts.
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{CATEGORIES, File, Knowledge, KnowledgeError, Model, Status};
+use super::{
+    CATEGORIES, File, Knowledge, KnowledgeError, Model, Newer, Shelves, Status, Stock, Variant,
+};
 
-/// Whether a model is the one to take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Freshness {
-    /// What was asked for.
-    pub model: String,
-    /// `CURRENT`, `DEPRECATED` or `UNKNOWN`.
-    pub status: &'static str,
-    /// The model that it was found to be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub identified_as: Option<String>,
-    /// What it is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-    /// The same as a sentence fragment.
-    pub message: String,
-    /// What to take instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replacement: Option<String>,
-    /// Its files.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub replacement_files: Vec<File>,
-    /// The day of the facts.
-    pub last_updated: String,
-}
-
-/// The model for a task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recommendation<'k> {
-    /// Why.
-    pub reason: &'k str,
-    /// The models for it, the best first.
-    pub models: Vec<&'k Model>,
-}
+/// Newer templates that one answer names; the rest are counted.
+pub(super) const NEWER_AT_MOST: usize = 8;
 
 impl Knowledge {
-    /// `{category, sota_models, deprecated, last_updated}`
-    pub fn sota(&self, category: &str) -> Result<Value, KnowledgeError> {
+    /// `{category, sota_models, deprecated, last_updated}`, and with a server which are installed
+    /// and what is newer there.
+    pub fn sota(
+        &self,
+        category: &str,
+        shelves: Option<&Shelves>,
+        newer: &[Newer],
+    ) -> Result<Value, KnowledgeError> {
         if !CATEGORIES.contains(&category) {
             return Err(KnowledgeError::NoCategory(category.to_owned()));
         }
         let of_category = |status: Status| {
             self.models
                 .iter()
-                .filter(move |model| model.category == category && model.status == status)
+                .filter(move |model| model.is_for(category) && model.status == status)
         };
-        let current: Vec<Value> = of_category(Status::Current).map(summary).collect();
+        let current = of_category(Status::Current).map(|model| {
+            let stock = shelves.map(|shelves| self.stock(model, shelves));
+            summary(model, stock.as_ref())
+        });
+        let current: Vec<Value> = current.collect();
         let deprecated: Vec<Value> = of_category(Status::Deprecated)
             .map(|model| json!({ "name": model.name, "replaced_by": model.replaced_by }))
             .collect();
@@ -60,53 +40,42 @@ impl Knowledge {
             "deprecated": deprecated,
             "last_updated": self.last_updated,
         });
-        if current.is_empty() {
-            answer["note"] = "nothing that ComfyUI runs without custom nodes is known".into();
+        let elsewhere = self.elsewhere(category);
+        if !elsewhere.is_empty() {
+            answer["partners_elsewhere"] = json!(elsewhere);
+        }
+        let newer: Vec<&Newer> = newer
+            .iter()
+            .filter(|one| one.categories.contains(&category))
+            .collect();
+        if !newer.is_empty() {
+            let named: Vec<&&Newer> = newer.iter().take(NEWER_AT_MOST).collect();
+            answer["newer_on_server"] = json!(named);
+            if newer.len() > named.len() {
+                answer["newer_on_server_total"] = newer.len().into();
+            }
         }
         Ok(answer)
     }
 
-    /// Whether a model, by its own name or that of a file, is the one to take.
+    /// The models of a category that run elsewhere, the newest first, without the old ones.
     #[must_use]
-    pub fn freshness(&self, name: &str) -> Freshness {
-        let found = self.identify(name).map(|found| found.model);
-        let (status, message) = match found {
-            None => ("UNKNOWN", format!("nothing is known of \"{name}\"")),
-            Some(model) if model.status == Status::Current => {
-                ("CURRENT", format!("{} is current", model.name))
-            }
-            Some(model) => {
-                let next = model.replaced_by.as_deref().unwrap_or("a newer model");
-                (
-                    "DEPRECATED",
-                    format!("{} has a successor: {next}", model.name),
-                )
-            }
-        };
-        let replacement = found.and_then(|model| model.replaced_by.clone());
-        let successor = replacement.as_deref().and_then(|name| self.model(name));
-        Freshness {
-            model: name.to_owned(),
-            status,
-            identified_as: found.map(|model| model.name.clone()),
-            category: found.map(|model| model.category.clone()),
-            message,
-            replacement_files: successor
-                .map(|model| model.files.clone())
-                .unwrap_or_default(),
-            replacement,
-            last_updated: self.last_updated.clone(),
-        }
+    pub fn elsewhere(&self, category: &str) -> Vec<&str> {
+        let is_for = |categories: &[String]| categories.iter().any(|one| one == category);
+        let mut found: Vec<_> = self
+            .partners
+            .iter()
+            .filter(|(_, partner)| partner.replaced_by.is_none() && is_for(&partner.categories))
+            .collect();
+        found.sort_by(|one, other| other.1.released.cmp(&one.1.released));
+        found.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// The settings of a model, with where they are from.
     pub fn settings(&self, name: &str) -> Result<Map<String, Value>, KnowledgeError> {
-        let found = self
-            .identify(name)
-            .ok_or_else(|| KnowledgeError::UnknownModel {
-                name: name.to_owned(),
-                alike: self.alike(name),
-            })?;
+        let Some(found) = self.identify(name) else {
+            return Err(self.not_identified(name));
+        };
         if let Some(variant) = found.variant {
             return Err(KnowledgeError::Variant {
                 name: name.to_owned(),
@@ -115,14 +84,36 @@ impl Knowledge {
             });
         }
         let model = found.model;
+        let way = found.way;
+        let own = way.map(|way| &way.settings);
+        let own = own.filter(|own| !own.is_empty());
         let mut settings = Map::new();
         settings.insert("model".into(), model.name.as_str().into());
-        settings.extend(model.settings.clone());
+        settings.extend(own.unwrap_or(&model.settings).clone());
+        let ways = way.is_none().then_some(&model.variants);
+        let note = settings.len() == 1;
         for (name, value) in [
+            ("variant", json!(way.map(|way| &way.name))),
+            (
+                "note",
+                json!(note.then_some("it has no sampler, so there is nothing to set")),
+            ),
+            ("base", json!(model.base)),
             ("native_size", json!(model.native_size)),
+            ("size_multiple", json!(self.size_multiple(model))),
+            ("frames", json!(model.frames)),
+            ("frame_rule", json!(self.frame_rule(model))),
+            ("comfyui", json!(model.comfyui)),
             ("template", json!(model.template)),
-            ("source", json!(model.source)),
+            (
+                "source",
+                json!(way.map_or(&model.source, |way| &way.source)),
+            ),
             ("last_updated", json!(self.last_updated)),
+            (
+                "variants",
+                json!(ways.filter(|ways| !ways.is_empty()).map(|ways| short(ways))),
+            ),
         ] {
             if !value.is_null() {
                 settings.insert(name.into(), value);
@@ -131,27 +122,35 @@ impl Knowledge {
         Ok(settings)
     }
 
-    /// The models for a task.
-    pub fn recommend(&self, task: &str) -> Result<Recommendation<'_>, KnowledgeError> {
-        let wanted = task.trim().to_lowercase().replace([' ', '-'], "_");
-        let found = self.tasks.iter().find(|task| task.name == wanted);
-        let found = found.ok_or_else(|| KnowledgeError::NoTask {
-            name: task.to_owned(),
-            known: self.tasks.iter().map(|task| task.name.clone()).collect(),
-        })?;
-        Ok(Recommendation {
-            reason: &found.reason,
-            models: found
-                .models
-                .iter()
-                .filter_map(|name| self.model(name))
-                .collect(),
-        })
+    fn not_identified(&self, name: &str) -> KnowledgeError {
+        match self.partner(name) {
+            Some((name, partner)) => KnowledgeError::Elsewhere {
+                name: name.to_owned(),
+                known_from: partner.source.clone(),
+            },
+            None => KnowledgeError::UnknownModel {
+                name: name.to_owned(),
+                alike: self.alike(name),
+            },
+        }
     }
 }
 
-/// A model in short; settings and files are asked for one by one.
-fn summary(model: &Model) -> Value {
+/// Variants with the names of their files alone.
+fn short(ways: &[Variant]) -> Vec<Value> {
+    let short = |way: &Variant| {
+        let files: Vec<String> = way.files.iter().map(File::path).collect();
+        let mut short = json!({ "name": way.name, "settings": way.settings, "source": way.source });
+        if !files.is_empty() {
+            short["files"] = json!(files);
+        }
+        short
+    };
+    ways.iter().map(short).collect()
+}
+
+/// A model in short; settings and further files are asked for one by one.
+fn summary(model: &Model, stock: Option<&Stock>) -> Value {
     let mut summary = json!({
         "name": model.name,
         "strengths": model.strengths,
@@ -163,7 +162,10 @@ fn summary(model: &Model) -> Value {
     if let Some(template) = &model.template {
         summary["template"] = json!(template);
     }
-    let files: Vec<&str> = model.files.iter().map(|file| file.name.as_str()).collect();
+    if stock.is_some_and(|stock| !model.files.is_empty() && stock.is_complete()) {
+        summary["installed"] = true.into();
+    }
+    let files: Vec<&str> = model.own_files().map(|file| file.name.as_str()).collect();
     if !files.is_empty() {
         summary["comfyui_files"] = json!(files);
     }
@@ -177,37 +179,67 @@ mod tests {
     #[test]
     fn flux_2_is_current_and_flux_1_is_not() {
         let knowledge = Knowledge::bundled();
-        let answer = knowledge.sota("image_gen").unwrap();
-        let names = |key: &str| -> Vec<String> {
+        let answer = knowledge.sota("image_gen", None, &[]).unwrap();
+        let names = |key: &str| -> Vec<&str> {
             let entries = answer[key].as_array().unwrap().iter();
             entries
-                .map(|entry| entry["name"].as_str().unwrap().to_owned())
+                .map(|entry| entry["name"].as_str().unwrap())
                 .collect()
         };
-        assert_eq!(names("sota_models")[..2], ["Qwen-Image-2512", "FLUX.2-dev"]);
-        assert!(names("deprecated").contains(&"FLUX.1-dev".to_owned()));
-        assert!(!names("sota_models").contains(&"FLUX.1-dev".to_owned()));
+        assert!(names("sota_models").contains(&"FLUX.2-dev"));
+        assert!(names("deprecated").contains(&"FLUX.1-dev"));
+        assert!(!names("sota_models").contains(&"FLUX.1-dev"));
     }
 
     #[test]
-    fn a_deprecated_model_has_its_successor_and_an_unknown_one_no_verdict() {
+    fn every_category_has_something_to_take() {
         let knowledge = Knowledge::bundled();
-        let fresh = knowledge.freshness("flux1-dev-fp8.safetensors");
-        assert_eq!(
-            (fresh.status, fresh.replacement.as_deref()),
-            ("DEPRECATED", Some("FLUX.2-dev"))
-        );
-        assert_eq!(
-            fresh.replacement_files[0].name,
-            "flux2_dev_fp8mixed.safetensors"
-        );
-        assert_eq!(
-            knowledge
-                .freshness("wan2.1_t2v_14B_fp8_scaled.safetensors")
-                .status,
-            "DEPRECATED"
-        );
-        assert_eq!(knowledge.freshness("w").status, "UNKNOWN");
+        for category in CATEGORIES {
+            let answer = knowledge.sota(category, None, &[]).unwrap();
+            let current = answer["sota_models"].as_array().unwrap();
+            assert!(!current.is_empty(), "{category}");
+        }
+        let edits = knowledge.sota("image_edit", None, &[]).unwrap();
+        assert_eq!(edits["sota_models"][0]["name"], "Qwen-Image-2.1");
+    }
+
+    /// Those of a model are told whatever it is called; no model is given another's.
+    #[test]
+    fn every_model_and_each_of_its_own_files_has_that_models_settings_and_source() {
+        let knowledge = Knowledge::bundled();
+        for model in &knowledge.models {
+            let files = model.own_files().map(|file| file.name.as_str());
+            for name in std::iter::once(model.name.as_str()).chain(files) {
+                let told = knowledge.settings(name).unwrap();
+                assert_eq!(told["model"], model.name, "{name}");
+                assert_eq!(told["source"], model.source, "{name}");
+                for (key, value) in &model.settings {
+                    assert_eq!(&told[key], value, "{name}: {key}");
+                }
+                for key in ["cfg", "steps", "sampler", "scheduler", "shift", "guidance"] {
+                    let own = model.settings.contains_key(key);
+                    assert_eq!(told.contains_key(key), own, "{name}: {key}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_variant_have_its_settings_alone() {
+        let knowledge = Knowledge::bundled();
+        let mut seen = 0;
+        for model in &knowledge.models {
+            for way in model.variants.iter().filter(|way| !way.settings.is_empty()) {
+                let loras = way.files.iter().filter(|file| file.folder == "loras");
+                for lora in loras {
+                    let told = knowledge.settings(&lora.name).unwrap();
+                    assert_eq!(told["source"], way.source, "{}", lora.name);
+                    assert_eq!(told["cfg"], way.settings["cfg"], "{}", lora.name);
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 10, "{seen}");
     }
 
     #[test]
@@ -225,8 +257,12 @@ mod tests {
             Err(KnowledgeError::UnknownModel { .. })
         ));
         assert!(matches!(
-            knowledge.settings("sdxl_turbo_1.0_fp16.safetensors"),
+            knowledge.settings("sdxl_lightning_4step.safetensors"),
             Err(KnowledgeError::Variant { .. })
+        ));
+        assert!(matches!(
+            knowledge.settings("Kling 4.0"),
+            Err(KnowledgeError::Elsewhere { .. })
         ));
     }
 }

@@ -7,11 +7,13 @@ use crate::failure::{Code, Failure};
 /// Why there is no answer about models.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KnowledgeError {
-    /// The user's file is there and can't be read.
-    #[error("{}: {reason}", .path.display())]
+    /// A file of facts is there and makes no sense.
+    #[error("{}{}: {reason}", .path.display(), .line.map(|line| format!(":{line}")).unwrap_or_default())]
     File {
         /// The file.
         path: PathBuf,
+        /// Where, counted from 1.
+        line: Option<usize>,
         /// What is wrong with it.
         reason: String,
     },
@@ -44,6 +46,14 @@ pub enum KnowledgeError {
         /// The word that says so.
         variant: String,
     },
+    /// A model that runs elsewhere.
+    #[error("{name} runs elsewhere: it has no sampler of its own here")]
+    Elsewhere {
+        /// The model.
+        name: String,
+        /// Where that is from.
+        known_from: String,
+    },
 }
 
 impl From<KnowledgeError> for Failure {
@@ -62,6 +72,9 @@ impl From<KnowledgeError> for Failure {
                 .detail("alike", alike),
             KnowledgeError::Variant { variant, .. } => Self::new(Code::NOT_FOUND, message)
                 .hint(format!("look on its model card; {variant} versions usually take few steps and cfg 1")),
+            KnowledgeError::Elsewhere { known_from, .. } => Self::new(Code::NOT_FOUND, message)
+                .hint("search_nodes finds its node, whose inputs are all its settings")
+                .detail("source", known_from),
         }
     }
 }

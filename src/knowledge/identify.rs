@@ -1,13 +1,15 @@
 //! Which model a name means: a file's or one that people use.
 //!
 //! Names are compared word by word, never by parts of words: "w" is not Wan, and "sd" is nothing
-//! in particular.
+//! in particular. A name that is known exactly goes before one that is like a known one.
 
-use super::{Knowledge, Model};
-use crate::comfy::model_name;
+use super::file;
+use super::lookup::Meaning;
+use super::{Knowledge, Model, Partner, Variant};
+use crate::comfy::model_name::{self, base_name};
 
 /// Words that say that a name is of something beside a model.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 15] = [
     "vae",
     "lora",
     "loras",
@@ -17,28 +19,51 @@ const PARTS: [&str; 9] = [
     "upsampler",
     "embedding",
     "taesd",
+    "controlnet",
+    "ipadapter",
+    "lllite",
+    "adapter",
+    "projector",
+    "mmproj",
 ];
 
-/// Words that say that a model was distilled, so that other settings are right for it.
-const VARIANTS: [&str; 8] = [
+/// Words that say that a model was distilled or tuned, so that other settings are right for it.
+const VARIANTS: [&str; 10] = [
     "turbo",
     "lightning",
     "distilled",
+    "distill",
     "lcm",
     "hyper",
     "schnell",
     "klein",
     "kontext",
+    "fill",
 ];
+
+/// Words after a number that make it a measure and no version: `14 b`, `720 p`.
+const UNITS: [&str; 7] = ["b", "p", "k", "m", "px", "step", "steps"];
 
 /// What a name was found to mean.
 #[derive(Clone, Debug)]
 pub struct Identified<'k> {
     /// The model.
     pub model: &'k Model,
+    /// The way of running it whose file the name is of.
+    pub way: Option<&'k Variant>,
     /// The word by which the name says that it is a distilled version, of which the facts do not
     /// speak.
     pub variant: Option<String>,
+}
+
+impl<'k> Identified<'k> {
+    fn exactly(model: &'k Model) -> Self {
+        Self {
+            model,
+            way: None,
+            variant: None,
+        }
+    }
 }
 
 impl Knowledge {
@@ -46,41 +71,55 @@ impl Knowledge {
     /// something beside one, such as a VAE.
     #[must_use]
     pub fn identify(&self, name: &str) -> Option<Identified<'_>> {
-        if let Some(model) = self
-            .models
-            .iter()
-            .find(|model| model.name.eq_ignore_ascii_case(name.trim()))
-        {
-            return Some(Identified {
-                model,
-                variant: None,
-            });
+        let wanted = words(name);
+        let index = self.lookup.of(self);
+        if let Some(place) = index.names.get(&wanted) {
+            return Some(Identified::exactly(self.models.get(*place)?));
         }
-        let words = words(name);
-        if words.iter().any(|word| PARTS.contains(&word.as_str())) {
+        let file = base_name(name.trim()).to_lowercase();
+        let meaning = index.files.get(&file);
+        if let Some(meaning) = meaning.or_else(|| index.parts.get(&file::part(name))) {
+            return self.meant(*meaning);
+        }
+        if wanted.iter().any(|word| PARTS.contains(&word.as_str())) {
             return None;
         }
-        let mut best: Option<(usize, &Model, Vec<String>)> = None;
-        for model in &self.models {
-            for pattern in &model.matches {
-                let pattern = self::words(pattern);
-                let longer = best.as_ref().is_none_or(|best| pattern.len() > best.0);
-                if longer && contains(&words, &pattern) {
-                    best = Some((pattern.len(), model, pattern));
-                }
+        let mut patterns = index.patterns.iter();
+        let (pattern, place) = patterns.find(|(pattern, _)| contains(&wanted, pattern))?;
+        let tells = |word: &&String| VARIANTS.contains(&word.as_str()) && !pattern.contains(word);
+        Some(Identified {
+            variant: wanted.iter().find(tells).cloned(),
+            ..Identified::exactly(self.models.get(*place)?)
+        })
+    }
+
+    fn meant(&self, meaning: Meaning) -> Option<Identified<'_>> {
+        match meaning {
+            Meaning::Own(place) => Some(Identified::exactly(self.models.get(place)?)),
+            Meaning::Way(place, way) => {
+                let model = self.models.get(place)?;
+                Some(Identified {
+                    way: model.variants.get(way),
+                    ..Identified::exactly(model)
+                })
             }
+            Meaning::Beside => None,
         }
-        let (_, model, pattern) = best?;
-        let variant = words
-            .iter()
-            .find(|word| VARIANTS.contains(&word.as_str()) && !pattern.contains(word))
-            .cloned();
-        Some(Identified { model, variant })
+    }
+
+    /// The model of that name that runs elsewhere.
+    #[must_use]
+    pub fn partner(&self, name: &str) -> Option<(&str, &Partner)> {
+        let wanted = words(name);
+        let mut partners = self.partners.iter();
+        let found = partners.find(|(name, _)| words(name) == wanted)?;
+        Some((found.0, found.1))
     }
 
     /// The names of models that have a word with this one in common.
     #[must_use]
     pub fn alike(&self, name: &str) -> Vec<String> {
+        const AT_MOST: usize = 12;
         let wanted = words(name);
         let shares = |model: &&Model| {
             let own = words(&model.name);
@@ -94,13 +133,14 @@ impl Knowledge {
         self.models
             .iter()
             .filter(shares)
+            .take(AT_MOST)
             .map(|model| model.name.clone())
             .collect()
     }
 }
 
 /// The words of a name in small letters, numbers apart: `flux1-dev` is `flux`, `1`, `dev`.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![];
     for word in model_name::words(name) {
         let mut numeric = None;
@@ -119,19 +159,17 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether the words of a pattern stand in a name one after the other. A number at its end must not
-/// go on: `ltx 2` is not in `ltx-2.3`.
+/// Whether the words of a pattern stand in a name one after the other, and no number follows: `ltx 2`
+/// is not in `ltx-2.3`, and `qwen image` is not in `qwen_image_3`.
 fn contains(words: &[String], pattern: &[String]) -> bool {
     let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
-    !pattern.is_empty()
-        && words
-            .windows(pattern.len())
-            .enumerate()
-            .any(|(at, window)| {
-                let goes_on = pattern.last().is_some_and(is_number)
-                    && words.get(at + pattern.len()).is_some_and(is_number);
-                window == pattern && !goes_on
-            })
+    let goes_on = |next: usize| {
+        let unit = words.get(next + 1).map(String::as_str);
+        let measure = unit.is_some_and(|unit| UNITS.contains(&unit));
+        words.get(next).is_some_and(is_number) && !measure
+    };
+    let mut windows = words.windows(pattern.len()).enumerate();
+    windows.any(|(at, window)| window == pattern && !goes_on(at + pattern.len()))
 }
 
 #[cfg(test)]
@@ -143,18 +181,37 @@ mod tests {
     #[case("flux1-dev.safetensors", "FLUX.1-dev")]
     #[case("FLUX.1 [dev]", "FLUX.1-dev")]
     #[case("some/folder/flux1-dev-fp8.safetensors", "FLUX.1-dev")]
+    #[case("unet\\FLUX1-DEV-Q5_K_S.gguf", "FLUX.1-dev")]
     #[case("flux2_dev_fp8mixed.safetensors", "FLUX.2-dev")]
+    #[case("flux 2 dev", "FLUX.2-dev")]
     #[case("qwen_image_2512_fp8_e4m3fn.safetensors", "Qwen-Image-2512")]
+    #[case("qwen/qwen-image-2512-Q4_K_M.gguf", "Qwen-Image-2512")]
     #[case("qwen_image_fp8_e4m3fn.safetensors", "Qwen-Image")]
-    #[case("qwen_image_edit_2509_fp8_e4m3fn.safetensors", "Qwen-Image-Edit")]
+    #[case("qwen_image_2.1_int8_convrot.safetensors", "Qwen-Image-2.1")]
+    #[case(
+        "qwen_image_2.1_turbo_int8_convrot.safetensors",
+        "Qwen-Image-2.1-Turbo"
+    )]
+    #[case("qwen_image_edit_fp8_e4m3fn.safetensors", "Qwen-Image-Edit")]
+    #[case("qwen_image_edit_2509_fp8_e4m3fn.safetensors", "Qwen-Image-Edit-2509")]
     #[case("qwen_image_edit_2511_fp8mixed.safetensors", "Qwen-Image-Edit-2511")]
+    #[case("flux3-image-klein-int8-convrot.safetensors", "FLUX.3-klein")]
+    #[case("flux-2-klein-9b-kv-fp8.safetensors", "FLUX.2-klein-9B-KV")]
     #[case("wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "Wan 2.2 I2V 14B")]
-    #[case("wan2.1_t2v_1.3B_fp16.safetensors", "Wan 2.1 1.3B")]
-    #[case("wan2.1_t2v_14B_fp8_scaled.safetensors", "Wan 2.1 14B")]
+    #[case("wan2.1_t2v_1.3B_fp16.safetensors", "Wan 2.1 T2V 1.3B")]
+    #[case("wan2.1_t2v_14B_fp8_scaled.safetensors", "Wan 2.1 T2V 14B")]
     #[case("Wan2.2-T2V-A14B-HighNoise-Q4_K_M.gguf", "Wan 2.2 T2V 14B")]
     #[case("hunyuanvideo1.5_720p_t2v_fp16.safetensors", "HunyuanVideo 1.5")]
+    #[case("hunyuanvideo1.5_720p_i2v_fp16.safetensors", "HunyuanVideo 1.5 I2V")]
     #[case("ltx-2-19b-dev-fp8.safetensors", "LTX-2 19B")]
+    #[case("ltx-2-19b-distilled.safetensors", "LTX-2 19B distilled")]
+    #[case("ltx-2.3-22b-dev-fp8.safetensors", "LTX-2.3")]
     #[case("sd_xl_base_1.0.safetensors", "Stable Diffusion XL")]
+    #[case("sd_xl_turbo_1.0_fp16.safetensors", "SDXL Turbo")]
+    #[case(
+        "sd3.5_large_controlnet_canny.safetensors",
+        "SD3.5 Large ControlNet Canny"
+    )]
     #[case("v1-5-pruned-emaonly-fp16.safetensors", "Stable Diffusion 1.5")]
     fn a_model_is_known_by_the_words_of_its_name(#[case] name: &str, #[case] model: &str) {
         let knowledge = Knowledge::bundled();
@@ -170,15 +227,19 @@ mod tests {
     #[case("")]
     #[case("flux")]
     #[case("swan")]
-    #[case("ltx-2.3-22b-dev-fp8.safetensors")]
+    #[case("ltx-3-30b-dev-fp8.safetensors")]
+    #[case("qwen_image_3_bf16.safetensors")]
+    #[case("wan2.3_t2v_14B.safetensors")]
     #[case("qwen_image_vae.safetensors")]
     #[case("ltx-2-19b-distilled-lora-384.safetensors")]
+    #[case("sd3.5_large_controlnet_tile.safetensors")]
     #[case("mistral_3_small_flux2_fp8.safetensors")]
+    #[case("qwen3vl_32b_minimax_h3_nvfp4_awq.safetensors")]
     #[case("dreamshaper_8.safetensors")]
     fn what_is_no_known_model_is_not_taken_for_one(#[case] name: &str) {
-        let found = Knowledge::bundled()
-            .identify(name)
-            .map(|found| found.model.name.clone());
+        let knowledge = Knowledge::bundled();
+        let found = knowledge.identify(name);
+        let found = found.map(|found| found.model.name.clone());
         assert_eq!(found, None);
     }
 
@@ -186,13 +247,30 @@ mod tests {
     fn a_distilled_version_is_told_apart() {
         let knowledge = Knowledge::bundled();
         let found = knowledge
-            .identify("sdxl_turbo_1.0_fp16.safetensors")
+            .identify("sdxl_lightning_4step.safetensors")
             .unwrap();
         assert_eq!(found.model.name, "Stable Diffusion XL");
-        assert_eq!(found.variant.as_deref(), Some("turbo"));
+        assert_eq!(found.variant.as_deref(), Some("lightning"));
         let found = knowledge
             .identify("z_image_turbo_bf16.safetensors")
             .unwrap();
         assert_eq!(found.variant, None);
+    }
+
+    #[test]
+    fn the_file_of_a_way_to_run_a_model_means_that_way() {
+        let knowledge = Knowledge::bundled();
+        let lora = "Qwen-Image-2512-Lightning-4steps-V1.0-fp32.safetensors";
+        let found = knowledge.identify(lora).unwrap();
+        assert_eq!(found.model.name, "Qwen-Image-2512");
+        assert_eq!(found.way.unwrap().name, "Lightning LoRA, 4 steps");
+    }
+
+    #[test]
+    fn partners_are_known_by_their_names_alone() {
+        let knowledge = Knowledge::bundled();
+        assert_eq!(knowledge.partner("kling 4.0").unwrap().0, "Kling 4.0");
+        assert!(knowledge.partner("kling 4").is_none());
+        assert!(knowledge.partner("k").is_none());
     }
 }

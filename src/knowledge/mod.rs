@@ -1,12 +1,27 @@
 //! What is known of models: which are current, for what, with which settings and files. The facts
-//! are in `sota.toml`, each with its source and date; a user's file of that name goes before it.
+//! are in `sota.toml`, each with its source and date; files of that name of the user's and of the
+//! project go before it, and the index of a running server tells what is newer than either.
 
 mod advice;
+mod choose;
 mod error;
 mod facts;
+mod file;
+mod frames;
+mod freshness;
 mod identify;
+mod layers;
+mod lookup;
+mod newer;
+mod stock;
 
-pub use advice::{Freshness, Recommendation};
+pub use choose::{Candidate, Choice, Recommendation, Room};
 pub use error::KnowledgeError;
-pub use facts::{CATEGORIES, File, Knowledge, Model, Status, Task};
+pub use facts::{CATEGORIES, Knowledge, Model, Partner, Sizes, Status, Task, Templates, Variant};
+pub use file::File;
+pub use frames::FrameRule;
+pub use freshness::Freshness;
 pub use identify::Identified;
+pub use layers::{FILE_NAME, Layers};
+pub use newer::Newer;
+pub use stock::{Shelves, Stock};

@@ -13,6 +13,7 @@ use super::resolver::{Libraries, library_at};
 use super::{
     Diagnostic, Generation, Key, Kind, Limits, Script, Served, Source, Sources, engine, explain,
 };
+use crate::knowledge::Layers;
 
 impl Generation {
     /// Compiles what changed since `previous` and takes over the rest. What is broken keeps its
@@ -40,6 +41,7 @@ impl Generation {
             served: kept(settled),
             problems,
             unreadable: sources.unreadable,
+            facts: Layers::of(&sources.facts, previous.map(|previous| &previous.facts)),
         }
     }
 
@@ -66,6 +68,7 @@ impl Generation {
             served: kept(settled),
             problems,
             unreadable: vec![],
+            facts: self.facts.clone(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::engine::SharedModule;
 use super::resolver::Libraries;
 use super::{Diagnostic, Key, Kind, Script, ScriptError};
 use crate::assets::ScriptRef;
+use crate::knowledge::{FILE_NAME, Knowledge, KnowledgeError, Layers};
 
 /// The libraries of a script that has none.
 static NO_LIBRARIES: LazyLock<Arc<Libraries>> = LazyLock::new(Arc::default);
@@ -51,6 +52,7 @@ pub struct Generation {
     pub(super) served: BTreeMap<Key, Served>,
     pub(super) problems: BTreeMap<Key, Diagnostic>,
     pub(super) unreadable: Vec<(PathBuf, String)>,
+    pub(super) facts: Layers,
 }
 
 impl Generation {
@@ -154,7 +156,21 @@ impl Generation {
                 "problem": problem.one_line(),
             })
         });
-        served.chain(never_good).collect()
+        let facts = self.facts.faults().map(|(path, fault)| {
+            json!({ "name": FILE_NAME, "kind": "facts", "path": path, "problem": fault.to_string() })
+        });
+        served.chain(never_good).chain(facts).collect()
+    }
+
+    /// What is known of models.
+    #[must_use]
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        self.facts.knowledge()
+    }
+
+    /// What is wrong at present with the user's and the project's files of facts.
+    pub fn facts_faults(&self) -> impl Iterator<Item = &KnowledgeError> {
+        self.facts.faults().map(|(_, fault)| fault)
     }
 
     /// What is wrong at present, by script.
@@ -178,6 +194,7 @@ impl Generation {
         self.served.len() == other.served.len()
             && self.problems == other.problems
             && self.unreadable == other.unreadable
+            && self.facts.is_as(&other.facts)
             && self.served.keys().eq(other.served.keys())
             && self.served.values().zip(other.served.values()).all(same)
     }

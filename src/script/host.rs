@@ -22,7 +22,6 @@ use crate::comfy::{Comfy, JobEvent};
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::Jobs;
-use crate::knowledge::Knowledge;
 
 /// The services behind the bindings. One for the process, shared by all runs.
 #[derive(Debug)]
@@ -37,8 +36,6 @@ pub struct Host {
     pub runs: Runs,
     /// The way to web folders.
     pub publisher: Publisher,
-    /// What is known of models.
-    pub knowledge: Arc<Knowledge>,
     /// Where the relative paths of callers begin.
     pub project_dir: PathBuf,
     /// The scripts.

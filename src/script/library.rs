@@ -66,6 +66,9 @@ impl Library {
         for problem in next.problems().values() {
             tracing::warn!("{}", problem.one_line());
         }
+        for fault in next.facts_faults() {
+            tracing::warn!("{fault}");
+        }
         self.current.store(Arc::new(next));
         self.number.send_replace(number);
         true
@@ -143,6 +146,31 @@ mod tests {
             (Some(2), Some(1)),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn facts_are_read_again_and_a_broken_save_keeps_those_of_before() {
+        let (folder, library) = project();
+        let file = folder.path().join("sota.toml");
+        let own = "last_updated = \"2027-01-01\"\n[[task]]\nname = \"mine\"\nmodels = []\nreason = \"so\"\n";
+        fs::write(&file, own).unwrap();
+        assert!(library.reload());
+        let generation = library.generation();
+        assert_eq!(generation.knowledge().last_updated, "2027-01-01");
+
+        fs::write(&file, own.replace("reason", "raisin")).unwrap();
+        assert!(library.reload());
+        let broken = library.generation();
+        assert_eq!(broken.knowledge(), generation.knowledge());
+        let fault = broken.facts_faults().next().unwrap().to_string();
+        assert!(fault.contains("raisin"), "{fault}");
+        let listed = broken.listing();
+        assert_eq!(listed.last().unwrap()["problem"], fault);
+
+        fs::remove_file(&file).unwrap();
+        assert!(library.reload());
+        let bundled = crate::knowledge::Knowledge::bundled();
+        assert_eq!(library.generation().knowledge(), &bundled);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 
 use super::Kind;
+use crate::knowledge::FILE_NAME;
 
 /// The extension of a script.
 const EXTENSION: &str = "rhai";
@@ -84,6 +85,8 @@ pub struct Source {
 pub struct Sources {
     /// The scripts.
     pub found: BTreeMap<Key, Source>,
+    /// The texts of files of facts, the farthest first.
+    pub facts: Vec<(PathBuf, String)>,
     /// Files and folders that could not be read, with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
 }
@@ -99,8 +102,17 @@ impl Sources {
                 let folder = root.path.join(kind.folder());
                 sources.read_folder(root.layer, kind, &folder, &folder, 0);
             }
+            sources.read_facts(root.path.join(FILE_NAME));
         }
         sources
+    }
+
+    fn read_facts(&mut self, path: PathBuf) {
+        match fs::read_to_string(&path) {
+            Ok(text) => self.facts.push((path, text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.unreadable.push((path, error.to_string())),
+        }
     }
 
     fn read_built_in(&mut self) {

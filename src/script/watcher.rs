@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::{Library, Limits};
+use crate::knowledge::FILE_NAME;
 
 /// How long it must be quiet before the tree is read: long enough to see most saves as one.
 const QUIET: Duration = Duration::from_millis(40);
@@ -201,6 +202,8 @@ const FOLDERS: [&str; 2] = ["templates", "scripts"];
 /// folder, assets in the user's.
 struct Scope {
     folders: Vec<PathBuf>,
+    /// The files of facts.
+    facts: Vec<PathBuf>,
 }
 
 impl Scope {
@@ -210,11 +213,13 @@ impl Scope {
             let links_followed = links_followed(&root.path);
             [Some(root.path.clone()), links_followed]
         });
+        let roots: Vec<PathBuf> = roots.flatten().collect();
         let folders = roots
-            .flatten()
+            .iter()
             .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
         Self {
             folders: folders.collect(),
+            facts: roots.iter().map(|root| root.join(FILE_NAME)).collect(),
         }
     }
 
@@ -227,6 +232,9 @@ impl Scope {
         };
         if matches!(event.kind, EventKind::Access(_)) {
             return None;
+        }
+        if event.paths.iter().any(|path| self.facts.contains(path)) {
+            return Some(Signal::Changed { folder: false });
         }
         let mut paths = event.paths.iter().filter(|path| self.holds(path));
         let folder = paths.clone().any(|path| !path.is_file());
@@ -429,9 +437,25 @@ mod tests {
         timeout(DEADLINE, outcome).await.expect("it ends").unwrap();
     }
 
+    #[tokio::test]
+    async fn facts_are_taken_up_when_they_are_saved() {
+        let mut project = Project::with(&["project/.mmf"]);
+        let text = "last_updated = \"2027-01-01\"\n";
+        fs::write(project.path("project/.mmf/sota.toml"), text).unwrap();
+        let reached = async {
+            while project.library.generation().knowledge().last_updated != "2027-01-01" {
+                project.news.changed().await.unwrap();
+            }
+        };
+        timeout(DEADLINE, reached).await.expect("they are taken up");
+    }
+
     #[test]
     fn errors_and_full_queues_have_everything_looked_at() {
-        let scope = Scope { folders: vec![] };
+        let scope = Scope {
+            folders: vec![],
+            facts: vec![],
+        };
         let full = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
         for event in [Ok(full), Err(notify::Error::generic("broken"))] {
             let signal = scope.signal(&event);
@@ -457,6 +481,7 @@ mod tests {
         }
         for path in [
             "project",
+            "project/.mmf/sota.toml",
             "project/.mmf/scripts",
             "project/.mmf/templates/sd1.5",
         ] {

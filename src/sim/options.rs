@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::clock::Clock;
 use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts};
 use crate::ids::Ids;
@@ -47,6 +49,9 @@ pub struct SimOptions {
     pub ram_total: u64,
     /// The node classes; without them those of `ComfyUI` 0.33.0.
     pub facts: Option<Arc<NodeFacts>>,
+    /// What it serves as the index of its templates; without it one of the models that `sota.toml`
+    /// knows, `null` for none at all.
+    pub templates: Option<Json>,
     /// Behaviours of further node types, or other ones for known types.
     pub nodes: Vec<(String, Arc<dyn SimNode>)>,
 }
@@ -67,6 +72,7 @@ impl Default for SimOptions {
             vram_total: 24 << 30,
             ram_total: 64 << 30,
             facts: None,
+            templates: None,
             nodes: Vec::new(),
         }
     }

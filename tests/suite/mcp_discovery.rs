@@ -19,7 +19,7 @@ async fn model_lists_are_what_the_server_has_page_by_page() {
         ("list_vaes", "vaes", "vae"),
         ("list_controlnets", "controlnets", "controlnet"),
     ] {
-        let listed = client.call(tool, json!({})).await;
+        let listed = client.call(tool, json!({ "limit": 1000 })).await;
         let names = listed[key].as_array().unwrap();
         assert_eq!(listed["count"], names.len(), "{tool}");
         assert_eq!(

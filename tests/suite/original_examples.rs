@@ -45,7 +45,7 @@ async fn outputs(client: &mut McpClient, result: &Value) -> Value {
 async fn philosophy_workflow_first() {
     let (home, comfy) = (Home::new(), sim(&[]).await);
     let mut client = McpClient::start(&home, &comfy.url()).await;
-    // Qwen-Image-2512, FLUX.2-dev (NOT FLUX.1-dev!)
+    // Qwen-Image-2512, FLUX.2-dev (NOT FLUX.1-dev!); by now the first has a successor.
     let models = client
         .call("get_sota_models", json!({ "category": "image_gen" }))
         .await;
@@ -56,8 +56,12 @@ async fn philosophy_workflow_first() {
         .map(|one| &one["name"])
         .collect();
     assert!(
-        current.contains(&&json!("Qwen-Image-2512")) && current.contains(&&json!("FLUX.2-dev"))
+        current.contains(&&json!("Qwen-Image-2.1")) && current.contains(&&json!("FLUX.2-dev")),
+        "{current:?}"
     );
+    let superseded = json!({ "name": "Qwen-Image-2512", "replaced_by": "Qwen-Image-2.1" });
+    let deprecated = models["deprecated"].as_array().unwrap();
+    assert!(deprecated.contains(&superseded), "{deprecated:?}");
     assert!(!current.contains(&&json!("FLUX.1-dev")), "{current:?}");
 
     let params = json!({ "PROMPT": "a majestic dragon", "SEED": 42 });

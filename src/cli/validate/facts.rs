@@ -20,6 +20,7 @@ use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
 use crate::preflight::{Preflight, Report};
+use crate::script::Library;
 use crate::sim::Sim;
 
 /// Facts with where they are from.
@@ -48,7 +49,8 @@ impl Facts {
             };
         }
         let config = Config::load(&overrides)?;
-        let knowledge = Knowledge::with_file_in(&config.data_dir)?;
+        let generation = Library::load(config.script_roots()).generation();
+        let knowledge = generation.knowledge().clone();
         if let (Some(file), None) = (nodes, address) {
             return Self::of_file(Path::new(file), knowledge);
         }

@@ -10,6 +10,7 @@ use super::http::Http;
 use super::queue::{self, Queue};
 use super::socket::Socket;
 use super::stats::FeaturesCache;
+use super::templates::TemplatesCache;
 use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::comfy::{ComfyError, Server};
@@ -31,6 +32,7 @@ pub(super) struct Inner {
     pub(super) socket: Socket,
     pub(super) features: Mutex<Option<FeaturesCache>>,
     pub(super) facts: FactsCache,
+    pub(super) templates: TemplatesCache,
 }
 
 impl Comfy {
@@ -57,6 +59,7 @@ impl Comfy {
             socket,
             features: Mutex::new(None),
             facts: FactsCache::default(),
+            templates: TemplatesCache::default(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! The client of a `ComfyUI` server: HTTP, the one socket, and jobs from submission to outcome.
 //!
 //! ```text
-//! comfy (handle)   submit  wait  cancel  files  models  stats  facts
+//! comfy (handle)   submit  wait  cancel  files  models  templates  stats  facts
 //!   follow         finds out how jobs end: history after the socket's word, and polls beside it
 //!   socket         the connection; message: what comes over it
 //!   tracker, job   who is interested in what, and what is known about it
@@ -28,6 +28,7 @@ mod socket;
 mod stats;
 mod story;
 mod submit;
+mod templates;
 mod tls;
 mod tracker;
 mod wait;

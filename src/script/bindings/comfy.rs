@@ -73,7 +73,7 @@ mod functions {
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let (facts, rules) = super::facts_and_rules(&context)?;
-        let preflight = Preflight::new(&facts, &context.host.knowledge).rules(rules);
+        let preflight = Preflight::new(&facts, context.generation.knowledge()).rules(rules);
         let report = preflight.inspect(&workflow.snapshot().into_json());
         answer(report.to_json(&facts))
     }
@@ -84,7 +84,7 @@ mod functions {
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let (facts, rules) = super::facts_and_rules(&context)?;
-        let preflight = Preflight::new(&facts, &context.host.knowledge).rules(rules);
+        let preflight = Preflight::new(&facts, context.generation.knowledge()).rules(rules);
         let repaired = mend(&context, &preflight, workflow.snapshot()).map_err(thrown)?;
         let report = preflight.inspect(&repaired.workflow.clone().into_json());
         let mut verdict = report.to_json(&facts);

@@ -1,13 +1,26 @@
-//! `knowledge::`: which models are current, for what, with which settings.
+//! `knowledge::`: which models are current, for what, with which settings. The facts answer without a
+//! server; one that is there adds what it has installed, what memory it has, and what is newer in its
+//! own templates.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::{SharedModule, indexed};
-use crate::knowledge::Model;
+use crate::comfy::{ComfyError, parse_version};
+use crate::failure::Failure;
+use crate::knowledge::{
+    Candidate, Choice, Knowledge, KnowledgeError, Model, Newer, Room, Shelves, Stock,
+};
 use crate::script::host::{Context, answer, thrown};
 use crate::vram::{Card, Fit, Fits, fits};
+
+/// How long a server that is there but slow is waited for: its word is only a further one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -21,20 +34,26 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn sota(call: NativeCallContext, category: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.host.knowledge.sota(category).map_err(thrown)?)
+        let shelves = super::shelves(&context);
+        let newer = super::newer(&context);
+        let knowledge = context.generation.knowledge();
+        let found = knowledge.sota(category, shelves.as_ref(), &newer);
+        answer(found.map_err(thrown)?)
     }
 
     /// Whether a model, by its name or a file's, is current, deprecated or unknown.
     #[rhai_fn(return_raw)]
     pub fn freshness(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
-        answer(Context::of(&call).host.knowledge.freshness(name))
+        let context = Context::of(&call);
+        let newer = super::newer(&context);
+        answer(context.generation.knowledge().freshness(name, &newer))
     }
 
     /// What the sampler of a model is to be set to; throws for one that is not known.
     #[rhai_fn(return_raw)]
     pub fn settings(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.host.knowledge.settings(name).map_err(thrown)?)
+        answer(super::settings(&context, name).map_err(thrown)?)
     }
 
     /// The best model for a task on a card of so many gigabytes; without a number, on the server's.
@@ -45,71 +64,217 @@ mod functions {
             .as_float()
             .ok()
             .or_else(|| vram_gb.as_int().ok().map(super::whole));
-        let card = match number {
-            Some(gigabytes) => Some(super::card_of(gigabytes)),
-            // A recommendation can be had without a server.
-            None => context
-                .wait(context.host.comfy.system_stats())
-                .ok()
-                .as_ref()
-                .and_then(Card::of),
+        answer(super::recommend(&context, task, number).map_err(thrown)?)
+    }
+}
+
+/// The files that the server has; none if it is not there.
+fn shelves(context: &Context) -> Option<Shelves> {
+    let listed = context.wait(async {
+        let listed = timeout(PATIENCE, context.host.comfy.all_models());
+        Ok::<_, ComfyError>(listed.await.ok().and_then(Result::ok))
+    });
+    listed.ok().flatten().map(Shelves::of)
+}
+
+/// What the server's templates have that the facts don't.
+fn newer(context: &Context) -> Vec<Newer> {
+    let templates =
+        context.wait(async { Ok::<_, ComfyError>(context.host.comfy.templates().await) });
+    let templates: Option<Arc<[_]>> = templates.ok().flatten();
+    let knowledge = context.generation.knowledge();
+    templates.map_or_else(Vec::new, |templates| knowledge.newer_among(&templates))
+}
+
+/// The settings of a model. Of one that is only among the server's templates, its template is told.
+fn settings(context: &Context, name: &str) -> Result<Map<String, Value>, Failure> {
+    let knowledge = context.generation.knowledge();
+    knowledge.settings(name).map_err(|error| {
+        let unknown = matches!(error, KnowledgeError::UnknownModel { .. });
+        let failure = Failure::from(error);
+        let found = if unknown {
+            knowledge.freshness(name, &newer(context)).newer_on_server
+        } else {
+            vec![]
         };
-        answer(super::recommend(&context, task, card).map_err(thrown)?)
+        match found.first() {
+            Some(template) => failure
+                .hint("the server has a template for it: its graph holds the settings")
+                .detail("newer_on_server", json!(template)),
+            None => failure,
+        }
+    })
+}
+
+/// A server as far as a recommendation depends on it.
+struct Server {
+    card: Option<Card>,
+    version: Option<semver::Version>,
+    shelves: Option<Shelves>,
+}
+
+impl Server {
+    /// The one at hand. A recommendation can be had without it.
+    fn of(context: &Context, gigabytes: Option<f64>) -> Self {
+        let stats = context.wait(async {
+            let stats = timeout(PATIENCE, context.host.comfy.system_stats());
+            Ok::<_, ComfyError>(stats.await.ok().and_then(Result::ok))
+        });
+        let stats = stats.ok().flatten();
+        let version = stats.as_ref().map(|stats| stats.comfyui_version.as_str());
+        Self {
+            card: gigabytes
+                .map(card_of)
+                .or_else(|| stats.as_ref().and_then(Card::of)),
+            version: version.and_then(parse_version),
+            shelves: stats.as_ref().and_then(|_| shelves(context)),
+        }
+    }
+
+    fn total_gb(&self) -> Option<f64> {
+        self.card
+            .map(|card| crate::vram::gigabytes(bytes(card.total)))
+    }
+
+    fn judge<'k>(&self, knowledge: &Knowledge, model: &'k Model) -> (Candidate<'k>, Option<Fits>) {
+        let heavy = model.base.as_deref().unwrap_or(&model.name);
+        let fits = fits(knowledge, heavy, "default", None, self.card).ok();
+        let needed = model.comfyui.as_deref().filter(|needed| {
+            let needed = parse_version(needed);
+            needed
+                .zip(self.version.clone())
+                .is_some_and(|(needed, has)| has < needed)
+        });
+        let shelves = self.shelves.as_ref();
+        let candidate = Candidate {
+            model,
+            room: room(model, fits.as_ref(), self.total_gb()),
+            needs_gb: fits.as_ref().and_then(|fits| fits.estimated_vram_gb),
+            stock: shelves.map(|shelves| knowledge.stock(model, shelves)),
+            too_new: needed.map(str::to_owned),
+        };
+        (candidate, fits)
+    }
+}
+
+fn room(model: &Model, fits: Option<&Fits>, card: Option<f64>) -> Room {
+    match fits.map_or(Fit::Unknown, |fits| fits.fit) {
+        Fit::Whole => Room::Whole,
+        Fit::Streamed => Room::Streamed,
+        Fit::Elsewhere => Room::Elsewhere,
+        Fit::No => Room::TooLarge,
+        Fit::Unknown => {
+            let small = model.download_gb.zip(card);
+            if small.is_some_and(|(files, card)| files <= card) {
+                Room::Likely
+            } else {
+                Room::Unknown
+            }
+        }
     }
 }
 
 fn recommend(
     context: &Context,
     task: &str,
-    card: Option<Card>,
-) -> Result<Value, crate::knowledge::KnowledgeError> {
-    let knowledge = &context.host.knowledge;
+    gigabytes: Option<f64>,
+) -> Result<Value, KnowledgeError> {
+    let knowledge = context.generation.knowledge();
     let recommendation = knowledge.recommend(task)?;
-    let judged: Vec<(&Model, Option<Fits>)> = recommendation
+    let server = Server::of(context, gigabytes);
+    let judged: Vec<(Candidate<'_>, Option<Fits>)> = recommendation
         .models
         .iter()
-        .map(|model| {
-            (
-                *model,
-                fits(knowledge, &model.name, "default", None, card).ok(),
-            )
-        })
+        .map(|model| server.judge(knowledge, model))
         .collect();
-    let fit = |judged: &Option<Fits>| judged.as_ref().map_or(Fit::Unknown, |fits| fits.fit);
-    // The best that runs whole, else the best that runs at all.
-    let whole = judged.iter().find(|(_, fits)| fit(fits) == Fit::Whole);
-    let runs = || judged.iter().find(|(_, fits)| fit(fits) != Fit::No);
-    let Some((model, judgement)) = whole.or_else(runs).or(judged.first()) else {
-        return Ok(json!({ "task": task, "recommended": null }));
-    };
-    let others: Vec<Value> = judged
-        .iter()
-        .filter(|(other, _)| other.name != model.name)
-        .map(|(other, fits)| json!({ "name": other.name, "fit": fit(fits) }))
-        .collect();
+    let (candidates, fits): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
+    let card = server.total_gb();
+    let choice = Choice::among(&candidates, recommendation.reason, card);
+    let mut told = json!({
+        "task": task,
+        "recommended": null,
+        "reason": choice.reason,
+        "available_vram_gb": card,
+        "will_fit": false,
+        "alternatives": choice.others,
+    });
+    let chosen = choice.chosen.and_then(|place| candidates.get(place));
+    match (chosen, told.as_object_mut()) {
+        (Some(candidate), Some(told)) => told.extend(chosen_one(candidate)),
+        (None, Some(told)) => {
+            let way_out = way_out(knowledge, &recommendation.models, &fits);
+            told.insert("way_out".to_owned(), way_out.into());
+        }
+        (_, None) => {}
+    }
+    Ok(told)
+}
+
+/// What there is to say of the model that was chosen.
+fn chosen_one(candidate: &Candidate<'_>) -> Map<String, Value> {
+    let model = candidate.model;
     let files: Vec<String> = model
         .files
         .iter()
-        .map(|file| format!("{}/{}", file.folder, file.name))
+        .map(crate::knowledge::File::path)
         .collect();
     let precision = model
         .files
         .iter()
         .find_map(|file| file.precision.as_deref());
-    Ok(json!({
-        "task": task,
-        "recommended": model.name,
-        "reason": recommendation.reason,
-        "template": model.template,
-        "settings": model.settings,
-        "comfyui_files": files,
-        "suggested_precision": precision,
-        "estimated_vram_gb": judgement.as_ref().and_then(|fits| fits.estimated_vram_gb),
-        "available_vram_gb": card.map(|card| crate::vram::gigabytes(bytes(card.total))),
-        "will_fit": judgement.as_ref().and_then(|fits| fits.will_fit),
-        "fit": fit(judgement),
-        "alternatives": others,
-    }))
+    let will_fit = match candidate.room {
+        Room::Whole | Room::Streamed => Some(true),
+        Room::TooLarge => Some(false),
+        Room::Likely | Room::Unknown | Room::Elsewhere => None,
+    };
+    let mut told = Map::new();
+    for (name, value) in [
+        ("recommended", json!(model.name)),
+        ("template", json!(model.template)),
+        ("settings", json!(model.settings)),
+        ("comfyui_files", json!(files)),
+        ("suggested_precision", json!(precision)),
+        ("estimated_vram_gb", json!(candidate.needs_gb)),
+        ("will_fit", json!(will_fit)),
+        ("fit", json!(candidate.room)),
+    ] {
+        told.insert(name.to_owned(), value);
+    }
+    if let Some(base) = &model.base {
+        told.insert("base".to_owned(), base.as_str().into());
+    }
+    if let Some(Stock { installed, missing }) = &candidate.stock {
+        told.insert("installed".to_owned(), json!(installed));
+        told.insert("missing".to_owned(), json!(missing));
+    }
+    told
+}
+
+/// The nearest way to do it all the same.
+fn way_out(knowledge: &Knowledge, models: &[&Model], fits: &[Option<Fits>]) -> String {
+    let smaller = fits.iter().flatten().find_map(|fits| {
+        let mut others = fits.alternatives.iter();
+        let runs = |fit: Fit| matches!(fit, Fit::Whole | Fit::Streamed);
+        let other = others.find(|other| runs(other.fit))?;
+        let needs = other.estimated_vram_gb?;
+        let precision = json!(other.precision);
+        let precision = precision.as_str().unwrap_or_default().to_owned();
+        Some(format!(
+            "{} in {precision} needs {needs} GB and would run",
+            fits.model
+        ))
+    });
+    smaller.unwrap_or_else(|| {
+        let category = models.first().map_or("", |model| model.category.as_str());
+        let elsewhere = knowledge.elsewhere(category);
+        match elsewhere.get(..elsewhere.len().min(3)) {
+            Some(some @ [_, ..]) => format!(
+                "take a model that runs elsewhere, for credits: {}; or a larger card",
+                some.join(", ")
+            ),
+            _ => "take a larger card".to_owned(),
+        }
+    })
 }
 
 fn card_of(gigabytes: f64) -> Card {

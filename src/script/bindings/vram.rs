@@ -37,7 +37,7 @@ mod functions {
             .find(|((_, file), _)| file == model)
             .map(|(_, size)| *size);
         let card = super::card(&context)?;
-        let knowledge = &context.host.knowledge;
+        let knowledge = context.generation.knowledge();
         answer(crate::vram::fits(knowledge, model, precision, size, card).map_err(thrown)?)
     }
 }
@@ -50,7 +50,7 @@ fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
     let card = card(context)?;
     Ok(crate::vram::estimate(
         &plan,
-        &context.host.knowledge,
+        context.generation.knowledge(),
         &sizes,
         card,
     ))

@@ -11,6 +11,7 @@ mod queue;
 mod reply;
 mod serve;
 pub(super) mod system;
+mod templates;
 mod upload;
 mod view;
 
@@ -75,6 +76,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
     Router::new()
         .merge(twice.clone())
         .nest("/api", twice)
+        .route("/templates/index.json", get(templates::index))
         .merge(jobs)
         .fallback(reply::unknown)
         .method_not_allowed_fallback(reply::unknown)

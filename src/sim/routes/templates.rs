@@ -1,0 +1,53 @@
+//! The index of templates, as the package `comfyui-workflow-templates` serves it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+
+use super::super::world::World;
+use super::reply;
+use crate::knowledge::{Knowledge, Model};
+
+pub(super) async fn index(State(world): State<Arc<World>>) -> Response {
+    match &world.options.templates {
+        None => reply::json(&known()),
+        Some(Json::Null) => reply::status(StatusCode::NOT_FOUND),
+        Some(index) => reply::json(index),
+    }
+}
+
+/// A template for each model that is known, in categories by what they make.
+fn known() -> Json {
+    let knowledge = Knowledge::bundled();
+    let of_kind = |kind: &str, title: &str, categories: &[&str]| {
+        let models = knowledge.models.iter();
+        let models = models.filter(|model| categories.contains(&model.category.as_str()));
+        let templates: Vec<Json> = models.map(template).collect();
+        json!({ "moduleName": "default", "title": title, "type": kind, "templates": templates })
+    };
+    json!([
+        of_kind("image", "Image", &["image_gen", "image_edit"]),
+        of_kind("video", "Video", &["video_gen"]),
+        of_kind("audio", "Audio", &["audio_gen"]),
+        of_kind("3d", "3D Model", &["3d"]),
+    ])
+}
+
+fn template(model: &Model) -> Json {
+    // "T image_z_image; parameters: the makers"
+    let graph = model.source.strip_prefix("T ").unwrap_or(&model.name);
+    let graph = graph.split([',', ';', ' ']).next().unwrap_or(graph);
+    json!({
+        "name": graph,
+        "title": model.name,
+        "description": model.strengths,
+        "mediaType": "image",
+        "mediaSubtype": "webp",
+        "models": [model.name],
+        "date": model.released,
+        "openSource": true,
+    })
+}
