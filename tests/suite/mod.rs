@@ -32,6 +32,7 @@ mod mcp_survive;
 mod mcp_tasks;
 mod mcp_tools;
 mod mcp_workbench;
+mod memory;
 mod original_examples;
 mod real_client;
 mod real_end;
