@@ -112,16 +112,16 @@ async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
 /// already takes nothing, and says nothing of what it would take.
 fn worked(workflow: &Workflow, cached: &[String]) -> bool {
     let ran = |id: &str| !cached.iter().any(|cached| cached == id);
-    let samples = |node: &crate::comfy::Node<'_>| {
-        let is_sampler = node
+    let is_sampler = |node: &crate::comfy::Node<'_>| {
+        let named = node
             .class_type()
             .is_some_and(|class| class.contains("Sampler"));
-        is_sampler
+        named
             && node
                 .inputs()
                 .is_some_and(|inputs| inputs.values().any(Value::is_array))
     };
-    let mut samplers = workflow.nodes().filter(samples).peekable();
+    let mut samplers = workflow.nodes().filter(is_sampler).peekable();
     if samplers.peek().is_some() {
         samplers.any(|node| ran(node.id))
     } else {

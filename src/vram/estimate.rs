@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
 use super::need::{Need, Reckoning};
 use super::observed::Observed;
 use super::plan::{Phase, PhaseKind, Plan};
 use super::verdict::{Fit, Judged, Offload, cost, judge};
 use super::ways::{WayOut, ways_out};
-use super::weights::{Inventory, Scales, Source};
+use super::weights::{Scales, Source, Span};
 use super::{GIB, gigabytes};
 use crate::knowledge::Knowledge;
 
@@ -90,6 +91,12 @@ pub struct PhaseNeed {
     pub reserve_gb: f64,
     /// How it fits.
     pub verdict: Fit,
+    /// Weights in bytes, and between which figures they lie.
+    #[serde(skip)]
+    pub weights: Span,
+    /// The same of the work.
+    #[serde(skip)]
+    pub work: Span,
 }
 
 /// What needs how much, in gigabytes.
@@ -266,6 +273,8 @@ fn phase_need(need: &Need, judged: &Judged) -> PhaseNeed {
         activations_gb: gigabytes(need.work.likely),
         reserve_gb: gigabytes(need.reserve),
         verdict: judged.fit,
+        weights: need.weights,
+        work: need.work,
     }
 }
 
@@ -356,197 +365,4 @@ pub(super) fn of_gigabytes(gigabytes: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::comfy::Workflow;
-    use crate::comfy::nodes::NodeFacts;
-    use crate::script::{Generation, Sources, build};
-    use crate::vram::Card;
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    fn plan(template: &str, parameters: Value) -> Plan {
-        let Value::Object(parameters) = parameters else {
-            panic!("not an object")
-        };
-        let generation = Generation::build(Sources::read(&[]), None);
-        let workflow = build(&generation, template, parameters).unwrap();
-        Plan::of(&workflow, &NodeFacts::bundled())
-    }
-
-    fn of(workflow: Value) -> Plan {
-        Plan::of(
-            &Workflow::from_json(workflow).unwrap(),
-            &NodeFacts::bundled(),
-        )
-    }
-
-    fn machine(gigabytes: u64) -> Machine {
-        Machine::with_card(Some(Card {
-            total: gigabytes << 30,
-            free: gigabytes << 30,
-        }))
-    }
-
-    fn estimated(plan: &Plan, gigabytes: u64) -> Estimate {
-        estimate(&Question {
-            plan,
-            knowledge: &Knowledge::bundled(),
-            inventory: &Inventory::default(),
-            machine: &machine(gigabytes),
-            observed: None,
-        })
-    }
-
-    #[test]
-    fn a_picture_is_reckoned_phase_by_phase() {
-        let small = estimated(&plan("qwen_txt2img", json!({ "PROMPT": "x" })), 24);
-        let kinds: Vec<PhaseKind> = small.phases.iter().map(|phase| phase.phase).collect();
-        assert_eq!(
-            kinds,
-            [PhaseKind::TextEncode, PhaseKind::Sample, PhaseKind::Decode]
-        );
-        // 20 billion weights of a byte each; 166 x 166 cells on both sides of the guidance; decoding
-        // takes 2200 x 166 x 166 x 64 x 2.
-        assert_eq!(small.breakdown.weights_gb, Some(18.63));
-        assert_eq!(small.breakdown.sampling_gb, Some(1.94));
-        assert_eq!(small.breakdown.text_encoders_gb, Some(7.73));
-        assert_eq!(small.breakdown.decoding_gb, Some(7.23));
-        // The worst moment is sampling, with 0.39 kept free: not all of it together.
-        assert_eq!(small.estimated_vram_gb, Some(20.96));
-        assert!(
-            small.range_gb[0] < 20.0 && small.range_gb[1] > 22.0,
-            "{small:?}"
-        );
-        assert_eq!((small.verdict, small.will_fit), (Fit::Whole, Some(true)));
-        assert_eq!(small.source, Source::Table);
-
-        let large = json!({ "PROMPT": "x", "WIDTH": 2656, "HEIGHT": 2656 });
-        let large = estimated(&plan("qwen_txt2img", large), 24);
-        assert_eq!(
-            large.breakdown.sampling_gb,
-            Some(7.75),
-            "four times the area"
-        );
-        assert_eq!(large.verdict, Fit::Streamed);
-        let cost = large.offload.unwrap().cost;
-        assert!(cost.contains("tiles"), "decoding takes 29 GB: {cost}");
-    }
-
-    #[test]
-    fn frames_count() {
-        let of = |frames: u32| {
-            let parameters = json!({ "PROMPT": "x", "FRAMES": frames });
-            estimated(&plan("ltx2_txt2vid", parameters), 24)
-        };
-        let (short, long) = (of(121), of(481));
-        assert_eq!(
-            short.resolution,
-            Some([1280.0, 704.0]),
-            "after the second pass"
-        );
-        let ratio = long.breakdown.sampling_gb.unwrap() / short.breakdown.sampling_gb.unwrap();
-        assert!((ratio - 61.0 / 16.0).abs() < 0.01, "{ratio}");
-    }
-
-    #[test]
-    fn work_that_is_larger_than_the_card_does_not_fit_and_a_smaller_batch_does() {
-        let huge = json!({ "PROMPT": "x", "WIDTH": 4096, "HEIGHT": 4096, "BATCH": 16 });
-        let huge = estimated(&plan("flux2_txt2img", huge), 24);
-        assert_eq!((huge.verdict, huge.will_fit), (Fit::No, Some(false)));
-        let actions: Vec<&str> = huge.ways_out.iter().map(|way| &*way.action).collect();
-        assert!(
-            actions.iter().any(|action| action.contains(" x ")),
-            "{actions:?}"
-        );
-    }
-
-    #[test]
-    fn what_is_unknown_is_not_taken_for_nothing() {
-        let plan = of(json!({
-            "1": { "class_type": "SomeVideoModelLoader", "inputs": { "model": "thing" } },
-            "2": { "class_type": "EmptyHunyuanLatentVideo",
-                "inputs": { "width": 1280, "height": 720, "length": 121, "batch_size": 1 } },
-        }));
-        let unknown = estimated(&plan, 24);
-        assert_eq!(
-            (unknown.estimated_vram_gb, unknown.will_fit, unknown.verdict),
-            (None, None, Fit::Unknown)
-        );
-        assert!(unknown.range_gb[0] > 1.0, "{unknown:?}");
-        assert!(!unknown.unknown.is_empty());
-    }
-
-    #[test]
-    fn a_partner_node_needs_nothing_here() {
-        let parameters = json!({ "PROMPT": "x", "IMAGE_PATH": "a.png" });
-        let elsewhere = estimated(&plan("wan26_img2vid", parameters), 8);
-        assert_eq!(
-            (elsewhere.verdict, elsewhere.estimated_vram_gb),
-            (Fit::Elsewhere, Some(0.0))
-        );
-    }
-
-    #[test]
-    fn what_has_no_model_needs_nothing() {
-        let plan = of(json!({
-            "1": { "class_type": "EmptyImage", "inputs": { "width": 64, "height": 64, "batch_size": 1, "color": 0 } },
-            "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
-        }));
-        let nothing = estimated(&plan, 8);
-        assert_eq!(
-            (nothing.verdict, nothing.estimated_vram_gb),
-            (Fit::Whole, Some(0.0))
-        );
-    }
-
-    fn sd15(width: u32, height: u32, batch: u32, tile: Option<u32>) -> Plan {
-        let mut workflow = json!({
-            "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors" } },
-            "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "x", "clip": ["1", 1] } },
-            "3": { "class_type": "EmptyLatentImage", "inputs": { "width": width, "height": height, "batch_size": batch } },
-            "4": { "class_type": "KSampler", "inputs": {
-                "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
-                "seed": 1, "steps": 1, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0 } },
-            "5": { "class_type": "VAEDecode", "inputs": { "samples": ["4", 0], "vae": ["1", 2] } },
-        });
-        if let Some(tile) = tile {
-            workflow["5"] = json!({ "class_type": "VAEDecodeTiled", "inputs": {
-                "samples": ["4", 0], "vae": ["1", 2], "tile_size": tile, "overlap": 64, "temporal_size": 64, "temporal_overlap": 8 } });
-        }
-        of(workflow)
-    }
-
-    #[test]
-    fn a_checkpoint_is_used_in_parts() {
-        let found = estimated(&sd15(512, 512, 1, None), 8);
-        let weights: Vec<f64> = found.phases.iter().map(|phase| phase.weights_gb).collect();
-        // 0.123, 0.86 and 0.084 billion of two bytes each.
-        assert_eq!(weights, [0.23, 1.6, 0.16]);
-        assert_eq!(found.models.len(), 1);
-        assert_eq!(found.models[0].weights_gb, Some(1.99));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn more_never_needs_less(
-            width in 4_u32..32, height in 4_u32..32, batch in 1_u32..6,
-            more in prop::array::uniform3(0_u32..4),
-        ) {
-            let of = |width: u32, height: u32, batch: u32| {
-                estimated(&sd15(width * 64, height * 64, batch, None), 8).estimated_vram_gb.unwrap()
-            };
-            let small = of(width, height, batch);
-            prop_assert!(small <= of(width + more[0], height + more[1], batch + more[2]));
-        }
-
-        #[test]
-        fn tiles_never_need_more_than_the_whole(width in 4_u32..48, height in 4_u32..48, tile in 2_u32..20) {
-            let decoding = |tile: Option<u32>| {
-                estimated(&sd15(width * 64, height * 64, 1, tile), 8).breakdown.decoding_gb.unwrap()
-            };
-            prop_assert!(decoding(Some(tile * 64)) <= decoding(None));
-        }
-    }
-}
+mod tests;

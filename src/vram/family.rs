@@ -214,6 +214,7 @@ impl Family {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use rstest::rstest;

@@ -4,13 +4,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::family::family;
+use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
+use super::names::{is_gguf, named_bytes};
 use super::need::Need;
 use super::plan::{Loaded, PhaseKind};
 use super::sizes::Work;
 use super::verdict::{Fit, judge};
 use super::ways::{file_named, smaller_files};
-use super::weights::{Inventory, Scales, Source, Span, Weighed, named_bytes};
+use super::weights::{Scales, Source, Span, Weighed};
 use super::{Card, gigabytes};
 use crate::comfy::model_name::is_model_file;
 use crate::knowledge::{Knowledge, KnowledgeError, Model};
@@ -291,7 +293,6 @@ impl Desk<'_> {
             .as_ref()
             .map(|file| smaller_files(file, knowledge, inventory))
             .unwrap_or_default();
-        let is_gguf = |file: &str| file.to_lowercase().ends_with(".gguf");
         let wants_gguf = matches!(precision, Precision::Q8 | Precision::Q4);
         let installed = smaller.into_iter().find(|file| {
             is_gguf(file) == wants_gguf && (named_bytes(file) - precision.bytes()).abs() < 0.02

@@ -195,20 +195,19 @@ impl Link<'_> {
 impl Vertex<'_> {
     /// Whether an output gives this.
     pub(super) fn gives(&self, cargo: Cargo) -> bool {
-        match self.known {
-            Some(known) => known
+        if let Some(known) = self.known {
+            let mut types = known
                 .outputs()
                 .iter()
-                .any(|output| output.io_type().members().find_map(Cargo::of_type) == Some(cargo)),
-            None => {
-                let class = self.class;
-                match cargo {
-                    Cargo::Latent => class.contains("Latent") || class.contains("Sampler"),
-                    Cargo::Picture => class.contains("Decode"),
-                    Cargo::Conditioning => class.contains("TextEncode"),
-                    _ => false,
-                }
-            }
+                .flat_map(|output| output.io_type().members());
+            return types.any(|name| Cargo::of_type(name) == Some(cargo));
+        }
+        let class = self.class;
+        match cargo {
+            Cargo::Latent => class.contains("Latent") || class.contains("Sampler"),
+            Cargo::Picture => class.contains("Decode"),
+            Cargo::Conditioning => class.contains("TextEncode"),
+            _ => false,
         }
     }
 

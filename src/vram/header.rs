@@ -11,6 +11,10 @@ use serde_json::{Map, Value};
 /// A longer header is damage, or no header (the format's own limit).
 const LONGEST: u64 = 100_000_000;
 
+/// Tensors that a server keeps beside the weights, without counting them among what it loads: the
+/// table of positions of Stable Diffusion 3 (one hundredth of the whole) and those of CLIP.
+const BUFFERS: [&str; 2] = ["pos_embed", "position_ids"];
+
 /// What a tensor of a file belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -77,7 +81,11 @@ impl Header {
             .keys()
             .any(|name| part_of(name) == Some(Part::Model));
         let mut parts: BTreeMap<Part, Weight> = BTreeMap::new();
-        for (name, tensor) in tensors.iter().filter(|(name, _)| *name != "__metadata__") {
+        let counts = |name: &str| {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            name != "__metadata__" && !BUFFERS.contains(&last)
+        };
+        for (name, tensor) in tensors.iter().filter(|(name, _)| counts(name)) {
             let part = part_of(name).filter(|_| has_parts).unwrap_or(Part::Whole);
             let dimensions = tensor["shape"].as_array().into_iter().flatten();
             let numbers: f64 = dimensions.filter_map(Value::as_f64).product();
@@ -262,6 +270,7 @@ impl Tensors<'_> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use serde_json::json;

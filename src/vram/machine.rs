@@ -282,6 +282,7 @@ pub(super) fn bytes(bytes: u64) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use crate::comfy::Device;

@@ -10,7 +10,7 @@
 //! estimate        the answer; ways: what would help; fits: the same for a model alone
 //!   observed      what runs took, by shape
 //!   verdict       whether it fits
-//!   need          what a phase needs: weights, family, vae
+//!   need          what a phase needs: weights (by header, inventory and names), family, vae
 //!   plan          the phases of a workflow: graph, sizes
 //!   machine       what the server works on: card
 //! ```
@@ -21,7 +21,9 @@ mod family;
 mod fits;
 mod graph;
 mod header;
+mod inventory;
 mod machine;
+mod names;
 mod need;
 mod observed;
 mod plan;
@@ -37,6 +39,7 @@ pub use estimate::{Breakdown, Estimate, ModelNeed, PhaseNeed, Question, estimate
 pub use family::{Attention, Edition, Family, Grid, family};
 pub use fits::{Alternative, Fits, Precision, fits, fits_on};
 pub use header::{Header, Part, Turned};
+pub use inventory::{Inventory, Sizes};
 pub use machine::{Kind, Machine, Numbers, held_now};
 pub use observed::{Ended, Observations, Observed};
 pub use plan::{Loaded, Phase, PhaseKind, Plan, Tile};
@@ -45,7 +48,7 @@ pub use sizes::Work;
 pub use vae::{Extent, Vae, Workshop};
 pub use verdict::{Fit, Offload};
 pub use ways::WayOut;
-pub use weights::{Inventory, Sizes, Source, Span};
+pub use weights::{Source, Span};
 
 /// Bytes in what people call a gigabyte of graphics memory.
 pub(crate) const GIB: f64 = 1_073_741_824.0;

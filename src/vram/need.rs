@@ -320,8 +320,8 @@ fn latent(vae: Vae, family: Option<&Family>, work: &Work, tile: Option<Tile>) ->
             width: work.seconds * per_second,
         };
     }
-    let (space, time) = vae.ratios();
-    let frames = |frames: f64| ((frames - 1.0) / time).floor().max(0.0) + 1.0;
+    let (space, step) = vae.ratios();
+    let frames = |frames: f64| ((frames - 1.0) / step).floor().max(0.0) + 1.0;
     let side = |pixels: f64| tile.map_or(pixels, |tile| pixels.min(tile.side)) / space;
     let tall = if vae.is_of_clips() {
         frames(work.frames)

@@ -38,7 +38,7 @@ pub struct Loaded {
     pub part: Part,
     /// Whether the loader keeps it in the machine's memory.
     pub aside: bool,
-    /// Whether it becomes part of other weights, as LoRAs do unless they are told not to.
+    /// Whether it becomes part of other weights, as `LoRAs` do unless they are told not to.
     pub merged: bool,
 }
 
@@ -323,14 +323,14 @@ impl<'w> Graph<'w> {
         let models = [Cargo::Model, Cargo::Guider];
         let mut phase = self.phase(PhaseKind::Sample, node, Cargo::Model, Part::Model);
         phase.files = self.files(node, &models, Part::Model);
-        let guides: Vec<Vertex<'w>> = self.upstream(node, &[Cargo::Guider]);
+        let heads: Vec<Vertex<'w>> = self.upstream(node, &[Cargo::Guider]);
         let guided = |node: &Vertex<'w>| {
             let cfg = ["cfg", "cfg_conds", "cfg_cond2_negative"]
                 .iter()
                 .filter_map(|name| self.number(*node, name));
             cfg.into_iter().any(|cfg| (cfg - 1.0).abs() > f64::EPSILON)
         };
-        if guides.iter().any(guided) {
+        if heads.iter().any(guided) {
             phase.sides = 2.0;
         }
         let mut asks = vec![Cargo::Conditioning, Cargo::Guider];

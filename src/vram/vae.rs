@@ -3,7 +3,7 @@
 //!
 //! Each formula is a number of bytes for a size and for the bytes of a number; a batch is done one
 //! by one where there is no room for more, so it doesn't count. The figures are those of 0.33.0 and,
-//! where they differ, of 0.3.75. HunyuanVideo's, HunyuanVideo 1.5's, CogVideoX's and MiniMax's were
+//! where they differ, of 0.3.75. `HunyuanVideo`'s, `HunyuanVideo` 1.5's, `CogVideoX`'s and `MiniMax`'s were
 //! read off 0.38.1.
 
 use super::family::Edition;
@@ -17,7 +17,7 @@ pub enum Vae {
     Flux2,
     /// Of Mage-Flow.
     Mage,
-    /// Of HunyuanImage 2.1.
+    /// Of `HunyuanImage` 2.1.
     HunyuanImage,
     /// None: the model works on pixels.
     Pixels,
@@ -25,9 +25,9 @@ pub enum Vae {
     Wan21,
     /// Of the Wan 2.2 of 5 billion weights.
     Wan22,
-    /// Of HunyuanVideo.
+    /// Of `HunyuanVideo`.
     Hunyuan,
-    /// Of HunyuanVideo 1.5.
+    /// Of `HunyuanVideo` 1.5.
     Hunyuan15,
     /// Of LTX-Video and LTX-2.
     Ltxv,
@@ -35,9 +35,9 @@ pub enum Vae {
     Cosmos,
     /// Of Mochi.
     Mochi,
-    /// Of CogVideoX.
+    /// Of `CogVideoX`.
     Cog,
-    /// Of MiniMax H3, which works in pieces of its own.
+    /// Of `MiniMax` H3, which works in pieces of its own.
     MiniMax,
     /// Of ACE-Step.
     AceStep,
@@ -154,7 +154,8 @@ impl Vae {
                 let per_pixel = with.pick(if few { 2200.0 } else { 7000.0 }, 7000.0);
                 per_pixel * 64.0 * cells
             }
-            Self::Wan22 => 8000.0 * 256.0 * cells,
+            // 8000 for each of 256 pixels, and 1000 for each of 2048 moments.
+            Self::Wan22 | Self::Sound => 2_048_000.0 * cells,
             Self::Hunyuan => {
                 let late = 2800.0 * 64.0 * ((frames - 1.0) * 4.0 + 1.0).min(8.0);
                 with.pick(late, 1500.0 * 256.0 * frames) * cells
@@ -167,7 +168,6 @@ impl Vae {
             // One chunk of some 20 frames at a time.
             Self::MiniMax => 9.5 * 22.0 * 256.0 * cells + 270e6,
             Self::AceStep => 87_000.0 * cells,
-            Self::Sound => 1000.0 * 2048.0 * cells,
             Self::Unknown => return None,
         };
         Some(numbers * with.number)
@@ -205,6 +205,7 @@ impl Vae {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

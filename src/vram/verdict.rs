@@ -120,22 +120,22 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
         return Judged::only(Fit::No);
     }
     let in_tiles = need.can_tile && kept + all > room;
-    let share = if machine.kind == Kind::Cuda {
-        0.0
+    // Samplers are given the room that one side of the guidance needs, others all that they ask for.
+    let for_work = if need.kind == PhaseKind::Sample || in_tiles {
+        least
     } else {
-        room * LEAST_SHARE
+        all
     };
-    let for_weights =
-        (room - if in_tiles { least } else { all.min(room) }).max(share.min(room - beside(0.0)));
-    let moved = if can_move {
-        (need.weights.likely - for_weights.max(0.0)).max(0.0)
-    } else {
-        0.0
+    let share = match machine.kind {
+        Kind::Cuda => 0.0,
+        _ => (room * LEAST_SHARE).min(room - beside(0.0)),
     };
+    let for_weights = (room - for_work).max(share).max(0.0);
+    let moved = (need.weights.likely - for_weights).max(0.0);
     Judged {
         fit: Fit::Streamed,
-        moved,
-        by_turns: by_turns && all > room,
+        moved: if can_move { moved } else { 0.0 },
+        by_turns,
         in_tiles,
     }
 }
@@ -166,7 +166,7 @@ pub(super) fn cost(judged: &[(PhaseKind, Judged)]) -> Option<Offload> {
         .any(|(kind, judged)| judged.in_tiles && *kind == PhaseKind::Decode)
     {
         words.push(
-            "decoding runs out of memory and is begun again in tiles, which takes longer"
+            "decoding may run out of memory and be begun again in tiles, which takes longer"
                 .to_owned(),
         );
     } else if judged.iter().any(|(_, judged)| judged.in_tiles) {
@@ -217,9 +217,9 @@ mod tests {
         let card = machine(Kind::Cuda, 24);
         assert_eq!(judge(&need(20.0, 3.0, 1.5), &card).fit, Fit::Whole);
         let streamed = judge(&need(30.0, 3.0, 1.5), &card);
-        // 24 - 3 - 0.4 are left for 30.
-        assert_eq!(streamed.fit, Fit::Streamed);
-        assert!((streamed.moved / GIB - 9.4).abs() < 1e-6, "{streamed:?}");
+        // 24 - 1.5 - 0.4 are left for 30: one side of the guidance at a time.
+        assert_eq!((streamed.fit, streamed.by_turns), (Fit::Streamed, true));
+        assert!((streamed.moved / GIB - 7.9).abs() < 1e-6, "{streamed:?}");
         assert_eq!(judge(&need(1.0, 30.0, 25.0), &card).fit, Fit::No);
     }
 

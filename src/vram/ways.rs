@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::estimate::{Answer, Question};
 use super::gigabytes;
 use super::header::Part;
+use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
+use super::names::named_bytes;
 use super::plan::{Loaded, PhaseKind, Plan, Tile};
 use super::sizes::Work;
 use super::verdict::Fit;
-use super::weights::{Inventory, named_bytes};
 use crate::comfy::model_name::{is_precision, words};
 use crate::knowledge::Knowledge;
 
@@ -124,7 +125,7 @@ impl Desk<'_> {
         let scales = self.question.scales();
         let family = sampled.files.iter().find_map(|file| scales.family(file))?;
         let rule = family.time()?;
-        let with = |steps: u32| {
+        let of = |steps: u32| {
             let frames = f64::from(steps) * rule + 1.0;
             (
                 frames,
@@ -135,9 +136,9 @@ impl Desk<'_> {
             )
         };
         let most = steps_of(work.frames / rule);
-        let helps = |steps: u32| self.verdict(&with(steps).1).0 < self.worst;
+        let helps = |steps: u32| self.verdict(&of(steps).1).0 < self.worst;
         let steps = most_that(1, most.saturating_sub(1), helps)?;
-        let (frames, plan) = with(steps);
+        let (frames, plan) = of(steps);
         self.way(&plan, format!("{frames} frames instead of {}", work.frames))
     }
 
@@ -148,7 +149,7 @@ impl Desk<'_> {
             .work
             .filter(|work| work.width > 0.0 && work.height > 0.0)?;
         let short = work.width.min(work.height);
-        let with = |steps: u32| {
+        let of = |steps: u32| {
             let by = f64::from(steps) * STEP / short;
             let side = |pixels: f64| ((pixels * by / STEP).round() * STEP).max(STEP);
             let (width, height) = (side(work.width), side(work.height));
@@ -159,10 +160,10 @@ impl Desk<'_> {
             });
             (width, height, smaller)
         };
-        let helps = |steps: u32| self.verdict(&with(steps).2).0 < self.worst;
+        let helps = |steps: u32| self.verdict(&of(steps).2).0 < self.worst;
         let most = steps_of(short / STEP).saturating_sub(1);
         let steps = most_that(steps_of(SMALLEST / STEP), most, helps)?;
-        let (width, height, plan) = with(steps);
+        let (width, height, plan) = of(steps);
         let action = format!(
             "{width} x {height} instead of {} x {}",
             work.width, work.height

@@ -1,29 +1,18 @@
 //! What files weigh once they are loaded: by their header, by their size on the server, by the number
 //! of their parameters, or not known at all.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use super::family::{Family, family};
 use super::header::{Header, Part, Turned};
+use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
+use super::names::{
+    ADDITION, AUTOENCODER, AUTOENCODERS, ENCODERS, PARTS, bytes_per_weight, encoder, named_bytes,
+};
 use super::plan::Loaded;
 use super::vae::Vae;
-use crate::comfy::model_name::{is_precision, words};
 use crate::knowledge::{Knowledge, Model};
-
-/// Sizes of files in bytes, by folder and name.
-pub type Sizes = HashMap<(String, String), u64>;
-
-/// What is known of the files on the server.
-#[derive(Clone, Debug, Default)]
-pub struct Inventory {
-    /// Their sizes.
-    pub sizes: Sizes,
-    /// The headers of those that could be read.
-    pub headers: HashMap<(String, String), Header>,
-}
 
 /// From where a figure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,58 +72,6 @@ pub struct Weighed {
     /// From where that is.
     pub source: Source,
 }
-
-/// Billions of parameters of the text encoders, by words of their names.
-const ENCODERS: [(&[&str], f64); 14] = [
-    (&["t5xxl"], 4.8),
-    (&["umt5"], 5.7),
-    (&["qwen", "2", "5", "vl", "7b"], 8.3),
-    (&["qwen3vl", "8b"], 8.8),
-    (&["qwen3vl", "4b"], 4.4),
-    (&["qwen", "3", "8b"], 8.2),
-    (&["qwen", "3", "4b"], 4.0),
-    (&["mistral", "3", "small"], 24.0),
-    (&["gemma", "3", "12b"], 12.2),
-    (&["llava", "llama3"], 8.0),
-    (&["clip", "l"], 0.12),
-    (&["clip", "g"], 0.69),
-    (&["byt5", "small"], 0.22),
-    (&["clip", "vision", "h"], 0.63),
-];
-
-/// Billions of parameters of the parts of a checkpoint beside its diffusion model: text encoders and
-/// autoencoder (the makers' figures).
-const PARTS: [(&str, f64, f64); 6] = [
-    ("sd15", 0.123, 0.084),
-    ("sd20", 0.354, 0.084),
-    ("sdxl", 0.817, 0.084),
-    ("sdxl-refiner", 0.695, 0.084),
-    ("sd3", 5.6, 0.084),
-    ("flux1", 4.9, 0.084),
-];
-
-/// Billions of parameters of autoencoders (the sizes of the official files).
-const AUTOENCODERS: [(Vae, f64); 5] = [
-    (Vae::Kl, 0.084),
-    (Vae::Flux2, 0.084),
-    (Vae::Wan21, 0.127),
-    (Vae::Wan22, 0.705),
-    (Vae::Hunyuan, 0.246),
-];
-
-/// Most LoRAs and ControlNets of the market weigh between these.
-const ADDITION: Span = Span {
-    low: 0.02e9,
-    likely: 0.3e9,
-    high: 5e9,
-};
-
-/// Autoencoders weigh between these: from TAESD to Wan 2.2's.
-const AUTOENCODER: Span = Span {
-    low: 0.005e9,
-    likely: 0.25e9,
-    high: 1.5e9,
-};
 
 /// Weighs files.
 #[derive(Clone, Copy, Debug)]
@@ -344,66 +281,10 @@ pub(super) fn key(folder: &str, file: &str) -> (String, String) {
     (folder.to_owned(), file.to_owned())
 }
 
-fn encoder(file: &str) -> Option<f64> {
-    let words = words(file);
-    let has = |parts: &[&str]| {
-        words
-            .windows(parts.len())
-            .any(|window| window.iter().zip(parts).all(|(word, part)| word == part))
-    };
-    let found = ENCODERS.iter().find(|(parts, _)| has(parts));
-    found.map(|(_, billions)| *billions)
-}
-
-/// Bytes of one weight of a file: by its name, else by its size and the number of its weights, else
-/// two.
-fn bytes_per_weight(file: &str, size: f64, billions: Option<f64>) -> f64 {
-    let says = file.ends_with(".gguf") || words(file).iter().any(|word| is_precision(word));
-    let Some(billions) = billions.filter(|_| !says) else {
-        return named_bytes(file);
-    };
-    let ratio = size / (billions * 1e9);
-    let near = |bytes: f64| (ratio / bytes - 1.0).abs() < 0.2;
-    [4.0, 2.0, 1.0, 0.5]
-        .into_iter()
-        .find(|bytes| near(*bytes))
-        .unwrap_or(2.0)
-}
-
-/// Bytes of one weight by what the file's name says; two without a word.
-pub(super) fn named_bytes(file: &str) -> f64 {
-    let gguf = file.to_lowercase().ends_with(".gguf");
-    let words = words(file);
-    let says = |parts: &[&str]| {
-        words
-            .iter()
-            .any(|word| parts.iter().any(|part| word.starts_with(part)))
-    };
-    if says(&["fp4", "nvfp4", "int4", "w4a8"]) || gguf && says(&["q4", "iq4"]) {
-        0.57
-    } else if gguf && says(&["q2", "iq2"]) {
-        0.35
-    } else if gguf && says(&["q3", "iq3"]) {
-        0.46
-    } else if gguf && says(&["q5", "iq5"]) {
-        0.69
-    } else if gguf && says(&["q6", "iq6"]) {
-        0.82
-    } else if says(&["fp8", "int8", "mxfp8", "e4m3fn", "e5m2"]) {
-        1.0
-    } else if gguf && says(&["q8"]) {
-        1.06
-    } else if says(&["fp32"]) {
-        4.0
-    } else {
-        2.0
-    }
-}
-
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these figures are exact")]
 mod tests {
     use super::*;
-    use rstest::rstest;
     use serde_json::json;
 
     fn loaded(folder: &'static str, file: &str, part: Part) -> Loaded {
@@ -497,16 +378,5 @@ mod tests {
             weighed(&packed, Some(6_806_000_000), &card).bytes.likely,
             6_806_000_000.0
         );
-    }
-
-    #[rstest]
-    #[case("flux1-dev.safetensors", 2.0)]
-    #[case("qwen_image_fp8_e4m3fn.safetensors", 1.0)]
-    #[case("gemma_3_12B_it_fp4_mixed.safetensors", 0.57)]
-    #[case("Wan2.2-T2V-A14B-HighNoise-Q4_K_M.gguf", 0.57)]
-    #[case("flux1-dev-Q8_0.gguf", 1.06)]
-    #[case("model_fp32.safetensors", 4.0)]
-    fn names_say_how_numbers_are_stored(#[case] file: &str, #[case] expected: f64) {
-        assert_eq!(named_bytes(file), expected);
     }
 }

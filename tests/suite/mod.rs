@@ -37,6 +37,7 @@ mod original_examples;
 mod real_client;
 mod real_end;
 mod real_mcp;
+mod real_memory;
 mod real_rig;
 mod regenerate;
 mod script_errors;

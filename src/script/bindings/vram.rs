@@ -1,16 +1,13 @@
 //! `vram::`: what memory a workflow or a model needs.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
 use super::{SharedModule, indexed};
-use crate::comfy::{ComfyError, ModelFile, Workflow};
+use crate::comfy::Workflow;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
-use crate::vram::{Estimate, Header, Inventory, Machine, Observed, Plan, Question, shape};
+use crate::vram::{Estimate, Inventory, Machine, Observed, Plan, Question, shape};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -34,8 +31,7 @@ mod functions {
     pub fn fits(call: NativeCallContext, model: &str, precision: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let machine = super::machine(&context)?;
-        let folders = ["checkpoints", "diffusion_models"];
-        let inventory = super::inventory(&context, folders, |file| file == model)?;
+        let inventory = context.wait(Inventory::of_model(&context.host.comfy, model))?;
         let knowledge = &context.host.knowledge;
         let fits = crate::vram::fits_on(knowledge, model, precision, &inventory, &machine);
         answer(fits.map_err(thrown)?)
@@ -45,17 +41,7 @@ mod functions {
 fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
     let facts = context.wait(context.host.comfy.node_facts())?;
     let plan = Plan::of(workflow, &facts);
-    let mut folders: BTreeSet<&str> = plan.files.iter().map(|file| file.folder).collect();
-    if folders.contains("vae") {
-        // Small ones go by a name there, and lie here.
-        folders.insert("vae_approx");
-    }
-    let is_used = |name: &str| {
-        plan.files
-            .iter()
-            .any(|file| file.file == name || file.folder == "vae" && name.starts_with(&file.file))
-    };
-    let inventory = inventory(context, folders, is_used)?;
+    let inventory = context.wait(Inventory::of(&context.host.comfy, &plan))?;
     let machine = machine(context)?;
     let observed = observed(context, workflow, &machine);
     Ok(crate::vram::estimate(&Question {
@@ -83,65 +69,4 @@ fn observed(context: &Context, workflow: &Workflow, machine: &Machine) -> Option
             tracing::warn!(%error, "what was observed can't be read");
             None
         })
-}
-
-/// The sizes of the files in these folders, and the headers of those that are used, where the server
-/// is on this machine. A server that does not tell sizes (before 0.3.8) leaves them to the table.
-fn inventory<'f>(
-    context: &Context,
-    folders: impl IntoIterator<Item = &'f str>,
-    is_used: impl Fn(&str) -> bool,
-) -> Fallible<Inventory> {
-    let comfy = &context.host.comfy;
-    let mut inventory = Inventory::default();
-    let directories = if comfy.server().is_local() {
-        lenient(context, comfy.model_directories())?
-    } else {
-        Default::default()
-    };
-    for folder in folders {
-        for file in lenient(context, comfy.model_sizes(folder))? {
-            if file.size == 0 {
-                continue;
-            }
-            let key = (folder.to_owned(), file.name.clone());
-            let index = usize::try_from(file.path_index).unwrap_or(usize::MAX);
-            let directory: Option<&PathBuf> =
-                directories.get(folder).and_then(|all| all.get(index));
-            if is_used(&file.name)
-                && let Some(header) = directory.and_then(|directory| header(directory, &file))
-            {
-                inventory.headers.insert(key.clone(), header);
-            }
-            inventory.sizes.insert(key, file.size);
-        }
-    }
-    Ok(inventory)
-}
-
-/// The header of a file that is here, too. It is the server's own if it is as large: behind a tunnel
-/// the same path may lead to something else.
-fn header(directory: &Path, file: &ModelFile) -> Option<Header> {
-    let path = directory.join(&file.name);
-    let is_same = path.metadata().is_ok_and(|facts| facts.len() == file.size);
-    if !is_same {
-        return None;
-    }
-    Header::read(&path).unwrap_or_else(|error| {
-        tracing::debug!(%error, path = %path.display(), "no header can be read");
-        None
-    })
-}
-
-/// Waits for an answer that an old server may not have.
-fn lenient<T: Default>(
-    context: &Context,
-    answer: impl Future<Output = Result<T, ComfyError>>,
-) -> Fallible<T> {
-    context.wait(async {
-        match answer.await {
-            Err(error) if error.is_outage() => Err(error),
-            other => Ok::<_, ComfyError>(other.unwrap_or_default()),
-        }
-    })
 }
