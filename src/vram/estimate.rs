@@ -33,6 +33,10 @@ pub struct Question<'a> {
 pub struct Estimate {
     /// At the worst moment, with all weights on the card; none if too much is unknown.
     pub estimated_vram_gb: Option<f64>,
+    /// The same with the two sides of the guidance worked on by turns, as the server does where there
+    /// is no room for both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_turns_gb: Option<f64>,
     /// Between which figures that lies.
     pub range_gb: [f64; 2],
     /// What the server can have of the card now, its own models included.
@@ -189,6 +193,23 @@ impl Answer {
             .max_by(|a, b| likely(a).total_cmp(&likely(b)))
     }
 
+    /// What is needed as it will be done: with the sides of the guidance by turns where they are.
+    pub(super) fn as_done(&self) -> f64 {
+        let needs = self.needs.iter().zip(&self.judged);
+        let all = needs.map(|(need, judged)| {
+            if judged.by_turns {
+                need.least()
+            } else {
+                need.total().likely
+            }
+        });
+        all.fold(0.0, f64::max)
+    }
+
+    fn is_by_turns(&self) -> bool {
+        self.judged.iter().any(|judged| judged.by_turns)
+    }
+
     fn is_known(&self) -> bool {
         // What is unknown and small is of no account.
         let peak = self.peak().map_or(0.0, |peak| peak.total().likely);
@@ -239,6 +260,7 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
         .collect();
     Estimate {
         estimated_vram_gb: seen.map(|seen| seen.peak_gb[1]).or(likely.map(gigabytes)),
+        by_turns_gb: (answer.is_by_turns() && seen.is_none()).then(|| gigabytes(answer.as_done())),
         range_gb: seen.map_or(answer.range().map(gigabytes), |seen| seen.peak_gb),
         available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
         total_system_vram_gb: machine.card.map(|card| gigabytes(bytes(card.total))),
@@ -332,9 +354,8 @@ fn models(question: &Question<'_>) -> Vec<ModelNeed> {
 
 fn advice(question: &Question<'_>, answer: &Answer) -> String {
     let machine = question.machine;
-    let likely = answer.peak().map_or(0.0, |peak| peak.total().likely);
+    let likely = answer.as_done();
     let crowded = machine.idle.is_some_and(|idle| likely > idle);
-    let by_turns = answer.judged.iter().any(|judged| judged.by_turns);
     match answer.fit {
         Fit::Whole if answer.needs.is_empty() => "runs: no model is loaded",
         Fit::Whole if machine.kind == super::Kind::Cpu => {
@@ -343,7 +364,7 @@ fn advice(question: &Question<'_>, answer: &Answer) -> String {
         Fit::Whole if crowded => {
             "runs: the server lets go of models that it still holds; free_memory(unload_models: true) does so at once"
         }
-        Fit::Whole if by_turns => {
+        Fit::Whole if answer.is_by_turns() => {
             "runs with all weights on the card, the two sides of the guidance by turns"
         }
         Fit::Whole => "runs with everything on the card",

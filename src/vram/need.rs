@@ -41,6 +41,14 @@ impl Need {
         self.weights.plus(self.work).plus(reserve)
     }
 
+    /// The same in the least room in which all weights can stay on the card.
+    pub(super) fn least(&self) -> f64 {
+        let saved = (self.work.likely - self.least_work).max(0.0);
+        let kept = (Machine::LEAST_WORK - self.least_work).max(0.0);
+        let more_kept = kept - (Machine::LEAST_WORK - self.work.likely).max(0.0);
+        self.total().likely - saved + more_kept
+    }
+
     pub(super) fn is_known(&self) -> bool {
         self.source != Source::Unknown && !self.work_unknown
     }

@@ -203,12 +203,7 @@ fn verdict_of(question: &Question<'_>, plan: &Plan, machine: &Machine) -> (Fit, 
         ..*question
     };
     let answer = asked.answer();
-    let needs = answer
-        .needs
-        .iter()
-        .map(|need| need.total().likely)
-        .fold(0.0, f64::max);
-    (answer.fit, needs)
+    (answer.fit, answer.as_done())
 }
 
 /// The greatest number of steps with which it works: what works with more works with fewer.

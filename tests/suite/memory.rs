@@ -130,6 +130,12 @@ async fn where_it_does_not_fit_whole_there_are_ways_out_that_do() {
         "{estimate:#}"
     );
     let moved = estimate["offload"]["moved_gb"].as_f64().unwrap();
+    let figure = |name: &str| estimate[name].as_f64().unwrap();
+    let missing = figure("by_turns_gb") - figure("available_vram_gb");
+    assert!(
+        (missing - moved).abs() < 0.02,
+        "what is missing is moved: {estimate:#}"
+    );
     assert!((20.0..30.0).contains(&moved), "{estimate:#}");
     let ways = estimate["ways_out"].as_array().unwrap();
     let file = ways
