@@ -24,6 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(150);
 
 /// Watches one job.
 pub(super) struct MemoryWatch {
+    comfy: Comfy,
     seen: Arc<Mutex<Seen>>,
     look_now: Arc<Notify>,
     _looking: AbortOnDropHandle<()>,
@@ -45,6 +46,7 @@ impl MemoryWatch {
         let look_now = Arc::new(Notify::new());
         let looking = look(comfy.clone(), seen.clone(), look_now.clone());
         Self {
+            comfy: comfy.clone(),
             seen,
             look_now,
             _looking: AbortOnDropHandle::new(tokio::spawn(looking)),
@@ -69,6 +71,11 @@ impl MemoryWatch {
             End::Success => Ended::Well(peak),
             End::Failed(failure) if failure.is_out_of_memory() => Ended::OutOfMemory,
             _ => return,
+        };
+        let device = match device {
+            // It ended before the first look.
+            None if ended == Ended::OutOfMemory => device_of(&self.comfy).await,
+            known => known,
         };
         let (Some(device), Ok(workflow)) = (device, Workflow::from_json(prompt)) else {
             return;
@@ -106,6 +113,13 @@ async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
         // Either a node has begun, or it is time anyway.
         let _ = timeout(INTERVAL, look_now.notified()).await;
     }
+}
+
+/// The card that the server works on, if it has one.
+async fn device_of(comfy: &Comfy) -> Option<String> {
+    let stats = comfy.system_stats().await.ok()?;
+    held_now(&stats)?;
+    Machine::of(&stats).device
 }
 
 /// Whether any sampler ran, or any node where there is none: a job whose results the server knew

@@ -362,9 +362,11 @@ impl Jobs {
                 }
             }
         };
-        if let (Some(memory), Some(observations)) = (memory, observations)
+        if let Some(observations) = observations
             && let Some(submission) = watch.submission()
         {
+            // A job may be over before its beginning is heard of.
+            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
             let now = assets.now();
             memory
                 .end(submission.prompt, &outcome, observations, now)

@@ -36,7 +36,7 @@ async fn queued(client: &mut McpClient, workflow: &Value) -> Value {
 async fn what_a_run_took_is_what_the_next_estimate_of_its_shape_says() {
     let (home, comfy) = (Home::new(), sim_with_steps(STEP, &[]).await);
     let mut client = McpClient::start(&home, &comfy.url()).await;
-    let params = |prompt: &str, seed: u64, width: u32| json!({ "PROMPT": prompt, "SEED": seed, "WIDTH": width, "HEIGHT": 256, "STEPS": 12 });
+    let params = |prompt: &str, seed: u64, width: u32| json!({ "PROMPT": prompt, "SEED": seed, "WIDTH": width, "HEIGHT": 256, "STEPS": 50 });
     let workflow = built(&mut client, "qwen_txt2img", params("a fox", 1, 256)).await;
     let before = estimated(&mut client, &workflow).await;
     assert_eq!(
