@@ -24,6 +24,7 @@ use crate::script::{
     Runner, ScriptError, Served, Watcher, complete, hand_over,
 };
 use crate::sim::{Sim, SimOptions};
+use crate::vram::Observations;
 
 /// How often a process that stays lets go of assets whose time is over. Until then they are
 /// merely not shown.
@@ -122,7 +123,12 @@ impl App {
             .watch
             .then(|| AbortOnDropHandle::new(tokio::spawn(keep_tidy(assets.clone(), runs.clone()))));
         let host = Host {
-            jobs: Jobs::new(comfy.clone(), assets.clone(), ids.ordered()),
+            jobs: Jobs::observing(
+                comfy.clone(),
+                assets.clone(),
+                ids.ordered(),
+                Some(Observations::new(config.vram_dir())),
+            ),
             comfy,
             assets,
             runs: runs.clone(),

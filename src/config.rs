@@ -237,6 +237,12 @@ impl Config {
         self.data_dir.join("runs")
     }
 
+    /// Where it is noted what jobs took of the card.
+    #[must_use]
+    pub fn vram_dir(&self) -> PathBuf {
+        self.data_dir.join("vram")
+    }
+
     /// Where assets and their index lie.
     #[must_use]
     pub fn assets_dir(&self) -> PathBuf {

@@ -190,7 +190,9 @@ impl Assets {
         &self.dir
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    /// The time by which assets are kept.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -6,6 +6,7 @@
 
 mod collect;
 mod error;
+mod memory;
 mod origin;
 mod prompt_text;
 mod regenerate;

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::collect::Collector;
+use super::memory::MemoryWatch;
 use super::origin::Remembered;
 use super::{JobError, Origin};
 use crate::assets::{Asset, Assets};
@@ -18,6 +19,7 @@ use crate::comfy::{
     node_outputs,
 };
 use crate::failure::Failure;
+use crate::vram::Observations;
 
 /// How many finished jobs are kept at hand, so that asking again needs no server.
 const REMEMBERED: usize = 512;
@@ -40,6 +42,7 @@ struct Inner {
     comfy: Comfy,
     assets: Arc<Assets>,
     session: String,
+    observations: Option<Observations>,
     built: Mutex<Remembered>,
     collections: Mutex<Collections>,
     submitters: Mutex<Submitters>,
@@ -97,10 +100,22 @@ impl Jobs {
     /// Jobs of one session on one server.
     #[must_use]
     pub fn new(comfy: Comfy, assets: Arc<Assets>, session: String) -> Self {
+        Self::observing(comfy, assets, session, None)
+    }
+
+    /// The same, noting what jobs take of the server's card.
+    #[must_use]
+    pub fn observing(
+        comfy: Comfy,
+        assets: Arc<Assets>,
+        session: String,
+        observations: Option<Observations>,
+    ) -> Self {
         Self(Arc::new(Inner {
             comfy,
             assets,
             session,
+            observations,
             built: Mutex::default(),
             collections: Mutex::default(),
             submitters: Mutex::default(),
@@ -109,6 +124,12 @@ impl Jobs {
 
     pub(super) fn services(&self) -> (&Comfy, &Arc<Assets>) {
         (&self.0.comfy, &self.0.assets)
+    }
+
+    /// What jobs took of the server's card.
+    #[must_use]
+    pub fn observations(&self) -> Option<&Observations> {
+        self.0.observations.as_ref()
     }
 
     /// The session under which jobs of this process are recorded.
@@ -295,7 +316,12 @@ impl Jobs {
     }
 
     async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
-        let Inner { comfy, assets, .. } = &*self.0;
+        let Inner {
+            comfy,
+            assets,
+            observations,
+            ..
+        } = &*self.0;
         // Every output is labelled with it, and a server may be too busy to tell it at the end.
         tokio::spawn({
             let comfy = comfy.clone();
@@ -304,6 +330,7 @@ impl Jobs {
         let collector = |submission| Collector::new(comfy, assets, prompt_id, submission);
         let mut watch = comfy.watch(prompt_id).await;
         let mut begun: Option<Collector> = None;
+        let mut memory: Option<MemoryWatch> = None;
         let outcome = loop {
             match watch.next().await {
                 Some(Ok(JobEvent::Output { node, output })) => {
@@ -317,6 +344,14 @@ impl Jobs {
                     }
                 }
                 Some(Ok(JobEvent::Finished(outcome))) => break outcome,
+                Some(Ok(JobEvent::Started | JobEvent::Node { .. })) => match &memory {
+                    Some(memory) => memory.node_begins(),
+                    // What others run is nothing that could be noted: its workflow is not known.
+                    None if observations.is_some() && watch.submission().is_some() => {
+                        memory = Some(MemoryWatch::begin(comfy));
+                    }
+                    None => {}
+                },
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
                 // Nothing comes without an end, unless the runtime shuts down.
@@ -327,6 +362,16 @@ impl Jobs {
                 }
             }
         };
+        if let Some(observations) = observations
+            && let Some(submission) = watch.submission()
+        {
+            // A job may be over before its beginning is heard of.
+            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
+            let now = assets.now();
+            memory
+                .end(submission.prompt, &outcome, observations, now)
+                .await;
+        }
         let outputs = match begun {
             Some(begun) => begun.finish(&outcome).await,
             None if outcome.outputs.is_empty() => vec![],

@@ -1,37 +1,62 @@
 //! The estimate for a workflow.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::family::{Family, family};
-use super::graph::{Loaded, Plan, Work};
-use super::{Card, GIB, gigabytes};
-use crate::comfy::model_name::words;
+use super::inventory::Inventory;
+use super::machine::{Machine, bytes};
+use super::need::{Need, Reckoning};
+use super::observed::Observed;
+use super::plan::{Phase, PhaseKind, Plan};
+use super::verdict::{Fit, Judged, Offload, cost, judge};
+use super::ways::{WayOut, ways_out};
+use super::weights::{Scales, Source, Span};
+use super::{GIB, gigabytes};
 use crate::knowledge::Knowledge;
 
-/// What the server keeps free beside all that (`minimum_inference_memory`).
-pub(super) const RESERVE: f64 = 0.8 * GIB;
-
-/// Sizes of files in bytes, by folder and name.
-pub type Sizes = HashMap<(String, String), u64>;
+/// What an estimate is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What the workflow does.
+    pub plan: &'a Plan,
+    /// What is known of models.
+    pub knowledge: &'a Knowledge,
+    /// What is known of the files on the server.
+    pub inventory: &'a Inventory,
+    /// What the server works on.
+    pub machine: &'a Machine,
+    /// What earlier runs of workflows like it took on this device.
+    pub observed: Option<&'a Observed>,
+}
 
 /// What a workflow needs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// At the worst moment, with all weights on the card; none if too much is unknown.
     pub estimated_vram_gb: Option<f64>,
-    /// What is free on the card now.
+    /// The same with the two sides of the guidance worked on by turns, as the server does where there
+    /// is no room for both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_turns_gb: Option<f64>,
+    /// Between which figures that lies.
+    pub range_gb: [f64; 2],
+    /// What the server can have of the card now, its own models included.
     pub available_vram_gb: Option<f64>,
     /// What the card has.
     pub total_system_vram_gb: Option<f64>,
     /// Whether it can run; none if that can't be told.
     pub will_fit: Option<bool>,
     /// How.
-    pub fit: Fit,
-    /// How sure that is.
-    pub confidence: Confidence,
+    pub verdict: Fit,
+    /// From where the weakest of the figures is.
+    pub source: Source,
+    /// What earlier runs took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
+    /// What has to be moved in and out, and what that costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offload: Option<Offload>,
+    /// What is done, and what each needs.
+    pub phases: Vec<PhaseNeed>,
     /// What needs how much.
     pub breakdown: Breakdown,
     /// The files.
@@ -46,44 +71,42 @@ pub struct Estimate {
     /// What could not be told, and what was assumed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// What would help.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways_out: Vec<WayOut>,
     /// What to do.
     pub recommendation: String,
 }
 
-/// How a workflow runs in the memory that there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fit {
-    /// Everything on the card.
-    Whole,
-    /// The server moves weights in and out while it works, which is slower.
-    Streamed,
-    /// The work alone is more than the card has.
-    No,
-    /// The work is done elsewhere.
-    Elsewhere,
-    /// Can't be told.
-    Unknown,
-}
-
-/// How sure an estimate is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confidence {
-    /// Nothing is told.
-    Unknown,
-    /// Something had to be assumed.
-    Low,
-    /// Reckoned from the family's table.
-    Medium,
-    /// Reckoned from the sizes of the files on the server.
-    High,
+/// What one phase needs, in gigabytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseNeed {
+    /// What it is.
+    pub phase: PhaseKind,
+    /// The nodes that do it.
+    pub nodes: Vec<String>,
+    /// All together.
+    pub needs_gb: f64,
+    /// Weights.
+    pub weights_gb: f64,
+    /// Work.
+    pub activations_gb: f64,
+    /// What the server keeps free.
+    pub reserve_gb: f64,
+    /// How it fits.
+    pub verdict: Fit,
+    /// Weights in bytes, and between which figures they lie.
+    #[serde(skip)]
+    pub weights: Span,
+    /// The same of the work.
+    #[serde(skip)]
+    pub work: Span,
 }
 
 /// What needs how much, in gigabytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Breakdown {
-    /// The largest diffusion model, with what is put on it.
+    /// The diffusion model of the most demanding sampler, with what is put on it.
     pub weights_gb: Option<f64>,
     /// The sampler's work.
     pub sampling_gb: Option<f64>,
@@ -91,7 +114,7 @@ pub struct Breakdown {
     pub text_encoders_gb: Option<f64>,
     /// Decoding, after the sampler.
     pub decoding_gb: Option<f64>,
-    /// What the server keeps free.
+    /// What the server keeps free at least.
     pub reserve_gb: f64,
 }
 
@@ -105,411 +128,262 @@ pub struct ModelNeed {
     pub model: Option<String>,
     /// Its weights; none if that can't be told.
     pub weights_gb: Option<f64>,
+    /// From where that is.
+    pub source: Source,
 }
 
-/// Billions of parameters of the text encoders, by words of their names.
-const ENCODERS: [(&[&str], f64); 11] = [
-    (&["t5xxl"], 4.8),
-    (&["umt5"], 5.7),
-    (&["qwen", "2", "5", "vl", "7b"], 8.3),
-    (&["qwen", "3", "4b"], 4.0),
-    (&["mistral", "3", "small"], 24.0),
-    (&["gemma", "3", "12b"], 12.2),
-    (&["llava", "llama3"], 8.0),
-    (&["clip", "l"], 0.12),
-    (&["clip", "g"], 0.69),
-    (&["byt5", "small"], 0.22),
-    (&["clip", "vision", "h"], 0.63),
-];
+/// What a question comes to, before it is put into words.
+pub(super) struct Answer {
+    pub(super) needs: Vec<Need>,
+    pub(super) judged: Vec<Judged>,
+    pub(super) fit: Fit,
+    pub(super) unknown: Vec<String>,
+}
 
-/// Estimates what a workflow needs on a card.
-#[must_use]
-pub fn estimate(plan: &Plan, knowledge: &Knowledge, sizes: &Sizes, card: Option<Card>) -> Estimate {
-    let mut reckoning = Reckoning {
-        knowledge,
-        sizes,
-        unknown: plan
+impl Question<'_> {
+    pub(super) fn scales(&self) -> Scales<'_> {
+        Scales {
+            knowledge: self.knowledge,
+            inventory: self.inventory,
+            machine: self.machine,
+        }
+    }
+
+    /// Reckons all phases and judges them.
+    pub(super) fn answer(&self) -> Answer {
+        let mut reckoning = Reckoning::new(self.scales());
+        let phases = &self.plan.phases;
+        let sampled: Vec<&Phase> = phases
+            .iter()
+            .filter(|phase| phase.kind == PhaseKind::Sample)
+            .collect();
+        let needs: Vec<Need> = phases
+            .iter()
+            .map(|phase| reckoning.need(phase, &sampled))
+            .collect();
+        let judged: Vec<Judged> = needs.iter().map(|need| judge(need, self.machine)).collect();
+        let worst = judged.iter().map(|judged| judged.fit).max();
+        let fit = match worst {
+            None if self.plan.elsewhere => Fit::Elsewhere,
+            None => Fit::Whole,
+            Some(worst) => self
+                .observed
+                .map_or(worst, |observed| observed.corrects(worst, self.machine)),
+        };
+        let loads = self
+            .plan
             .unclear
             .iter()
-            .map(|node| format!("what node {node} loads"))
-            .collect(),
-        confidence: Confidence::High,
-        family: None,
-        native: None,
-    };
-    let needs: Vec<(&Loaded, Option<f64>, ModelNeed)> =
-        plan.files.iter().map(|file| reckoning.file(file)).collect();
-    let of = |folders: &[&str]| -> Vec<Option<f64>> {
-        needs
-            .iter()
-            .filter(|(file, ..)| folders.contains(&file.folder))
-            .map(|(_, bytes, _)| *bytes)
-            .collect()
-    };
-    // Two diffusion models of one workflow work one after the other; what is put on them adds up.
-    let models = of(&["checkpoints", "diffusion_models"]);
-    let additions = of(&["loras", "controlnet"]);
-    let weights = largest(&models).and_then(|model| Some(model + sum(&additions)?));
-    let encoders = of(&["text_encoders"]);
-    let encoding = if encoders.is_empty() {
-        Some(0.0)
-    } else {
-        sum(&encoders)
-    };
+            .map(|node| format!("what node {node} loads"));
+        Answer {
+            needs,
+            judged,
+            fit,
+            unknown: loads.chain(reckoning.unknown).collect(),
+        }
+    }
+}
 
-    let work = reckoning.work(plan);
-    let guidance = if plan.guided { 2.0 } else { 1.0 };
-    let sampling = match (reckoning.family, work) {
-        (Some(family), Some(work)) => Some(family.sampling(
-            family.cells(work.width, work.height),
-            family.latent_frames(work.frames),
-            work.batch,
-            guidance,
-        )),
-        _ => None,
+impl Answer {
+    /// The phase that needs most.
+    fn peak(&self) -> Option<&Need> {
+        let likely = |need: &&Need| need.total().likely;
+        self.needs
+            .iter()
+            .max_by(|a, b| likely(a).total_cmp(&likely(b)))
+    }
+
+    /// What is needed as it will be done: with the sides of the guidance by turns where they are.
+    pub(super) fn as_done(&self) -> f64 {
+        let needs = self.needs.iter().zip(&self.judged);
+        let all = needs.map(|(need, judged)| {
+            if judged.by_turns {
+                need.least()
+            } else {
+                need.total().likely
+            }
+        });
+        all.fold(0.0, f64::max)
+    }
+
+    fn is_by_turns(&self) -> bool {
+        self.judged.iter().any(|judged| judged.by_turns)
+    }
+
+    fn is_known(&self) -> bool {
+        // What is unknown and small is of no account.
+        let peak = self.peak().map_or(0.0, |peak| peak.total().likely);
+        self.needs
+            .iter()
+            .all(|need| need.is_known() || need.total().high <= peak)
+            && self.peak().is_none_or(Need::is_known)
+    }
+
+    fn range(&self) -> [f64; 2] {
+        let of = |end: fn(&Need) -> f64| self.needs.iter().map(end).fold(0.0, f64::max);
+        [of(|need| need.total().low), of(|need| need.total().high)]
+    }
+}
+
+/// Estimates what a workflow needs.
+#[must_use]
+pub fn estimate(question: &Question<'_>) -> Estimate {
+    let Question {
+        plan,
+        machine,
+        observed,
+        ..
+    } = *question;
+    let answer = question.answer();
+    let mut reckoning = Reckoning::new(question.scales());
+    let seen = observed.filter(|observed| observed.runs > 0);
+    let likely = answer
+        .peak()
+        .filter(|_| answer.is_known())
+        .map(|peak| peak.total().likely);
+    let likely = likely.or_else(|| plan.phases.is_empty().then_some(0.0));
+    let weakest = answer.needs.iter().map(|need| need.source).max();
+    let sampled = || {
+        plan.phases
+            .iter()
+            .filter(|phase| phase.kind == PhaseKind::Sample)
     };
-    let decoding = reckoning.family.zip(work).and_then(|(family, work)| {
-        let side = |side: f64| plan.tile.map_or(side, |tile| side.min(tile));
-        let cells = family.cells(side(work.width), side(work.height));
-        family.decoding(cells, family.latent_frames(work.frames))
-    });
-    if plan.elsewhere && plan.files.is_empty() {
-        return elsewhere(card);
-    }
-    if reckoning.family.is_none() {
-        reckoning
-            .unknown
-            .push("the model's family, and with it the sampler's work".to_owned());
-    }
-    let together = weights
-        .zip(sampling)
-        .map(|(weights, sampling)| weights + sampling);
-    let peak = together.map(|together| {
-        let worst = together
-            .max(encoding.unwrap_or(0.0))
-            .max(decoding.unwrap_or(0.0));
-        worst + RESERVE
-    });
-    if peak.is_none() {
-        reckoning.confidence = Confidence::Unknown;
-    } else if !reckoning.unknown.is_empty() {
-        reckoning.confidence = Confidence::Low;
-    } else if decoding.is_none() {
-        reckoning.confidence = reckoning.confidence.min(Confidence::Medium);
-    }
-    let fit = judge(peak, sampling, card);
+    let work = sampled()
+        .filter_map(|phase| reckoning.work(phase))
+        .max_by(|a, b| a.amount().total_cmp(&b.amount()));
+    let work = work.filter(|work| work.width > 0.0);
+    let by_kind: Vec<_> = answer
+        .needs
+        .iter()
+        .map(|need| need.kind)
+        .zip(answer.judged.iter().cloned())
+        .collect();
     Estimate {
-        estimated_vram_gb: peak.map(gigabytes),
-        available_vram_gb: card.map(|card| bytes(card.free)).map(gigabytes),
-        total_system_vram_gb: card.map(|card| bytes(card.total)).map(gigabytes),
-        will_fit: can_run(fit),
-        fit,
-        confidence: reckoning.confidence,
-        breakdown: Breakdown {
-            weights_gb: weights.map(gigabytes),
-            sampling_gb: sampling.map(gigabytes),
-            text_encoders_gb: encoding.map(gigabytes),
-            decoding_gb: decoding.map(gigabytes),
-            reserve_gb: gigabytes(RESERVE),
-        },
-        models: needs.into_iter().map(|(.., need)| need).collect(),
+        estimated_vram_gb: seen.map(|seen| seen.peak_gb[1]).or(likely.map(gigabytes)),
+        by_turns_gb: (answer.is_by_turns() && seen.is_none()).then(|| gigabytes(answer.as_done())),
+        range_gb: seen.map_or(answer.range().map(gigabytes), |seen| seen.peak_gb),
+        available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
+        total_system_vram_gb: machine.card.map(|card| gigabytes(bytes(card.total))),
+        will_fit: answer.fit.can_run(),
+        verdict: answer.fit,
+        source: seen.map_or(weakest.unwrap_or(Source::FileSize), |_| Source::Observed),
+        observed: observed.cloned(),
+        offload: cost(&by_kind).filter(|_| answer.fit == Fit::Streamed),
+        phases: answer
+            .needs
+            .iter()
+            .zip(&answer.judged)
+            .map(|(need, judged)| phase_need(need, judged))
+            .collect(),
+        breakdown: breakdown(&answer, machine),
+        models: models(question),
         resolution: work.map(|work| [work.width, work.height]),
         frames: work.map(|work| work.frames).filter(|frames| *frames > 1.0),
         batch_size: work.map(|work| work.batch),
-        recommendation: advice(fit, peak, card),
-        unknown: reckoning.unknown,
+        ways_out: ways_out(question, &answer),
+        recommendation: advice(question, &answer),
+        unknown: answer.unknown,
     }
 }
 
-/// Whether what is needed runs in what there is. Weights can be streamed, the work can't.
-pub(super) fn judge(peak: Option<f64>, sampling: Option<f64>, card: Option<Card>) -> Fit {
-    let Some(total) = card.map(|card| bytes(card.total)) else {
-        return Fit::Unknown;
+fn phase_need(need: &Need, judged: &Judged) -> PhaseNeed {
+    PhaseNeed {
+        phase: need.kind,
+        nodes: need.nodes.clone(),
+        needs_gb: gigabytes(need.total().likely),
+        weights_gb: gigabytes(need.weights.likely),
+        activations_gb: gigabytes(need.work.likely),
+        reserve_gb: gigabytes(need.reserve),
+        verdict: judged.fit,
+        weights: need.weights,
+        work: need.work,
+    }
+}
+
+fn breakdown(answer: &Answer, machine: &Machine) -> Breakdown {
+    let of = |kind: PhaseKind, part: fn(&Need) -> Option<f64>| {
+        let all = answer.needs.iter().filter(|need| need.kind == kind);
+        all.filter_map(part).reduce(f64::max).map(gigabytes)
     };
-    match (peak, sampling) {
-        (_, Some(sampling)) if sampling + RESERVE > total => Fit::No,
-        (Some(peak), _) if peak <= total => Fit::Whole,
-        (Some(_), Some(_)) => Fit::Streamed,
-        _ => Fit::Unknown,
+    let weights = |need: &Need| (need.source != Source::Unknown).then_some(need.weights.likely);
+    let work = |need: &Need| (!need.work_unknown).then_some(need.work.likely);
+    Breakdown {
+        weights_gb: of(PhaseKind::Sample, weights),
+        sampling_gb: of(PhaseKind::Sample, work),
+        text_encoders_gb: of(PhaseKind::TextEncode, weights),
+        decoding_gb: of(PhaseKind::Decode, work),
+        reserve_gb: gigabytes(machine.reserved),
     }
 }
 
-pub(super) fn can_run(fit: Fit) -> Option<bool> {
-    match fit {
-        Fit::Whole | Fit::Streamed | Fit::Elsewhere => Some(true),
-        Fit::No => Some(false),
-        Fit::Unknown => None,
-    }
+/// The files, with what the parts of them that are used weigh.
+fn models(question: &Question<'_>) -> Vec<ModelNeed> {
+    let scales = question.scales();
+    let phases = &question.plan.phases;
+    let need = |file: &super::Loaded| {
+        // A checkpoint is used in parts, by one phase each.
+        let mut used: Vec<&super::Loaded> = Vec::new();
+        for own in phases
+            .iter()
+            .flat_map(|phase| &phase.files)
+            .filter(|own| own.same_file(file))
+        {
+            if !used.contains(&own) {
+                used.push(own);
+            }
+        }
+        if used.is_empty() {
+            used.push(file);
+        }
+        let weighed: Vec<_> = used.iter().map(|file| scales.weigh(file)).collect();
+        let source = weighed
+            .iter()
+            .map(|weighed| weighed.source)
+            .max()
+            .unwrap_or(Source::Unknown);
+        let sum: f64 = weighed.iter().map(|weighed| weighed.bytes.likely).sum();
+        ModelNeed {
+            file: file.file.clone(),
+            model: scales.model(file).map(|model| model.name.clone()),
+            weights_gb: (source != Source::Unknown).then(|| gigabytes(sum)),
+            source,
+        }
+    };
+    question.plan.files.iter().map(need).collect()
 }
 
-pub(super) fn advice(fit: Fit, peak: Option<f64>, card: Option<Card>) -> String {
-    let tight = peak
-        .zip(card)
-        .is_some_and(|(peak, card)| peak > bytes(card.free));
-    match fit {
-        Fit::Whole if tight => {
-            "runs; if something else holds the card's memory, free_memory(unload_models: true) first"
+fn advice(question: &Question<'_>, answer: &Answer) -> String {
+    let machine = question.machine;
+    let likely = answer.as_done();
+    let crowded = machine.idle.is_some_and(|idle| likely > idle);
+    match answer.fit {
+        Fit::Whole if answer.needs.is_empty() => "runs: no model is loaded",
+        Fit::Whole if machine.kind == super::Kind::Cpu => {
+            "runs in the machine's memory, without a card, so slowly"
+        }
+        Fit::Whole if crowded => {
+            "runs: the server lets go of models that it still holds; free_memory(unload_models: true) does so at once"
+        }
+        Fit::Whole if answer.is_by_turns() => {
+            "runs with all weights on the card, the two sides of the guidance by turns"
         }
         Fit::Whole => "runs with everything on the card",
-        Fit::Streamed => {
-            "runs, slower: weights are moved in and out; a smaller precision (fp8, GGUF) would fit whole"
+        Fit::Streamed => "runs, slower: see offload, and ways_out for what would fit whole",
+        Fit::No if machine.card.is_some_and(|card| likely <= bytes(card.total) && card.free < card.total) => {
+            "does not run now: other programs hold the card's memory; close them, or take one of ways_out"
         }
-        Fit::No => "does not run: make the picture smaller, take fewer frames or a smaller batch",
+        Fit::No => "does not run: take one of ways_out",
         Fit::Elsewhere => "runs on the service's machines, not on this card",
-        Fit::Unknown => "can't be told: see unknown",
+        Fit::Unknown if machine.card.is_none() => "can't be told: the server does not say what memory it has",
+        Fit::Unknown => "can't be told: see unknown and range_gb",
     }
     .to_owned()
 }
 
-fn elsewhere(card: Option<Card>) -> Estimate {
-    Estimate {
-        estimated_vram_gb: Some(0.0),
-        available_vram_gb: card.map(|card| gigabytes(bytes(card.free))),
-        total_system_vram_gb: card.map(|card| gigabytes(bytes(card.total))),
-        will_fit: Some(true),
-        fit: Fit::Elsewhere,
-        confidence: Confidence::High,
-        breakdown: Breakdown::default(),
-        models: vec![],
-        resolution: None,
-        frames: None,
-        batch_size: None,
-        unknown: vec![],
-        recommendation: advice(Fit::Elsewhere, None, card),
-    }
-}
-
-struct Reckoning<'a> {
-    knowledge: &'a Knowledge,
-    sizes: &'a Sizes,
-    unknown: Vec<String>,
-    confidence: Confidence,
-    family: Option<Family>,
-    native: Option<[u32; 2]>,
-}
-
-impl Reckoning<'_> {
-    fn file<'f>(&mut self, file: &'f Loaded) -> (&'f Loaded, Option<f64>, ModelNeed) {
-        let is_model = ["checkpoints", "diffusion_models"].contains(&file.folder);
-        let found = self.knowledge.identify(&file.file).filter(|_| is_model);
-        let model = found.map(|found| found.model);
-        if let Some(model) = model {
-            self.family = family(&model.family).or(self.family);
-            self.native = model.native_size.or(self.native);
-        }
-        let key = (file.folder.to_owned(), file.file.clone());
-        let weights = if let Some(size) = self.sizes.get(&key) {
-            let shrinks = file.shrunk && bytes_per_weight(&file.file) >= 2.0;
-            Some(bytes(*size) * if shrinks { 0.5 } else { 1.0 })
-        } else {
-            self.confidence = self.confidence.min(Confidence::Medium);
-            let billions = match file.folder {
-                "text_encoders" => encoder(&file.file),
-                _ => model.and_then(|model| model.parameters),
-            };
-            let per_weight = if file.shrunk {
-                1.0
-            } else {
-                bytes_per_weight(&file.file)
-            };
-            billions.map(|billions| billions * 1e9 * per_weight)
-        };
-        let counts = is_model || ["text_encoders", "loras", "controlnet"].contains(&file.folder);
-        if weights.is_none() && counts {
-            self.unknown.push(format!("the size of {}", file.file));
-        }
-        let need = ModelNeed {
-            file: file.file.clone(),
-            model: model.map(|model| model.name.clone()),
-            weights_gb: weights.map(gigabytes),
-        };
-        (file, weights, need)
-    }
-
-    /// The size that is sampled; a workflow that takes it from a picture gets the model's own.
-    fn work(&mut self, plan: &Plan) -> Option<Work> {
-        if plan.work.is_some() {
-            return plan.work;
-        }
-        let [width, height] = self.native?;
-        self.unknown.push(format!(
-            "the size, which depends on a picture: {width} x {height} is assumed"
-        ));
-        Some(Work {
-            width: width.into(),
-            height: height.into(),
-            frames: 1.0,
-            batch: 1.0,
-        })
-    }
-}
-
-/// The greatest, if all are known and there is one.
-fn largest(all: &[Option<f64>]) -> Option<f64> {
-    let known: Option<Vec<f64>> = all.iter().copied().collect();
-    known?.into_iter().reduce(f64::max)
-}
-
-fn sum(all: &[Option<f64>]) -> Option<f64> {
-    all.iter().copied().sum()
-}
-
-fn encoder(file: &str) -> Option<f64> {
-    let words = words(file);
-    let has = |parts: &[&str]| {
-        words
-            .windows(parts.len())
-            .any(|window| window.iter().zip(parts).all(|(word, part)| word == part))
-    };
-    let found = ENCODERS.iter().find(|(parts, _)| has(parts));
-    found.map(|(_, billions)| *billions)
-}
-
-/// Bytes of one weight by what the file's name says; two without a word.
-pub(super) fn bytes_per_weight(file: &str) -> f64 {
-    const SAID: [(&str, f64); 14] = [
-        ("fp32", 4.0),
-        ("fp8", 1.0),
-        ("fp8mixed", 1.1),
-        ("mxfp8", 1.03),
-        ("int8", 1.0),
-        ("e4m3fn", 1.0),
-        ("e5m2", 1.0),
-        ("fp4", 0.56),
-        ("nvfp4", 0.56),
-        ("q8", 1.06),
-        ("q6", 0.82),
-        ("q5", 0.69),
-        ("q4", 0.57),
-        ("q3", 0.43),
-    ];
-    let words = words(file);
-    let said = SAID
-        .iter()
-        .find(|(word, _)| words.iter().any(|own| own == word));
-    said.map_or(2.0, |(_, bytes)| *bytes)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
-pub(super) fn bytes(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-impl Estimate {
-    /// As tools answer it.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!(self)
-    }
+/// Bytes of so many gigabytes.
+pub(super) fn of_gigabytes(gigabytes: f64) -> f64 {
+    gigabytes * GIB
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::comfy::Workflow;
-    use crate::comfy::nodes::NodeFacts;
-    use crate::script::{Generation, Sources, build};
-
-    fn plan(template: &str, parameters: Value) -> Plan {
-        let Value::Object(parameters) = parameters else {
-            panic!("not an object")
-        };
-        let generation = Generation::build(Sources::read(&[]), None);
-        let workflow = build(&generation, template, parameters).unwrap();
-        Plan::of(&workflow, &NodeFacts::bundled())
-    }
-
-    fn card(gigabytes: u64) -> Card {
-        Card {
-            total: gigabytes << 30,
-            free: gigabytes << 30,
-        }
-    }
-
-    fn estimated(plan: &Plan, card: Card) -> Estimate {
-        estimate(plan, &Knowledge::bundled(), &Sizes::new(), Some(card))
-    }
-
-    #[test]
-    fn a_picture_is_reckoned_from_its_weights_and_its_size() {
-        let small = estimated(&plan("qwen_txt2img", json!({ "PROMPT": "x" })), card(24));
-        // 20 billion weights of a byte each; 166 x 166 cells on both sides of the guidance.
-        assert_eq!(small.breakdown.weights_gb, Some(18.63));
-        assert_eq!(small.breakdown.sampling_gb, Some(1.94));
-        assert_eq!((small.fit, small.will_fit), (Fit::Whole, Some(true)));
-        assert_eq!(small.confidence, Confidence::Medium);
-
-        let large = json!({ "PROMPT": "x", "WIDTH": 2656, "HEIGHT": 2656 });
-        let large = estimated(&plan("qwen_txt2img", large), card(24));
-        assert_eq!(
-            large.breakdown.sampling_gb,
-            Some(7.75),
-            "four times the area"
-        );
-        assert_eq!(large.fit, Fit::Streamed);
-    }
-
-    #[test]
-    fn frames_count() {
-        let of = |frames: u32| {
-            let parameters = json!({ "PROMPT": "x", "FRAMES": frames });
-            estimated(&plan("ltx2_txt2vid", parameters), card(24))
-        };
-        let (short, long) = (of(121), of(481));
-        assert_eq!(
-            short.resolution,
-            Some([1280.0, 704.0]),
-            "after the second pass"
-        );
-        let ratio = long.breakdown.sampling_gb.unwrap() / short.breakdown.sampling_gb.unwrap();
-        assert!((ratio - 61.0 / 16.0).abs() < 0.01, "{ratio}");
-    }
-
-    #[test]
-    fn work_that_is_larger_than_the_card_does_not_fit() {
-        let huge = json!({ "PROMPT": "x", "WIDTH": 4096, "HEIGHT": 4096, "BATCH": 16 });
-        let huge = estimated(&plan("flux2_txt2img", huge), card(24));
-        assert_eq!((huge.fit, huge.will_fit), (Fit::No, Some(false)));
-    }
-
-    #[test]
-    fn what_is_unknown_is_not_taken_for_nothing() {
-        let workflow = Workflow::from_json(json!({
-            "1": { "class_type": "SomeVideoModelLoader", "inputs": { "model": "thing" } },
-            "2": { "class_type": "EmptyHunyuanLatentVideo",
-                "inputs": { "width": 1280, "height": 720, "length": 121, "batch_size": 1 } },
-        }))
-        .unwrap();
-        let plan = Plan::of(&workflow, &NodeFacts::bundled());
-        let unknown = estimated(&plan, card(24));
-        assert_eq!(
-            (
-                unknown.estimated_vram_gb,
-                unknown.will_fit,
-                unknown.confidence
-            ),
-            (None, None, Confidence::Unknown)
-        );
-        assert!(!unknown.unknown.is_empty());
-    }
-
-    #[test]
-    fn the_size_of_the_file_on_the_server_goes_before_the_table() {
-        let plan = plan("qwen_txt2img", json!({ "PROMPT": "x" }));
-        let sizes: Sizes = plan
-            .files
-            .iter()
-            .map(|file| ((file.folder.to_owned(), file.file.clone()), 10 << 30))
-            .collect();
-        let exact = estimate(&plan, &Knowledge::bundled(), &sizes, Some(card(24)));
-        assert_eq!(exact.breakdown.weights_gb, Some(10.0));
-        assert_eq!(exact.confidence, Confidence::High);
-    }
-
-    #[test]
-    fn a_partner_node_needs_nothing_here() {
-        let parameters = json!({ "PROMPT": "x", "IMAGE_PATH": "a.png" });
-        let elsewhere = estimated(&plan("wan26_img2vid", parameters), card(8));
-        assert_eq!(elsewhere.fit, Fit::Elsewhere);
-    }
-}
+mod tests;

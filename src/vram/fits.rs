@@ -3,8 +3,18 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::estimate::{Confidence, Fit, RESERVE, advice, bytes, bytes_per_weight, can_run, judge};
-use super::{Card, family, gigabytes};
+use super::family::family;
+use super::inventory::Inventory;
+use super::machine::{Machine, bytes};
+use super::names::{is_gguf, named_bytes};
+use super::need::Need;
+use super::plan::{Loaded, PhaseKind};
+use super::sizes::Work;
+use super::verdict::{Fit, judge};
+use super::ways::{file_named, smaller_files};
+use super::weights::{Scales, Source, Span, Weighed};
+use super::{Card, gigabytes};
+use crate::comfy::model_name::is_model_file;
 use crate::knowledge::{Knowledge, KnowledgeError, Model};
 
 /// How a model's weights are stored.
@@ -41,16 +51,23 @@ pub struct Fits {
     pub model: String,
     /// What was asked about: a precision, or "default" for what the name says.
     pub precision: String,
-    /// Weights and work at the model's own size.
+    /// Weights, work at the model's own size, and what is kept free.
     pub estimated_vram_gb: Option<f64>,
-    /// What the card has.
+    /// Between which figures that lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_gb: Option<[f64; 2]>,
+    /// What the server can have of the card.
     pub available_vram_gb: Option<f64>,
     /// Whether it can run; none if that can't be told.
     pub will_fit: Option<bool>,
     /// How.
+    #[serde(rename = "verdict")]
     pub fit: Fit,
-    /// How sure that is.
-    pub confidence: Confidence,
+    /// From where the weight is.
+    pub source: Source,
+    /// At which size, in which frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// What to do.
     pub recommendation: String,
     /// The other precisions.
@@ -58,17 +75,21 @@ pub struct Fits {
 }
 
 /// The same in another precision.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
     /// Which.
     pub precision: Precision,
-    /// Weights and work.
+    /// Weights, work and what is kept free.
     pub estimated_vram_gb: Option<f64>,
     /// How it fits.
+    #[serde(rename = "verdict")]
     pub fit: Fit,
+    /// A file on the server that is stored so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed: Option<String>,
 }
 
-/// Frames that are taken for a clip: five seconds of most models.
+/// The clip that is assumed: most families' own length is about this.
 const FRAMES: f64 = 81.0;
 
 /// On how many sides of a guidance a sampler works that is set as the model wants it: with a cfg of
@@ -88,61 +109,226 @@ pub fn fits(
     size: Option<u64>,
     card: Option<Card>,
 ) -> Result<Fits, KnowledgeError> {
+    let mut inventory = Inventory::default();
+    if let Some(size) = size {
+        inventory
+            .sizes
+            .insert(("diffusion_models".to_owned(), name.to_owned()), size);
+    }
+    fits_on(
+        knowledge,
+        name,
+        precision,
+        &inventory,
+        &Machine::with_card(card),
+    )
+}
+
+/// The same for what a server works on, and for the files that it has.
+pub fn fits_on(
+    knowledge: &Knowledge,
+    name: &str,
+    precision: &str,
+    inventory: &Inventory,
+    machine: &Machine,
+) -> Result<Fits, KnowledgeError> {
     let found = knowledge.identify(name).map(|found| found.model);
-    let model = found.ok_or_else(|| KnowledgeError::UnknownModel {
-        name: name.to_owned(),
-        alike: knowledge.alike(name),
-    })?;
-    let work = family(&model.family)
-        .zip(model.native_size)
-        .map(|(family, [width, height])| {
-            let cells = family.cells(width.into(), height.into());
-            family.sampling(cells, family.latent_frames(FRAMES), 1.0, sides(model))
+    let desk = Desk {
+        scales: Scales {
+            knowledge,
+            inventory,
+            machine,
+        },
+        model: found,
+        name,
+    };
+    let file = desk.file();
+    let is_there = file.as_ref().is_some_and(|file| desk.is_installed(file));
+    if found.is_none() && !is_there {
+        return Err(KnowledgeError::UnknownModel {
+            name: name.to_owned(),
+            alike: knowledge.alike(name),
         });
-    let weights = |per_weight: f64| Some(model.parameters? * 1e9 * per_weight);
-    let peak = |weights: Option<f64>| Some(weights? + work? + RESERVE);
+    }
     let asked = Precision::ALL
         .into_iter()
         .find(|one| format!("{one:?}").eq_ignore_ascii_case(precision));
-    let official = model.files.iter().find(|file| file.precision.is_some());
-    let own = match (asked, size) {
-        (Some(asked), _) => weights(asked.bytes()),
-        (None, Some(size)) => Some(bytes(size)),
-        (None, None) if crate::comfy::model_name::is_model_file(name) => {
-            weights(bytes_per_weight(name))
+    let weighed = desk.weigh(asked, file.as_ref());
+    let need = desk.need(&weighed);
+    let judged = judge(&need, machine);
+    let alternatives: Vec<Alternative> = Precision::ALL
+        .into_iter()
+        .filter(|one| Some(*one) != asked)
+        .map(|one| desk.alternative(one, file.as_ref()))
+        .collect();
+    let total = need.total();
+    let known = need.is_known();
+    Ok(Fits {
+        model: found.map_or_else(|| name.to_owned(), |model| model.name.clone()),
+        precision: precision.to_owned(),
+        estimated_vram_gb: known.then(|| gigabytes(total.likely)),
+        range_gb: Some([gigabytes(total.low), gigabytes(total.high)]),
+        available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
+        will_fit: judged.fit.can_run(),
+        fit: judged.fit,
+        source: weighed.source,
+        at: desk.at(),
+        recommendation: advice(judged.fit, judged.moved, &alternatives, machine),
+        alternatives,
+    })
+}
+
+struct Desk<'a> {
+    scales: Scales<'a>,
+    model: Option<&'a Model>,
+    name: &'a str,
+}
+
+impl Desk<'_> {
+    fn is_installed(&self, file: &Loaded) -> bool {
+        let key = (file.folder.to_owned(), file.file.clone());
+        self.scales.inventory.sizes.contains_key(&key)
+    }
+
+    /// The file that is meant: that of the name, else the official one.
+    fn file(&self) -> Option<Loaded> {
+        let folders = ["diffusion_models", "checkpoints"];
+        let named = folders.iter().map(|folder| file_named(folder, self.name));
+        if let Some(file) = named.into_iter().find(|file| self.is_installed(file)) {
+            return Some(file);
         }
-        _ => official.and_then(|file| weights(bytes_per_weight(&file.name))),
-    };
-    let needed = peak(own);
-    let fit = judge(needed, work, card);
-    let confidence = match (needed, size) {
-        (None, _) => Confidence::Unknown,
-        (_, Some(_)) if asked.is_none() => Confidence::High,
-        _ => Confidence::Medium,
-    };
-    let alternative = |precision: Precision| {
-        let needed = peak(weights(precision.bytes()));
+        if is_model_file(self.name) {
+            return Some(file_named("diffusion_models", self.name));
+        }
+        let official = self
+            .model?
+            .files
+            .iter()
+            .find(|file| file.precision.is_some())?;
+        let folder = folders
+            .into_iter()
+            .find(|folder| **folder == official.folder)?;
+        Some(file_named(folder, &official.name))
+    }
+
+    /// The weights in the precision that is asked for, else as the file has them.
+    fn weigh(&self, asked: Option<Precision>, file: Option<&Loaded>) -> Weighed {
+        let billions = self.model.and_then(|model| model.parameters);
+        match (asked, file, billions) {
+            (Some(asked), _, Some(billions)) => Weighed {
+                bytes: Span::about(billions * 1e9 * asked.bytes(), 0.1),
+                source: Source::Table,
+            },
+            (None, Some(file), _) => self.scales.weigh(file),
+            (Some(_), Some(file), None) => Weighed {
+                source: Source::Unknown,
+                ..self.scales.weigh(file)
+            },
+            _ => self.scales.weigh(&file_named("diffusion_models", "")),
+        }
+    }
+
+    fn work(&self) -> Option<Work> {
+        let [width, height] = self.model?.native_size?;
+        let family = family(&self.model?.family)?;
+        let frames = if self.model?.category == "video_gen" && family.time().is_some() {
+            FRAMES
+        } else {
+            1.0
+        };
+        Some(Work::of(width.into(), height.into(), frames, 1.0))
+    }
+
+    fn at(&self) -> Option<String> {
+        let work = self.work()?;
+        let frames = if work.frames > 1.0 {
+            format!(", {} frames", work.frames)
+        } else {
+            String::new()
+        };
+        Some(format!("{} x {}{frames}", work.width, work.height))
+    }
+
+    /// What a model of that weight needs to work at its own size.
+    fn need(&self, weighed: &Weighed) -> Need {
+        let machine = self.scales.machine;
+        let family = self.model.and_then(|model| family(&model.family));
+        let one = family.zip(self.work()).map(|(family, work)| {
+            let area = family.cells(work.width, work.height) * family.latent_frames(work.frames);
+            family.sampling(
+                area,
+                machine.numbers.work,
+                machine.attention,
+                machine.edition,
+            )
+        });
+        let least = one.unwrap_or_default();
+        let likely = least * self.model.map_or(1.0, sides);
+        Need {
+            kind: PhaseKind::Sample,
+            nodes: Vec::new(),
+            weights: weighed.bytes,
+            work: Span::about(likely, 0.2),
+            least_work: least,
+            reserve: machine.reserved + (Machine::LEAST_WORK - likely).max(0.0),
+            source: weighed.source,
+            work_unknown: one.is_none(),
+            can_tile: false,
+        }
+    }
+
+    fn alternative(&self, precision: Precision, file: Option<&Loaded>) -> Alternative {
+        let need = self.need(&self.weigh(Some(precision), file));
+        let Scales {
+            knowledge,
+            inventory,
+            machine,
+        } = self.scales;
+        // Smaller ones than the largest that could be meant are all there are.
+        let largest = file.map(|file| Loaded {
+            file: file.file.clone(),
+            ..file.clone()
+        });
+        let smaller = largest
+            .as_ref()
+            .map(|file| smaller_files(file, knowledge, inventory))
+            .unwrap_or_default();
+        let wants_gguf = matches!(precision, Precision::Q8 | Precision::Q4);
+        let installed = smaller.into_iter().find(|file| {
+            is_gguf(file) == wants_gguf && (named_bytes(file) - precision.bytes()).abs() < 0.02
+        });
         Alternative {
             precision,
-            estimated_vram_gb: needed.map(gigabytes),
-            fit: judge(needed, work, card),
+            estimated_vram_gb: need.is_known().then(|| gigabytes(need.total().likely)),
+            fit: judge(&need, machine).fit,
+            installed: installed.map(str::to_owned),
         }
+    }
+}
+
+fn advice(fit: Fit, moved: f64, alternatives: &[Alternative], machine: &Machine) -> String {
+    let whole = || alternatives.iter().filter(|one| one.fit == Fit::Whole);
+    let installed = whole().find_map(|one| one.installed.as_deref());
+    let instead = match (installed, whole().next()) {
+        (Some(file), _) => format!("; {file} is installed and fits whole"),
+        (None, Some(one)) => format!(
+            "; as {} it would fit whole",
+            format!("{:?}", one.precision).to_lowercase()
+        ),
+        (None, None) => String::new(),
     };
-    Ok(Fits {
-        model: model.name.clone(),
-        precision: precision.to_owned(),
-        estimated_vram_gb: needed.map(gigabytes),
-        available_vram_gb: card.map(|card| gigabytes(bytes(card.total))),
-        will_fit: can_run(fit),
-        fit,
-        confidence,
-        recommendation: advice(fit, needed, card),
-        alternatives: Precision::ALL
-            .into_iter()
-            .filter(|one| Some(*one) != asked)
-            .map(alternative)
-            .collect(),
-    })
+    match fit {
+        Fit::Whole | Fit::Elsewhere => "runs with everything on the card".to_owned(),
+        Fit::Streamed => format!(
+            "runs, slower: {} GB of its weights are moved in and out at every step{instead}",
+            gigabytes(moved)
+        ),
+        Fit::No => format!("does not run at its own size{instead}"),
+        Fit::Unknown if machine.card.is_none() => {
+            "can't be told: the server's memory is not known".to_owned()
+        }
+        Fit::Unknown => "can't be told: nothing is known of its work; see range_gb".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -150,12 +336,22 @@ mod tests {
     use super::*;
     use crate::vram::GIB;
 
-    fn asked(name: &str, precision: &str, gigabytes: u64) -> Fits {
-        let card = Card {
+    fn card(gigabytes: u64) -> Card {
+        Card {
             total: gigabytes << 30,
             free: gigabytes << 30,
-        };
-        fits(&Knowledge::bundled(), name, precision, None, Some(card)).unwrap()
+        }
+    }
+
+    fn asked(name: &str, precision: &str, gigabytes: u64) -> Fits {
+        fits(
+            &Knowledge::bundled(),
+            name,
+            precision,
+            None,
+            Some(card(gigabytes)),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -191,5 +387,50 @@ mod tests {
     fn of_an_unknown_model_nothing_is_said() {
         let error = fits(&Knowledge::bundled(), "w", "default", None, None).unwrap_err();
         assert!(matches!(error, KnowledgeError::UnknownModel { .. }));
+    }
+
+    #[test]
+    fn of_an_unknown_file_that_is_there_a_range_is_told() {
+        let knowledge = Knowledge::bundled();
+        let found = fits(
+            &knowledge,
+            "mine.safetensors",
+            "default",
+            Some(40 << 30),
+            Some(card(24)),
+        )
+        .unwrap();
+        assert_eq!((found.fit, found.estimated_vram_gb), (Fit::Unknown, None));
+        assert!(found.range_gb.unwrap()[0] > 30.0, "{found:?}");
+    }
+
+    #[test]
+    fn an_installed_file_that_fits_is_named() {
+        let mut inventory = Inventory::default();
+        for (file, size) in [
+            ("flux1-dev.safetensors", 24_000_000_000),
+            ("flux1-dev-Q4_0.gguf", 6_800_000_000_u64),
+        ] {
+            inventory
+                .sizes
+                .insert(("diffusion_models".to_owned(), file.to_owned()), size);
+        }
+        let machine = Machine::with_card(Some(card(16)));
+        let found = fits_on(
+            &Knowledge::bundled(),
+            "flux1-dev.safetensors",
+            "default",
+            &inventory,
+            &machine,
+        )
+        .unwrap();
+        assert_eq!(found.fit, Fit::Streamed);
+        assert!(
+            found
+                .recommendation
+                .contains("flux1-dev-Q4_0.gguf is installed"),
+            "{}",
+            found.recommendation
+        );
     }
 }

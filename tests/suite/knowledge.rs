@@ -267,8 +267,8 @@ async fn memory_is_estimated_from_the_files_on_the_server() {
     let workflow = json!({ "workflow": built["workflow"] });
     let estimate = client.call("estimate_vram", workflow).await;
     assert_eq!(
-        (&estimate["confidence"], &estimate["total_system_vram_gb"]),
-        (&json!("high"), &json!(24.0)),
+        (&estimate["source"], &estimate["total_system_vram_gb"]),
+        (&json!("file size on server"), &json!(24.0)),
         "{estimate:#}"
     );
     assert_eq!(estimate["models"][0]["model"], "Qwen-Image-2512");
@@ -276,7 +276,7 @@ async fn memory_is_estimated_from_the_files_on_the_server() {
 
     let fits = json!({ "model_name": "Qwen-Image-2512", "precision": "fp16" });
     let fits = client.call("check_model_fits", fits).await;
-    assert_eq!(fits["fit"], "streamed", "{fits:#}");
+    assert_eq!(fits["verdict"], "fits_with_offload", "{fits:#}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 #[cfg(not(unix))]
 use std::fs::copy as link;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 #[cfg(unix)]
 use std::os::unix::fs::symlink as link;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
@@ -94,6 +95,19 @@ impl Rig {
     /// prompts are in its queue and history too.
     pub(crate) async fn shared() -> Option<&'static Self> {
         SHARED.get_or_init(Self::start).await.as_ref()
+    }
+
+    /// What a script beside this file, run in ComfyUI's own Python, answers to a question: JSON in,
+    /// JSON out. No server is needed for it.
+    pub(crate) async fn ask(script: &'static str, question: Value) -> Option<Value> {
+        if !is_wanted() {
+            return None;
+        }
+        let asked = spawn_blocking(move || ask_blocking(script, &question)).await;
+        match asked.unwrap_or_else(|died| Err(died.to_string())) {
+            Ok(answer) => Some(answer),
+            Err(reason) => panic!("{script} does not answer: {reason}"),
+        }
     }
 
     /// The address, such as `http://127.0.0.1:41234`.
@@ -219,10 +233,40 @@ fn is_wanted() -> bool {
     wanted
 }
 
-fn start_blocking(options: Vec<String>) -> Result<Rig, String> {
-    // Once per process, so that a machine that lacks something says so once and not per test.
+/// Once per process, so that a machine that lacks something says so once and not per test.
+fn setup() -> Result<Setup, String> {
     static SETUP: OnceLock<Result<Setup, String>> = OnceLock::new();
-    let setup = SETUP.get_or_init(set_up).clone()?;
+    SETUP.get_or_init(set_up).clone()
+}
+
+fn ask_blocking(script: &str, question: &Value) -> Result<Value, String> {
+    let setup = setup()?;
+    let mut process = Command::new(&setup.python)
+        .arg(rig_file(script))
+        .arg(&setup.comfyui)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    if let Some(mut stdin) = process.stdin.take() {
+        let asked = stdin.write_all(question.to_string().as_bytes());
+        asked.map_err(|error| error.to_string())?;
+    }
+    let output = process
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(answer.lines().last().unwrap_or_default()).map_err(|error| {
+        format!(
+            "{error}\n{}",
+            tail(&String::from_utf8_lossy(&output.stderr))
+        )
+    })
+}
+
+fn start_blocking(options: Vec<String>) -> Result<Rig, String> {
+    let setup = setup()?;
     let base = tempfile::Builder::new().prefix("mmf-rig-").tempdir();
     let base = base.map_err(|error| format!("no temporary folder: {error}"))?;
     fill(base.path(), &setup)

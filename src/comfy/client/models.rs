@@ -1,6 +1,7 @@
 //! The model files that the server has.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use futures_util::future::try_join_all;
 use reqwest::StatusCode;
@@ -54,6 +55,22 @@ impl Comfy {
     /// The files of a model folder with their sizes (0.3.8 and later).
     pub async fn model_sizes(&self, folder: &str) -> Result<Vec<ModelFile>, ComfyError> {
         self.in_folder(["experiment", "models", folder]).await
+    }
+
+    /// The directories of all model folders on the server's machine (0.3.8 and later).
+    pub async fn model_directories(&self) -> Result<BTreeMap<String, Vec<PathBuf>>, ComfyError> {
+        #[derive(Deserialize)]
+        struct Folder {
+            name: String,
+            #[serde(default)]
+            folders: Vec<PathBuf>,
+        }
+        let http = &self.0.http;
+        let folders: Vec<Folder> = http.get_json(["experiment", "models"]).await?;
+        let folders = folders.into_iter();
+        Ok(folders
+            .map(|folder| (folder.name, folder.folders))
+            .collect())
     }
 
     async fn in_folder<T: DeserializeOwned, const N: usize>(

@@ -1,15 +1,13 @@
 //! `vram::`: what memory a workflow or a model needs.
 
-use std::collections::BTreeSet;
-
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
 use super::{SharedModule, indexed};
-use crate::comfy::{ComfyError, Workflow};
+use crate::comfy::Workflow;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
-use crate::vram::{Card, Estimate, Plan, Sizes};
+use crate::vram::{Estimate, Inventory, Machine, Observed, Plan, Question, shape};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -19,7 +17,8 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
-    /// What memory a workflow needs on the server's card, with how sure that is.
+    /// What memory a workflow needs on the server's card, phase by phase, whether it fits, and what
+    /// would help if it doesn't.
     #[rhai_fn(return_raw)]
     pub fn estimate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -31,48 +30,43 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn fits(call: NativeCallContext, model: &str, precision: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let sizes = super::sizes(&context, ["checkpoints", "diffusion_models"])?;
-        let size = sizes
-            .iter()
-            .find(|((_, file), _)| file == model)
-            .map(|(_, size)| *size);
-        let card = super::card(&context)?;
+        let machine = super::machine(&context)?;
+        let inventory = context.wait(Inventory::of_model(&context.host.comfy, model))?;
         let knowledge = context.generation.knowledge();
-        answer(crate::vram::fits(knowledge, model, precision, size, card).map_err(thrown)?)
+        let fits = crate::vram::fits_on(knowledge, model, precision, &inventory, &machine);
+        answer(fits.map_err(thrown)?)
     }
 }
 
 fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
     let facts = context.wait(context.host.comfy.node_facts())?;
     let plan = Plan::of(workflow, &facts);
-    let folders: BTreeSet<&str> = plan.files.iter().map(|file| file.folder).collect();
-    let sizes = sizes(context, folders)?;
-    let card = card(context)?;
-    Ok(crate::vram::estimate(
-        &plan,
-        context.generation.knowledge(),
-        &sizes,
-        card,
+    let inventory = context.wait(Inventory::of(&context.host.comfy, &plan))?;
+    let machine = machine(context)?;
+    let observed = observed(context, workflow, &machine);
+    Ok(crate::vram::estimate(&Question {
+        plan: &plan,
+        knowledge: context.generation.knowledge(),
+        inventory: &inventory,
+        machine: &machine,
+        observed: observed.as_ref(),
+    }))
+}
+
+fn machine(context: &Context) -> Fallible<Machine> {
+    Ok(Machine::of(
+        &context.wait(context.host.comfy.system_stats())?,
     ))
 }
 
-fn card(context: &Context) -> Fallible<Option<Card>> {
-    Ok(Card::of(&context.wait(context.host.comfy.system_stats())?))
-}
-
-/// The sizes of the files in these folders. A server that does not tell them (before 0.3.8) leaves
-/// them to the table.
-fn sizes<'f>(context: &Context, folders: impl IntoIterator<Item = &'f str>) -> Fallible<Sizes> {
-    let mut sizes = Sizes::new();
-    for folder in folders {
-        let listed = context.wait(async {
-            match context.host.comfy.model_sizes(folder).await {
-                Err(error) if error.is_outage() => Err(error),
-                other => Ok::<_, ComfyError>(other.unwrap_or_default()),
-            }
-        })?;
-        let known = listed.into_iter().filter(|file| file.size > 0);
-        sizes.extend(known.map(|file| ((folder.to_owned(), file.name), file.size)));
-    }
-    Ok(sizes)
+/// What earlier runs took; what can't be read is merely not known.
+fn observed(context: &Context, workflow: &Workflow, machine: &Machine) -> Option<Observed> {
+    let observations = context.host.jobs.observations()?;
+    let device = machine.device.as_deref()?;
+    observations
+        .of(&shape(workflow), device)
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was observed can't be read");
+            None
+        })
 }

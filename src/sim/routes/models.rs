@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::super::options::FOLDERS;
 use super::super::world::World;
@@ -142,6 +142,18 @@ fn size(name: &str) -> u64 {
 )]
 fn rounded(bytes: f64) -> u64 {
     bytes as u64
+}
+
+/// The size of the largest diffusion model that a prompt loads.
+pub(super) fn largest(prompt: &Map<String, Json>) -> u64 {
+    let nodes = prompt.values();
+    let files = nodes.filter_map(|node| {
+        let inputs = &node["inputs"];
+        ["unet_name", "ckpt_name"]
+            .iter()
+            .find_map(|name| inputs[name].as_str())
+    });
+    files.map(size).max().unwrap_or(0)
 }
 
 /// The number before a `b` that stands alone, as in `wan2.2_ti2v_5B_fp16`.

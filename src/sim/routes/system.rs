@@ -8,14 +8,18 @@ use serde_json::{Value as Json, json};
 
 use super::super::release::Release;
 use super::super::world::World;
-use super::reply;
+use super::{models, reply};
 
 /// Bytes that the system keeps for itself on an idle graphics card.
 const VRAM_IN_USE: u64 = 600 << 20;
 
+/// Bytes that a model's work takes.
+const WORK: u64 = 2 << 30;
+
 pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
     let options = &world.options;
-    let vram_free = options.vram_total.saturating_sub(VRAM_IN_USE);
+    let held = held(&world);
+    let vram_free = options.vram_total.saturating_sub(VRAM_IN_USE + held);
     let previews = if options.previews { "auto" } else { "none" };
     let release = world.release;
     let mut stats = json!({
@@ -40,7 +44,7 @@ pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
             "index": 0,
             "vram_total": options.vram_total,
             "vram_free": vram_free,
-            "torch_vram_total": 0,
+            "torch_vram_total": held,
             "torch_vram_free": 0,
         }],
     });
@@ -53,6 +57,19 @@ pub(super) async fn stats(State(world): State<Arc<World>>) -> Response {
         }
     }
     reply::json(&stats)
+}
+
+/// What the model of the running prompt and its work take of the card, as far as there is room.
+fn held(world: &World) -> u64 {
+    let (running, _) = world.queue.items();
+    let prompts = running.iter().map(|item| models::largest(&item.prompt));
+    let needed = prompts.max().unwrap_or(0);
+    let room = world.options.vram_total.saturating_sub(VRAM_IN_USE);
+    if needed == 0 {
+        0
+    } else {
+        (needed + WORK).min(room)
+    }
 }
 
 /// The server's flags.

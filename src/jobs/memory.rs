@@ -1,0 +1,167 @@
+//! Watching what a job takes of the card, so that the next estimate of a workflow like it knows.
+//!
+//! The server is asked while the job runs, once a second and when a node begins: between two nodes
+//! models change places. It tells what its own tensors take at that moment, so a peak in between is
+//! missed; the longer a sampler works, the less so.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::comfy::{Comfy, End, Outcome, Workflow};
+use crate::vram::{Ended, Machine, Observations, held_now, shape};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Nodes that begin sooner after a look are not looked at.
+const SHORTEST: Duration = Duration::from_millis(150);
+
+/// Watches one job.
+pub(super) struct MemoryWatch {
+    comfy: Comfy,
+    seen: Arc<Mutex<Seen>>,
+    look_now: Arc<Notify>,
+    _looking: AbortOnDropHandle<()>,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The most that was held, in bytes.
+    peak: u64,
+    /// Of which device.
+    device: Option<String>,
+}
+
+impl MemoryWatch {
+    /// Begins to look. Ends by itself where there is no card.
+    pub(super) fn begin(comfy: &Comfy) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let look_now = Arc::new(Notify::new());
+        let looking = look(comfy.clone(), seen.clone(), look_now.clone());
+        Self {
+            comfy: comfy.clone(),
+            seen,
+            look_now,
+            _looking: AbortOnDropHandle::new(tokio::spawn(looking)),
+        }
+    }
+
+    /// Another node has begun.
+    pub(super) fn node_begins(&self) {
+        self.look_now.notify_one();
+    }
+
+    /// Notes how the job ended and what it took.
+    pub(super) async fn end(
+        self,
+        prompt: Value,
+        outcome: &Outcome,
+        observations: &Observations,
+        now: Timestamp,
+    ) {
+        let Seen { peak, device } = std::mem::take(&mut *lock(&self.seen));
+        let ended = match &outcome.end {
+            End::Success => Ended::Well(peak),
+            End::Failed(failure) if failure.is_out_of_memory() => Ended::OutOfMemory,
+            _ => return,
+        };
+        let device = match device {
+            // It ended before the first look.
+            None if ended == Ended::OutOfMemory => device_of(&self.comfy).await,
+            known => known,
+        };
+        let (Some(device), Ok(workflow)) = (device, Workflow::from_json(prompt)) else {
+            return;
+        };
+        if ended == Ended::Well(0)
+            || ended == Ended::Well(peak) && !worked(&workflow, &outcome.cached)
+        {
+            return;
+        }
+        let observations = observations.clone();
+        let noted = tokio::task::spawn_blocking(move || {
+            observations.add(&shape(&workflow), &device, ended, now)
+        });
+        match noted.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what a job took is not noted"),
+            Err(error) => tracing::warn!(%error, "what a job took is not noted"),
+        }
+    }
+}
+
+async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
+    loop {
+        if let Ok(stats) = comfy.system_stats().await {
+            let Some(held) = held_now(&stats) else {
+                return;
+            };
+            let mut seen = lock(&seen);
+            seen.peak = seen.peak.max(held);
+            if seen.device.is_none() {
+                seen.device = Machine::of(&stats).device;
+            }
+        }
+        sleep(SHORTEST).await;
+        // Either a node has begun, or it is time anyway.
+        let _ = timeout(INTERVAL, look_now.notified()).await;
+    }
+}
+
+/// The card that the server works on, if it has one.
+async fn device_of(comfy: &Comfy) -> Option<String> {
+    let stats = comfy.system_stats().await.ok()?;
+    held_now(&stats)?;
+    Machine::of(&stats).device
+}
+
+/// Whether any sampler ran, or any node where there is none: a job whose results the server knew
+/// already takes nothing, and says nothing of what it would take.
+fn worked(workflow: &Workflow, cached: &[String]) -> bool {
+    let ran = |id: &str| !cached.iter().any(|cached| cached == id);
+    let is_sampler = |node: &crate::comfy::Node<'_>| {
+        let named = node
+            .class_type()
+            .is_some_and(|class| class.contains("Sampler"));
+        named
+            && node
+                .inputs()
+                .is_some_and(|inputs| inputs.values().any(Value::is_array))
+    };
+    let mut samplers = workflow.nodes().filter(is_sampler).peekable();
+    if samplers.peek().is_some() {
+        samplers.any(|node| ran(node.id))
+    } else {
+        workflow.nodes().any(|node| ran(node.id))
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_job_whose_pictures_were_known_says_nothing_of_what_it_takes() {
+        let workflow = Workflow::from_json(json!({
+            "1": { "class_type": "KSamplerSelect", "inputs": { "sampler_name": "euler" } },
+            "2": { "class_type": "SamplerCustom", "inputs": { "sampler": ["1", 0] } },
+            "3": { "class_type": "SaveImage", "inputs": { "images": ["2", 0] } },
+        }))
+        .unwrap();
+        let cached = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(worked(&workflow, &cached(&["1"])));
+        assert!(!worked(&workflow, &cached(&["1", "2"])));
+    }
+}

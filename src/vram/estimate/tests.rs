@@ -1,0 +1,294 @@
+//! What estimates say of whole workflows.
+
+use super::*;
+use crate::comfy::Workflow;
+use crate::comfy::nodes::NodeFacts;
+use crate::script::{Generation, Sources, build};
+use crate::vram::Card;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn plan(template: &str, parameters: Value) -> Plan {
+    let Value::Object(parameters) = parameters else {
+        panic!("not an object")
+    };
+    let generation = Generation::build(Sources::read(&[]), None);
+    let workflow = build(&generation, template, parameters).unwrap();
+    Plan::of(&workflow, &NodeFacts::bundled())
+}
+
+fn of(workflow: Value) -> Plan {
+    Plan::of(
+        &Workflow::from_json(workflow).unwrap(),
+        &NodeFacts::bundled(),
+    )
+}
+
+fn machine(gigabytes: u64) -> Machine {
+    Machine::with_card(Some(Card {
+        total: gigabytes << 30,
+        free: gigabytes << 30,
+    }))
+}
+
+fn estimated(plan: &Plan, gigabytes: u64) -> Estimate {
+    estimate(&Question {
+        plan,
+        knowledge: &Knowledge::bundled(),
+        inventory: &Inventory::default(),
+        machine: &machine(gigabytes),
+        observed: None,
+    })
+}
+
+#[test]
+fn a_picture_is_reckoned_phase_by_phase() {
+    let small = estimated(&plan("qwen_txt2img", json!({ "PROMPT": "x" })), 24);
+    let kinds: Vec<PhaseKind> = small.phases.iter().map(|phase| phase.phase).collect();
+    assert_eq!(
+        kinds,
+        [PhaseKind::TextEncode, PhaseKind::Sample, PhaseKind::Decode]
+    );
+    // 20 billion weights of a byte each; 166 x 166 cells on both sides of the guidance; decoding
+    // takes 2200 x 166 x 166 x 64 x 2.
+    assert_eq!(small.breakdown.weights_gb, Some(18.63));
+    assert_eq!(small.breakdown.sampling_gb, Some(1.94));
+    assert_eq!(small.breakdown.text_encoders_gb, Some(7.73));
+    assert_eq!(small.breakdown.decoding_gb, Some(7.23));
+    // The worst moment is sampling, with 0.39 kept free: not all of it together.
+    assert_eq!(small.estimated_vram_gb, Some(20.95));
+    assert!(
+        small.range_gb[0] < 20.0 && small.range_gb[1] > 22.0,
+        "{small:?}"
+    );
+    assert_eq!((small.verdict, small.will_fit), (Fit::Whole, Some(true)));
+    assert_eq!(small.source, Source::Table);
+
+    let large = json!({ "PROMPT": "x", "WIDTH": 2656, "HEIGHT": 2656 });
+    let large = estimated(&plan("qwen_txt2img", large), 24);
+    assert_eq!(
+        large.breakdown.sampling_gb,
+        Some(7.75),
+        "four times the area"
+    );
+    assert_eq!(large.verdict, Fit::Streamed);
+    let cost = large.offload.unwrap().cost;
+    assert!(cost.contains("tiles"), "decoding takes 29 GB: {cost}");
+}
+
+#[test]
+fn frames_count() {
+    let of = |frames: u32| {
+        let parameters = json!({ "PROMPT": "x", "FRAMES": frames });
+        estimated(&plan("ltx2_txt2vid", parameters), 24)
+    };
+    let (short, long) = (of(121), of(481));
+    assert_eq!(
+        short.resolution,
+        Some([1280.0, 704.0]),
+        "after the second pass"
+    );
+    let ratio = long.breakdown.sampling_gb.unwrap() / short.breakdown.sampling_gb.unwrap();
+    assert!((ratio - 61.0 / 16.0).abs() < 0.01, "{ratio}");
+}
+
+#[test]
+fn work_that_is_larger_than_the_card_does_not_fit_and_a_smaller_batch_does() {
+    let huge = json!({ "PROMPT": "x", "WIDTH": 4096, "HEIGHT": 4096, "BATCH": 16 });
+    let huge = estimated(&plan("flux2_txt2img", huge), 24);
+    assert_eq!((huge.verdict, huge.will_fit), (Fit::No, Some(false)));
+    let actions: Vec<&str> = huge.ways_out.iter().map(|way| &*way.action).collect();
+    assert!(
+        actions.iter().any(|action| action.contains(" x ")),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn what_is_unknown_is_not_taken_for_nothing() {
+    let plan = of(json!({
+        "1": { "class_type": "SomeVideoModelLoader", "inputs": { "model": "thing" } },
+        "2": { "class_type": "EmptyHunyuanLatentVideo",
+            "inputs": { "width": 1280, "height": 720, "length": 121, "batch_size": 1 } },
+    }));
+    let unknown = estimated(&plan, 24);
+    assert_eq!(
+        (unknown.estimated_vram_gb, unknown.will_fit, unknown.verdict),
+        (None, None, Fit::Unknown)
+    );
+    assert!(unknown.range_gb[0] > 1.0, "{unknown:?}");
+    assert!(!unknown.unknown.is_empty());
+}
+
+#[test]
+fn a_partner_node_needs_nothing_here() {
+    let parameters = json!({ "PROMPT": "x", "IMAGE_PATH": "a.png" });
+    let elsewhere = estimated(&plan("wan26_img2vid", parameters), 8);
+    assert_eq!(
+        (elsewhere.verdict, elsewhere.estimated_vram_gb),
+        (Fit::Elsewhere, Some(0.0))
+    );
+}
+
+#[test]
+fn what_has_no_model_needs_nothing() {
+    let plan = of(json!({
+        "1": { "class_type": "EmptyImage", "inputs": { "width": 64, "height": 64, "batch_size": 1, "color": 0 } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+    }));
+    let nothing = estimated(&plan, 8);
+    assert_eq!(
+        (nothing.verdict, nothing.estimated_vram_gb),
+        (Fit::Whole, Some(0.0))
+    );
+}
+
+#[test]
+fn two_samplers_are_two_phases_and_only_one_model_is_loaded_at_a_time() {
+    let sampler = |model: &str, latent: &str| {
+        json!({ "class_type": "KSamplerAdvanced", "inputs": {
+            "model": [model, 0], "positive": ["text", 0], "negative": ["text", 0], "latent_image": [latent, 0],
+            "noise_seed": 1, "steps": 20, "cfg": 3.5, "sampler_name": "euler", "scheduler": "simple" } })
+    };
+    let loader = |noise: &str| {
+        let file = format!("wan2.2_t2v_{noise}_noise_14B_fp8_scaled.safetensors");
+        json!({ "class_type": "UNETLoader", "inputs": { "unet_name": file, "weight_dtype": "default" } })
+    };
+    let mut workflow = json!({
+        "high": loader("high"),
+        "low": loader("low"),
+        "text": { "class_type": "CLIPTextEncode", "inputs": { "text": "x" } },
+        "latent": { "class_type": "EmptyHunyuanLatentVideo",
+            "inputs": { "width": 640, "height": 640, "length": 81, "batch_size": 1 } },
+        "first": sampler("high", "latent"),
+        "second": sampler("low", "first"),
+    });
+    let both = estimated(&of(workflow.clone()), 24);
+    let painting = |estimate: &Estimate| -> Vec<(Vec<String>, f64)> {
+        let phases = estimate
+            .phases
+            .iter()
+            .filter(|phase| phase.phase == PhaseKind::Sample);
+        phases
+            .map(|phase| (phase.nodes.clone(), phase.needs_gb))
+            .collect()
+    };
+    let found = painting(&both);
+    assert_eq!((found.len(), found[0].1), (2, found[1].1), "{both:#?}");
+    assert_eq!(both.frames, Some(81.0), "also behind the first sampler");
+
+    workflow["second"]["inputs"]["model"] = json!(["high", 0]);
+    let one = estimated(&of(workflow), 24);
+    assert_eq!(
+        painting(&one),
+        [(vec!["first".to_owned(), "second".to_owned()], found[0].1)]
+    );
+    assert_eq!(one.estimated_vram_gb, both.estimated_vram_gb);
+}
+
+#[test]
+fn a_controlnet_is_loaded_beside_the_model_and_a_lora_becomes_part_of_it() {
+    let with = |changes: &dyn Fn(&mut Value)| {
+        let mut workflow = sd15_workflow(512, 512, 1);
+        changes(&mut workflow);
+        let plan = of(workflow);
+        let mut inventory = Inventory::default();
+        for (folder, file) in [
+            ("controlnet", "control.safetensors"),
+            ("loras", "style.safetensors"),
+        ] {
+            inventory
+                .sizes
+                .insert((folder.to_owned(), file.to_owned()), 1 << 30);
+        }
+        let question = Question {
+            plan: &plan,
+            knowledge: &Knowledge::bundled(),
+            inventory: &inventory,
+            machine: &machine(8),
+            observed: None,
+        };
+        let found = estimate(&question);
+        let sampling = found
+            .phases
+            .iter()
+            .find(|phase| phase.phase == PhaseKind::Sample)
+            .unwrap();
+        sampling.weights
+    };
+    let plain = with(&|_| ());
+    let controlled = with(&|workflow| {
+        workflow["6"] = json!({ "class_type": "ControlNetLoader", "inputs": { "control_net_name": "control.safetensors" } });
+        workflow["7"] = json!({ "class_type": "ControlNetApply",
+            "inputs": { "conditioning": ["2", 0], "control_net": ["6", 0], "strength": 1.0 } });
+        workflow["4"]["inputs"]["positive"] = json!(["7", 0]);
+    });
+    assert!(
+        (controlled.likely - plain.likely - GIB).abs() < 1.0,
+        "{controlled:?}"
+    );
+    let styled = with(&|workflow| {
+        workflow["6"] = json!({ "class_type": "LoraLoaderModelOnly",
+            "inputs": { "model": ["1", 0], "lora_name": "style.safetensors", "strength_model": 1.0 } });
+        workflow["4"]["inputs"]["model"] = json!(["6", 0]);
+    });
+    assert_eq!(
+        (styled.low.to_bits(), styled.likely.to_bits()),
+        (plain.low.to_bits(), plain.likely.to_bits())
+    );
+    assert!(styled.high > plain.high + GIB, "{styled:?}");
+}
+
+fn sd15(width: u32, height: u32, batch: u32, tile: Option<u32>) -> Plan {
+    let mut workflow = sd15_workflow(width, height, batch);
+    if let Some(tile) = tile {
+        workflow["5"] = json!({ "class_type": "VAEDecodeTiled", "inputs": {
+            "samples": ["4", 0], "vae": ["1", 2], "tile_size": tile, "overlap": 64, "temporal_size": 64, "temporal_overlap": 8 } });
+    }
+    of(workflow)
+}
+
+fn sd15_workflow(width: u32, height: u32, batch: u32) -> Value {
+    json!({
+        "1": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors" } },
+        "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "x", "clip": ["1", 1] } },
+        "3": { "class_type": "EmptyLatentImage", "inputs": { "width": width, "height": height, "batch_size": batch } },
+        "4": { "class_type": "KSampler", "inputs": {
+            "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
+            "seed": 1, "steps": 1, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0 } },
+        "5": { "class_type": "VAEDecode", "inputs": { "samples": ["4", 0], "vae": ["1", 2] } },
+    })
+}
+
+#[test]
+fn a_checkpoint_is_used_in_parts() {
+    let found = estimated(&sd15(512, 512, 1, None), 8);
+    let weights: Vec<f64> = found.phases.iter().map(|phase| phase.weights_gb).collect();
+    // 0.123, 0.86 and 0.084 billion of two bytes each.
+    assert_eq!(weights, [0.23, 1.6, 0.16]);
+    assert_eq!(found.models.len(), 1);
+    assert_eq!(found.models[0].weights_gb, Some(1.99));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn more_never_needs_less(
+        width in 4_u32..32, height in 4_u32..32, batch in 1_u32..6,
+        more in prop::array::uniform3(0_u32..4),
+    ) {
+        let of = |width: u32, height: u32, batch: u32| {
+            estimated(&sd15(width * 64, height * 64, batch, None), 8).estimated_vram_gb.unwrap()
+        };
+        let small = of(width, height, batch);
+        prop_assert!(small <= of(width + more[0], height + more[1], batch + more[2]));
+    }
+
+    #[test]
+    fn tiles_never_need_more_than_the_whole(width in 4_u32..48, height in 4_u32..48, tile in 2_u32..20) {
+        let decoding = |tile: Option<u32>| {
+            estimated(&sd15(width * 64, height * 64, 1, tile), 8).breakdown.decoding_gb.unwrap()
+        };
+        prop_assert!(decoding(Some(tile * 64)) <= decoding(None));
+    }
+}

@@ -1,0 +1,153 @@
+//! How large latents and pictures are, found by going back to where they come from.
+
+use super::graph::{Cargo, Graph, Link, Vertex};
+
+/// How far back it is looked for.
+const DEPTH: usize = 48;
+
+/// The size of what is sampled, decoded or encoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// Pixels.
+    pub width: f64,
+    /// Pixels.
+    pub height: f64,
+    /// Frames of the clip; 1 for a picture.
+    pub frames: f64,
+    /// How many at once.
+    pub batch: f64,
+    /// Of sound.
+    pub seconds: f64,
+    /// Cells of a latent that has no sides.
+    pub cells: f64,
+}
+
+impl Work {
+    /// A picture or a clip.
+    #[must_use]
+    pub fn of(width: f64, height: f64, frames: f64, batch: f64) -> Self {
+        Self {
+            width,
+            height,
+            frames: frames.max(1.0),
+            batch: batch.max(1.0),
+            seconds: 0.0,
+            cells: 0.0,
+        }
+    }
+
+    /// How much it is, to compare it with others.
+    pub(super) fn amount(&self) -> f64 {
+        (self.width * self.height * self.frames + self.seconds + self.cells) * self.batch
+    }
+
+    fn scaled(mut self, by: f64) -> Self {
+        self.width *= by;
+        self.height *= by;
+        self
+    }
+}
+
+/// What inputs call the number of frames.
+const FRAMES: [&str; 6] = [
+    "length",
+    "frames_number",
+    "num_frames",
+    "frames",
+    "video_length",
+    "max_frames",
+];
+
+impl<'w> Graph<'w> {
+    /// The size of the latent that comes over a link.
+    pub(super) fn latent(&self, link: Link<'w>) -> Option<Work> {
+        self.size(link, DEPTH)
+    }
+
+    /// What a node itself says of the size of what it makes.
+    pub(super) fn written(&self, node: Vertex<'w>) -> Option<Work> {
+        let batch = self.number(node, "batch_size").unwrap_or(1.0).max(1.0);
+        if let (Some(width), Some(height)) =
+            (self.number(node, "width"), self.number(node, "height"))
+        {
+            let frames = FRAMES.iter().find_map(|name| self.number(node, name));
+            // A picture of layers has one frame more than layers, four to a step of the latent.
+            let layers = self.number(node, "layers").map(|layers| layers * 4.0 + 1.0);
+            let is_real = width > 0.0 && height > 0.0;
+            return is_real
+                .then(|| Work::of(width, height, frames.or(layers).unwrap_or(1.0), batch));
+        }
+        let nothing = Work {
+            batch,
+            ..Work::of(0.0, 0.0, 1.0, 1.0)
+        };
+        if let Some(seconds) = self.number(node, "seconds") {
+            return Some(Work { seconds, ..nothing });
+        }
+        let is_body = node.class.contains("3D") || node.class.contains("Trellis");
+        let cells = self.number(node, "resolution").filter(|_| is_body);
+        cells.map(|cells| Work { cells, ..nothing })
+    }
+
+    /// The size of the pictures that come over a link.
+    pub(super) fn picture(&self, link: Link<'w>) -> Option<Work> {
+        self.size(link, DEPTH)
+    }
+
+    fn size(&self, link: Link<'w>, depth: usize) -> Option<Work> {
+        let depth = depth.checked_sub(1)?;
+        let node = link.from;
+        let upstream = || {
+            let latent = self.carrying(node, Cargo::Latent);
+            let latent = self.link(node, "video_latent").or(latent);
+            let before = latent.or_else(|| self.carrying(node, Cargo::Picture))?;
+            self.size(before, depth)
+        };
+        let number = |name: &str| self.number(node, name);
+        match node.class {
+            "LatentUpscaleBy" | "ImageScaleBy" => {
+                return Some(upstream()?.scaled(number("scale_by")?));
+            }
+            "LTXVLatentUpsampler" => return Some(upstream()?.scaled(2.0)),
+            "ImageUpscaleWithModel" => return Some(upstream()?.scaled(self.upscaling(node))),
+            "ImageScaleToTotalPixels" => {
+                let side = (number("megapixels")? * 1_048_576.0).sqrt();
+                let frames = upstream().map_or(1.0, |work| work.frames);
+                return Some(Work::of(side, side, frames, 1.0));
+            }
+            "FluxKontextImageScale" => return Some(Work::of(1024.0, 1024.0, 1.0, 1.0)),
+            "RepeatLatentBatch" => {
+                let before = upstream()?;
+                let batch = before.batch * number("amount")?;
+                return Some(Work { batch, ..before });
+            }
+            _ => {}
+        }
+        match self.written(node) {
+            // What changes the size of a clip says nothing of its frames.
+            Some(own) if node.class.contains("Scale") || node.class.contains("Upscale") => {
+                let before = upstream();
+                let (frames, batch) = before.map_or((1.0, 1.0), |work| (work.frames, work.batch));
+                Some(Work {
+                    frames,
+                    batch,
+                    ..own
+                })
+            }
+            Some(own) => Some(own),
+            None => upstream(),
+        }
+    }
+
+    /// By how much an upscaler enlarges, as its file's name says: `4x-UltraSharp`, `x2plus`.
+    pub(super) fn upscaling(&self, node: Vertex<'w>) -> f64 {
+        let models = self.upstream(node, &[Cargo::Upscaler]);
+        let file = models.iter().find_map(|model| model.text("model_name"));
+        let file = file.unwrap_or_default().to_lowercase();
+        let says = |by: u32| file.contains(&format!("{by}x")) || file.contains(&format!("x{by}"));
+        [8, 4, 3, 2, 1]
+            .into_iter()
+            .find(|by| says(*by))
+            .map_or(4.0, f64::from)
+    }
+}
