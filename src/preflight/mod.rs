@@ -8,17 +8,21 @@
 mod chain;
 mod cycles;
 mod edit;
+mod ends;
 mod families;
 mod form;
 mod links;
 mod media;
+mod names;
 mod numbers;
 mod outputs;
 mod placeholders;
+mod replaced;
 mod report;
 mod selectors;
 mod settings;
 mod sizes;
+mod sources;
 mod stumbles;
 mod view;
 
@@ -96,6 +100,8 @@ impl<'a> Preflight<'a> {
 
     fn preflight(&self, view: &View<'_>, found: &mut Vec<Finding>) {
         form::find(view, found);
+        replaced::find(view, self.facts, found);
+        names::find(view, found);
         if !found.iter().any(|one| one.kind == "dependency_cycle") {
             cycles::find(view, found);
         }
@@ -110,6 +116,8 @@ impl<'a> Preflight<'a> {
         settings::find(&chains, found);
         numbers::find(view, found);
         outputs::find(view, found);
+        sources::find(view, found);
+        ends::find(view, self.facts, found);
         one_for_each_value(found);
     }
 }

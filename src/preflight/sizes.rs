@@ -84,7 +84,8 @@ fn frames(node: &Node<'_>, name: &str, step: i64, model: &Model) -> Option<Findi
         "{} makes clips of {step} n + 1 frames: {value} become {below}, the next are {above}",
         model.name
     );
-    Some(finding.says(message).suggests(json!(below)))
+    let nearest = if over * 2 > step { above } else { below };
+    Some(finding.says(message).suggests(json!(nearest)))
 }
 
 fn pixels(node: &Node<'_>, name: &str, model: &Model) -> Option<Finding> {
@@ -102,5 +103,6 @@ fn pixels(node: &Node<'_>, name: &str, model: &Model) -> Option<Finding> {
         "{} works in steps of {step} pixels: {value} become {below}",
         model.name
     );
-    Some(finding.says(message).suggests(json!(below)))
+    let nearest = if over * 2 > step { value - over + step } else { below };
+    Some(finding.says(message).suggests(json!(nearest)))
 }

@@ -9,6 +9,7 @@ mod client_faults;
 mod client_sim;
 mod conformance;
 mod examples;
+mod fixers;
 mod golden_execute;
 mod golden_validate;
 mod inspector;

@@ -4,6 +4,7 @@ pub(crate) mod golden;
 pub(crate) mod graphs;
 pub(crate) mod http;
 pub(crate) mod mcp;
+pub(crate) mod mend;
 pub(crate) mod mmf;
 pub(crate) mod npm;
 pub(crate) mod processes;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::finding::Finding;
-use super::suggest;
-use crate::comfy::nodes::{Input, NodeClass, NodeFacts};
+use super::{classes, suggest};
+use crate::comfy::nodes::{Input, NodeClass, NodeFacts, model_folder};
 use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand, replacement};
 
 /// What the server complains of in a prompt. It stops at the first unknown class; here all are
@@ -69,11 +69,22 @@ fn unknown_classes(facts: &NodeFacts, prompt: &Value, kind: &'static str) -> Vec
         Some(match name {
             Some(name) => finding
                 .says(format!("Node type '{name}' not found"))
-                .suggests(facts.nearest(name).filter(|_| !name.is_empty())),
+                .suggests(classes::meant(facts, name, node, slots_used(prompt, id)))
+                .resembles(facts.nearest(name).filter(|_| !name.is_empty())),
             None => finding.says("it has no class_type"),
         })
     });
     unknown.collect()
+}
+
+/// How many outputs of a node are linked to, those between counted.
+fn slots_used(prompt: &Value, id: &str) -> u64 {
+    let nodes = prompt.as_object().into_iter().flatten();
+    let inputs = nodes.filter_map(|(_, node)| node.get("inputs")?.as_object());
+    let links = inputs.flat_map(|inputs| inputs.values().filter_map(Value::as_array));
+    let to_it = links.filter(|link| link.len() == 2 && link[0] == id);
+    let slots = to_it.filter_map(|link| Some(link[1].as_u64()?.saturating_add(1)));
+    slots.max().unwrap_or_default()
 }
 
 fn of_error(
@@ -131,6 +142,10 @@ fn with_remedy(mut finding: Finding, input: &Input, error: &ServerError) -> Find
             let most = input.max().cloned();
             finding.suggests(most)
         }
+        "invalid_input_type" if received.is_null() => {
+            let default = suggest::default_of(input, class_type);
+            finding.suggests(default)
+        }
         "invalid_input_type" => {
             let is_int = input.io_type().is("INT");
             let read = received.as_str();
@@ -140,6 +155,10 @@ fn with_remedy(mut finding: Finding, input: &Input, error: &ServerError) -> Find
         "value_not_in_list" => {
             let name = finding.input.as_deref().unwrap_or_default();
             let (nearest, meant) = suggest::choice(class_type, name, input, received);
+            if suggest::lists_files(class_type, name, received) {
+                let folder = model_folder(class_type, name).unwrap_or_default();
+                finding.allowed["folder"] = folder.into();
+            }
             finding.nearest = nearest;
             finding.suggests(meant)
         }

@@ -138,6 +138,19 @@ fn no_items(value: &Value) -> Exception {
 }
 
 impl Replacement {
+    /// The new node's inputs, made of those of the old one's that are there.
+    #[must_use]
+    pub fn carry_over(&self, old: &Map<String, Value>) -> Map<String, Value> {
+        let inputs = self.inputs.iter().filter_map(|(name, from)| {
+            let value = match from {
+                From::Input(old_name) => old.get(*old_name)?.clone(),
+                From::Text(text) => json!(text),
+            };
+            Some(((*name).to_owned(), value))
+        });
+        inputs.collect()
+    }
+
     /// The new node's inputs, made of the old one's.
     fn inputs(&self, old: &Value) -> Result<Value, Exception> {
         let mut inputs = Map::new();

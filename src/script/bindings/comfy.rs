@@ -85,9 +85,15 @@ mod functions {
         let context = Context::of(&call);
         let (facts, rules) = super::facts_and_rules(&context)?;
         let preflight = Preflight::new(&facts, &context.host.knowledge).rules(rules);
-        let repaired = mend(&context, &preflight, workflow.snapshot()).map_err(thrown)?;
-        let report = preflight.inspect(&repaired.workflow.clone().into_json());
-        let mut verdict = report.to_json(&facts);
+        let inspect = |nodes: &Value| preflight.inspect(nodes);
+        let repaired = mend(
+            &context.generation,
+            &inspect,
+            workflow.snapshot(),
+            &context.stop,
+        );
+        let repaired = repaired.map_err(thrown)?;
+        let mut verdict = repaired.report.to_json(&facts);
         verdict["corrections"] = json!(repaired.corrections);
         verdict["workflow"] = json!(repaired.workflow);
         if !repaired.failed.is_empty() {

@@ -1,0 +1,62 @@
+//! Mending with the fixers that come with the program, where all official model files are installed.
+
+use std::sync::LazyLock;
+
+use massmediafactory::comfy::Workflow;
+use massmediafactory::comfy::nodes::NodeFacts;
+use massmediafactory::comfy::validate::Rules;
+use massmediafactory::knowledge::Knowledge;
+use massmediafactory::preflight::{Preflight, Report};
+use massmediafactory::script::{Generation, Repaired, Sources, repair_apart};
+use massmediafactory::sim::default_models;
+use serde_json::Value;
+
+/// The facts of 0.33 with the models that the simulator pretends to have.
+pub(crate) static FACTS: LazyLock<NodeFacts> = LazyLock::new(|| {
+    (*NodeFacts::bundled())
+        .clone()
+        .with_model_files(&default_models())
+});
+
+/// The scripts that come with the program.
+pub(crate) static SHIPPED: LazyLock<Generation> =
+    LazyLock::new(|| Generation::build(Sources::read(&[]), None));
+
+/// What is wrong with a workflow.
+pub(crate) fn inspect(nodes: &Value) -> Report {
+    inspect_as("0.33.0", nodes)
+}
+
+/// The same by the rules of another version.
+pub(crate) fn inspect_as(version: &str, nodes: &Value) -> Report {
+    let knowledge = Knowledge::bundled();
+    let preflight = Preflight::new(&FACTS, &knowledge).rules(Rules::of(version));
+    preflight.inspect(nodes)
+}
+
+/// Lets the fixers mend it.
+pub(crate) fn mend(nodes: &Value) -> Repaired {
+    mend_with(&SHIPPED, nodes)
+}
+
+/// Lets the fixers of other scripts mend it.
+pub(crate) fn mend_with(scripts: &Generation, nodes: &Value) -> Repaired {
+    let workflow = Workflow::from_json(nodes.clone()).unwrap();
+    repair_apart(scripts, &inspect, workflow).unwrap()
+}
+
+/// `fixer node.field: from -> to`, one a line.
+pub(crate) fn told(repaired: &Repaired) -> Vec<String> {
+    let corrections = repaired.corrections.iter().map(|one| {
+        let to = if one.removed {
+            "out".to_owned()
+        } else {
+            one.to.to_string()
+        };
+        format!(
+            "{} {}.{}: {} -> {to}",
+            one.fixer, one.node_id, one.field, one.from
+        )
+    });
+    corrections.collect()
+}
