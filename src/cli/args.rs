@@ -163,6 +163,12 @@ pub(super) struct ValidateArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Mend it with the fixers and show what changed; from stdin, write the mended workflow to stdout
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(super) fix: bool,
+    /// Write the mended workflow back into the file
+    #[arg(long, requires = "fix")]
+    pub(super) write: bool,
     /// One prompt a line on stdin, one verdict a line on stdout
     #[arg(long, conflicts_with_all = ["file", "json"])]
     pub(super) jsonl: bool,

@@ -99,7 +99,7 @@ fn choose(
         return finding;
     }
     inputs.retain(|name, _| !given.contains_key(name));
-    finding.allowed["with"] = inputs.into();
+    finding.allowed["brings"] = inputs.into();
     finding.suggests(option.key.clone())
 }
 

@@ -10,6 +10,7 @@ mod client_sim;
 mod conformance;
 mod examples;
 mod fixers;
+mod fixers_promises;
 mod golden_execute;
 mod golden_validate;
 mod inspector;

@@ -7,9 +7,9 @@ use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::validate::Rules;
 use massmediafactory::knowledge::Knowledge;
 use massmediafactory::preflight::{Preflight, Report};
-use massmediafactory::script::{Generation, Repaired, Sources, repair_apart};
+use massmediafactory::script::{Generation, Kind, Repaired, Sources, Type, build, repair_apart};
 use massmediafactory::sim::default_models;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The facts of 0.33 with the models that the simulator pretends to have.
 pub(crate) static FACTS: LazyLock<NodeFacts> = LazyLock::new(|| {
@@ -59,4 +59,22 @@ pub(crate) fn told(repaired: &Repaired) -> Vec<String> {
         )
     });
     corrections.collect()
+}
+
+/// The workflows of all templates that come with the program, with what they need and no more.
+pub(crate) fn templates() -> Vec<Value> {
+    let templates = SHIPPED.of_kind(Kind::Template);
+    let built = templates.map(|served| {
+        let params = served.script.declaration.params.iter();
+        let required = params.filter(|param| param.required).map(|param| {
+            let value = match param.ty {
+                Type::Image => json!("example.png"),
+                _ => json!("a red fox"),
+            };
+            (param.name.clone(), value)
+        });
+        let name = &served.script.key.name;
+        build(&SHIPPED, name, required.collect()).unwrap().into_json()
+    });
+    built.collect()
 }

@@ -5,6 +5,7 @@ pub(crate) mod graphs;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod mend;
+pub(crate) mod mutate;
 pub(crate) mod mmf;
 pub(crate) mod npm;
 pub(crate) mod processes;

@@ -2,14 +2,16 @@
 
 mod bulk;
 mod facts;
+mod fix;
 mod places;
 mod show;
 mod source;
+mod splice;
 
 use serde_json::json;
 
 use self::facts::Facts;
-use self::source::Given;
+use self::source::{ApiFormat, Given};
 use super::args::{Global, ValidateArgs};
 use super::{Ended, Stopped, report};
 use crate::comfy::check::Finding;
@@ -46,6 +48,9 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
     let given = Given::read(file)?;
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
     let given = given.in_api_format(&facts)?;
+    if args.fix {
+        return fixed(global, args, file, given, &facts);
+    }
     let report = facts.judge(&given.prompt, &given.big);
     if args.json {
         let mut told = report.to_json(&facts.nodes);
@@ -57,6 +62,40 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
         show::summary(&given, &findings, &facts);
     }
     Ok(if report.is_valid() {
+        Ended::Well
+    } else {
+        Ended::Invalid
+    })
+}
+
+/// Mends it first: what was done, then what is left.
+fn fixed(
+    global: &Global,
+    args: &ValidateArgs,
+    file: &str,
+    given: ApiFormat,
+    facts: &Facts,
+) -> Result<Ended, Stopped> {
+    let fixed = fix::fix(global, given, facts)?;
+    let left = &fixed.repaired.report;
+    if args.json {
+        let mut told = left.to_json(&facts.nodes);
+        fixed.add_to(&mut told);
+        told["judged_by"] = json!(facts.origin);
+        report::json(&told);
+    } else if file == "-" {
+        report::line(fixed.given.text.trim_end());
+        fixed.show(&|line| report::note(line));
+    } else {
+        fixed.show(&|line| report::line(line));
+        let findings: Vec<&Finding> = left.told().collect();
+        show::findings(&fixed.given, &findings);
+        show::summary(&fixed.given, &findings, facts);
+    }
+    if args.write {
+        fixed.write(file)?;
+    }
+    Ok(if left.is_valid() {
         Ended::Well
     } else {
         Ended::Invalid

@@ -20,6 +20,7 @@ pub(super) struct Given {
     name: String,
     text: String,
     value: Value,
+    is_picture: bool,
 }
 
 /// A workflow in API format with the text in which it is shown.
@@ -33,6 +34,8 @@ pub(super) struct ApiFormat {
     /// The nodes.
     pub(super) prompt: Value,
     pub(super) big: BigIntegers,
+    /// Whether the text is the file's own.
+    pub(super) is_verbatim: bool,
 }
 
 impl Given {
@@ -59,12 +62,22 @@ impl Given {
                 .hint("pass a workflow as JSON, or a picture that ComfyUI saved")
         })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self { name, text, value })
+        Ok(Self {
+            name,
+            text,
+            value,
+            is_picture,
+        })
     }
 
     /// The workflow in API format.
     pub(super) fn in_api_format(self, _facts: &Facts) -> Result<ApiFormat, Failure> {
-        let Self { name, text, value } = self;
+        let Self {
+            name,
+            text,
+            value,
+            is_picture,
+        } = self;
         let big = BigIntegers::in_text(&text);
         let has_long_lines = text.lines().any(|line| line.len() > LONGEST_LINE);
         let laid_out = has_long_lines.then(|| serde_json::to_string_pretty(&big.restore(&value)));
@@ -85,6 +98,7 @@ impl Given {
             wrappers,
             prompt: workflow.into_json(),
             big,
+            is_verbatim: !is_picture,
         })
     }
 }

@@ -20,8 +20,9 @@
 //! | `fixable`, `fixer` | whether a built-in fixer mends it, and which |
 //!
 //! What `allowed` may tell besides: `folder`, of model files; `links`, the outputs in the workflow that
-//! fit; `optional: true`, of a broken link that may be left out; `with`, the inputs that a selector's
-//! suggested choice brings along. A suggestion for a node as a whole is `#{ class_type, inputs }`.
+//! fit; `optional: true`, of a broken link that may be left out; `brings`, the inputs that a selector's
+//! suggested choice brings along. A suggestion for a node as a whole is `#{ class_type, inputs }`, for
+//! one that was replaced with the `links` to it that change.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 
 /// By kind; each needs a suggestion.
-const BY_KIND: [(&str, &str); 29] = [
+const BY_KIND: [(&str, &str); 28] = [
     ("bad_linked_input", "broken_links"),
     ("broken_link", "broken_links"),
     ("return_type_mismatch", "broken_links"),
@@ -28,7 +28,6 @@ const BY_KIND: [(&str, &str); 29] = [
     ("cfg_too_low", "settings"),
     ("denoise_below_one", "settings"),
     ("mixed_families", "settings"),
-    ("steps_far_off", "settings"),
     ("coerced_value", "types"),
     ("invalid_input_type", "types"),
     ("link_form", "links"),

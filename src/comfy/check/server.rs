@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::finding::Finding;
 use super::{classes, suggest};
 use crate::comfy::nodes::{Input, NodeClass, NodeFacts, model_folder};
-use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand, replacement};
+use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand};
 
 /// What the server complains of in a prompt. It stops at the first unknown class; here all are
 /// named.
@@ -26,7 +26,7 @@ pub fn server_findings(
         Outcome::Rejected { error, node_errors } if node_errors.is_empty() => {
             let about_a_class = matches!(error.kind, "missing_node_type" | "invalid_prompt");
             if about_a_class {
-                found.extend(unknown_classes(facts, prompt, error.kind));
+                found.extend(unknown_classes(facts, rules, prompt, error.kind));
             }
             if found.is_empty() && error.kind != "prompt_outputs_failed_validation" {
                 let finding = Finding::server(error.kind, "", "").of_the_whole();
@@ -56,12 +56,21 @@ pub fn node_findings(
 }
 
 /// Nodes without a class that the server has or replaces by one that it has.
-fn unknown_classes(facts: &NodeFacts, prompt: &Value, kind: &'static str) -> Vec<Finding> {
+fn unknown_classes(
+    facts: &NodeFacts,
+    rules: &Rules,
+    prompt: &Value,
+    kind: &'static str,
+) -> Vec<Finding> {
+    let is_replaced = |name: &str| {
+        let replacement = facts.replacement(name).filter(|_| rules.replaces_nodes());
+        replacement.is_some_and(|replacement| facts.class(&replacement.new).is_some())
+    };
     let nodes = prompt.as_object().into_iter().flatten();
     let unknown = nodes.filter_map(|(id, node)| {
         let class = node.get("class_type");
         let name = class.and_then(Value::as_str);
-        if name.is_some_and(|name| facts.class(name).is_some() || replacement(name).is_some()) {
+        if name.is_some_and(|name| facts.class(name).is_some() || is_replaced(name)) {
             return None;
         }
         let finding = Finding::server(kind, id, name.unwrap_or_default());
