@@ -28,7 +28,13 @@ pub(super) fn find(
         for encoder in encoders {
             for loader in view.origins(encoder, "clip", "CLIP") {
                 if seen.insert(loader) {
-                    found.extend(foreign(view, knowledge, chain.model, loader, "text_encoders"));
+                    found.extend(foreign(
+                        view,
+                        knowledge,
+                        chain.model,
+                        loader,
+                        "text_encoders",
+                    ));
                 }
             }
         }
@@ -74,7 +80,11 @@ fn foreign(
             let known = files(knowledge, |_| true, folder);
             !is_own && known.iter().any(|known| key(known) == key(file))
         })?;
-    let part = if folder == "vae" { "autoencoder" } else { "text encoder" };
+    let part = if folder == "vae" {
+        "autoencoder"
+    } else {
+        "text encoder"
+    };
     let listed = node.class.and_then(|class| class.input(name)?.choices());
     let installed = own
         .iter()
@@ -94,11 +104,7 @@ fn foreign(
 }
 
 /// The files in a folder that belong to models.
-fn files<'k>(
-    knowledge: &'k Knowledge,
-    of: impl Fn(&Model) -> bool,
-    folder: &str,
-) -> Vec<&'k str> {
+fn files<'k>(knowledge: &'k Knowledge, of: impl Fn(&Model) -> bool, folder: &str) -> Vec<&'k str> {
     let mut names: Vec<&str> = vec![];
     let models = knowledge.models.iter().filter(|model| of(model));
     for file in models.flat_map(|model| &model.files) {

@@ -50,10 +50,11 @@ fn link(
         }
         // Undeclared inputs are not validated, but the executor follows them and dies.
         let finding = Finding::error("dangling_link", node.id, node.class_type);
-        return Some(finding.at(name, value).says(format!(
-            "{}, and the server's worker ends over it",
-            dead()
-        )));
+        return Some(
+            finding
+                .at(name, value)
+                .says(format!("{}, and the server's worker ends over it", dead())),
+        );
     };
     let negative = value[1].as_i64().is_some_and(|slot| slot < 0);
     if negative {
@@ -78,12 +79,7 @@ fn link(
 }
 
 /// A value where only a link makes sense. The server lets it through.
-fn literal(
-    node: &Node<'_>,
-    expanded: &Expanded<'_>,
-    name: &str,
-    value: &Value,
-) -> Option<Finding> {
+fn literal(node: &Node<'_>, expanded: &Expanded<'_>, name: &str, value: &Value) -> Option<Finding> {
     const LINKED: [&str; 14] = [
         "MODEL",
         "CLIP",

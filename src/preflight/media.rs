@@ -50,7 +50,12 @@ mod tests {
     fn saved_files_are_known_by_their_numbers() {
         assert!(is_saved_name("ComfyUI_00001_.png"));
         assert!(is_saved_name("video/wan_00012_.mp4"));
-        for file in ["photo_00001.png", "ComfyUI_00001_.png [output]", "a_1_.png", "x"] {
+        for file in [
+            "photo_00001.png",
+            "ComfyUI_00001_.png [output]",
+            "a_1_.png",
+            "x",
+        ] {
             assert!(!is_saved_name(file), "{file}");
         }
     }

@@ -24,6 +24,8 @@ mod settings;
 mod sizes;
 mod sources;
 mod stumbles;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use serde_json::Value;
@@ -117,6 +119,7 @@ impl<'a> Preflight<'a> {
         numbers::find(view, found);
         outputs::find(view, found);
         sources::find(view, found);
+        names::not_missing(found);
         ends::find(view, self.facts, found);
         one_for_each_value(found);
     }

@@ -38,7 +38,6 @@ pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
             found.extend(look(view, node, class, (name, value), &mut meant));
         }
     }
-    not_missing(found);
 }
 
 fn is_known(class: &NodeClass, name: &str) -> bool {
@@ -91,7 +90,7 @@ pub(super) fn takes_anything(class: &NodeClass) -> bool {
 }
 
 /// What is there under a misspelt name needs no default.
-fn not_missing(found: &mut [Finding]) {
+pub(super) fn not_missing(found: &mut [Finding]) {
     let misspelt = found.iter().filter(|one| one.kind == "misspelt_input");
     let meant: HashSet<(Option<String>, Option<String>)> = misspelt
         .map(|one| {

@@ -59,7 +59,10 @@ fn coerced(node: &Node<'_>, name: &str, input: &Input, value: &Value) -> Option<
             (format!("{value} stands for {read}"), meant)
         }
     } else if io_type.is("STRING") && value.is_null() {
-        ("the server takes null for the text \"None\"".to_owned(), json!(""))
+        (
+            "the server takes null for the text \"None\"".to_owned(),
+            json!(""),
+        )
     } else {
         return None;
     };

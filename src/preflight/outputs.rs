@@ -16,7 +16,12 @@ pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
     if !view.nodes.iter().any(is_output) {
         return;
     }
-    let idle = || view.nodes.iter().enumerate().filter(|(at, _)| !view.is_live(*at));
+    let idle = || {
+        view.nodes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !view.is_live(*at))
+    };
     let count = idle().count();
     for (_, node) in idle().take(NAMED) {
         let finding = Finding::warning("orphaned_node", node.id, node.class_type);

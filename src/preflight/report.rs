@@ -90,7 +90,11 @@ impl Report {
             "node_errors": answer["node_errors"],
             "node_count": self.node_count,
         });
-        if self.findings.iter().any(|one| one.kind == "value_not_in_list") {
+        if self
+            .findings
+            .iter()
+            .any(|one| one.kind == "value_not_in_list")
+        {
             let missing = MissingModel::among(&answer["node_errors"], &[facts.clone().into()]);
             if !missing.is_empty() {
                 told["missing_models"] = json!(missing);

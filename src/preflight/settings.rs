@@ -29,8 +29,9 @@ fn cfg(chain: &Chain<'_, '_, '_>) -> Option<Finding> {
             let message = format!("{name} takes a cfg near {wanted}: {given} oversaturates");
             ("cfg_too_high", message, Some(wanted))
         } else if given <= 1.0 && wanted >= 2.5 {
-            let message =
-                format!("{name} takes a cfg near {wanted}: at {given} the prompt counts for little");
+            let message = format!(
+                "{name} takes a cfg near {wanted}: at {given} the prompt counts for little"
+            );
             ("cfg_too_low", message, Some(wanted))
         } else {
             return None;

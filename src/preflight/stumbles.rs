@@ -52,10 +52,13 @@ fn in_its_place(facts: &NodeFacts, prompt: &Value, mut finding: Finding) -> Opti
     };
     let number = match slot {
         Value::String(text) => text.trim().parse().ok(),
-        Value::Number(number) => number.as_f64().filter(|float| float.fract() == 0.0).and_then(
-            #[expect(clippy::cast_possible_truncation, reason = "slots are small")]
-            |float| u64::try_from(float as i64).ok(),
-        ),
+        Value::Number(number) => number
+            .as_f64()
+            .filter(|float| float.fract() == 0.0)
+            .and_then(
+                #[expect(clippy::cast_possible_truncation, reason = "slots are small")]
+                |float| u64::try_from(float as i64).ok(),
+            ),
         _ => None,
     };
     let target = id.as_deref().and_then(|id| prompt.get(id));
@@ -82,7 +85,8 @@ fn in_its_place(facts: &NodeFacts, prompt: &Value, mut finding: Finding) -> Opti
             finding.kind = "broken_link";
             let count = outputs.unwrap_or_default();
             let class = class.unwrap_or_default();
-            let message = format!("{class} has {count} outputs, counted from 0, and none is {slot}");
+            let message =
+                format!("{class} has {count} outputs, counted from 0, and none is {slot}");
             Some(finding.says(message))
         }
     }

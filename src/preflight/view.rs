@@ -120,8 +120,9 @@ impl<'a> View<'a> {
     /// What leads to an output node: the server runs nothing else. A class that isn't known may be
     /// one; if there is none at all, everything may run.
     fn live(&self) -> Vec<bool> {
-        let is_output =
-            |node: &Node<'_>| node.is_unknown() || node.class.is_some_and(NodeClass::is_output_node);
+        let is_output = |node: &Node<'_>| {
+            node.is_unknown() || node.class.is_some_and(NodeClass::is_output_node)
+        };
         let outputs = (0..self.nodes.len()).filter(|&at| is_output(&self.nodes[at]));
         let mut open: Vec<usize> = outputs.collect();
         if open.is_empty() {
@@ -207,7 +208,12 @@ impl<'a> View<'a> {
         while let Some(at) = open.pop() {
             if !std::mem::replace(&mut seen[at], true) {
                 found.push(at);
-                open.extend(self.nodes[at].links.iter().filter_map(|(_, link)| link.node));
+                open.extend(
+                    self.nodes[at]
+                        .links
+                        .iter()
+                        .filter_map(|(_, link)| link.node),
+                );
             }
         }
         found

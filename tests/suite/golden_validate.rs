@@ -83,7 +83,7 @@ impl OwnValidation for MadeUp {
 }
 
 /// Both sides in a form in which everything that the server leaves to chance is sorted.
-fn comparable(answer: &Value) -> Value {
+pub(crate) fn comparable(answer: &Value) -> Value {
     let mut answer = answer.clone();
     if let Some(details) = answer.pointer("/error/details").cloned() {
         let mut lines: Vec<String> = match &details {
@@ -348,7 +348,11 @@ fn real_nodes_are_judged_as_0_33_0_judged_them() {
 
 /// The server goes through inputs and outputs in an order that changes from start to start, and
 /// what it reports before it stumbles depends on that. Tries other orders of declaration.
-fn in_some_order(info: &Value, prompt: &Value, holds: impl Fn(&NodeFacts, &Value) -> bool) -> bool {
+pub(crate) fn in_some_order(
+    info: &Value,
+    prompt: &Value,
+    holds: impl Fn(&NodeFacts, &Value) -> bool,
+) -> bool {
     let classes: Vec<&str> = prompt
         .as_object()
         .unwrap()

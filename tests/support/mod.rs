@@ -7,6 +7,7 @@ pub(crate) mod mcp;
 pub(crate) mod mend;
 pub(crate) mod mutate;
 pub(crate) mod mmf;
+pub(crate) mod mutations;
 pub(crate) mod npm;
 pub(crate) mod processes;
 pub(crate) mod rig;

@@ -114,7 +114,7 @@ impl Mutation {
                 let shifts = [-1.0, 0.0, 0.37, 1.001, 3.0, 1e6, 1e19];
                 let shifted = value.as_f64()? * shifts[how % shifts.len()];
                 #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
-                let whole = json!(shifted as i64 + 1);
+                let whole = json!((shifted as i64).wrapping_add(1));
                 if value.is_f64() { json!(shifted) } else { whole }
             }
             What::LoseLink => json!(["lost", how % 3]),

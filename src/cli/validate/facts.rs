@@ -29,6 +29,8 @@ pub(super) struct Facts {
     pub(super) origin: String,
     rules: Rules,
     knowledge: Arc<Knowledge>,
+    /// Whether these are the facts of the server that is meant, with the files that it has.
+    knows_files: bool,
     /// The files in the server's input folder; none if they are not known.
     uploaded: Option<HashSet<String>>,
 }
@@ -96,7 +98,7 @@ impl Facts {
         let nodes = NodeFacts::bundled();
         let origin = format!("the built-in facts of ComfyUI {BUNDLED_VERSION}");
         let mut facts = Self::new(nodes, Some(BUNDLED_VERSION), origin, knowledge);
-        facts.uploaded = None;
+        facts.knows_files = false;
         Ok(facts)
     }
 
@@ -107,6 +109,7 @@ impl Facts {
         knowledge: Arc<Knowledge>,
     ) -> Self {
         Self {
+            knows_files: true,
             uploaded: uploaded(&nodes),
             rules: version.map(Rules::of).unwrap_or_default(),
             origin,
@@ -118,6 +121,10 @@ impl Facts {
     /// Everything that is wrong with a prompt.
     pub(super) fn judge(&self, prompt: &Value, big: &BigIntegers) -> Report {
         let preflight = Preflight::new(&self.nodes, &self.knowledge).rules(self.rules.clone());
+        if !self.knows_files {
+            let core = CoreValidation::without_files();
+            return preflight.own_validation(&core).inspect_exactly(prompt, big);
+        }
         let Some(uploaded) = &self.uploaded else {
             return preflight.inspect_exactly(prompt, big);
         };
@@ -139,7 +146,10 @@ fn read(path: &Path) -> Result<(NodeFacts, String), Failure> {
             .hint("`mmf nodes snapshot` writes one while the server runs")
     };
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(b"\x1f\x8b");
+    let is_packed = file
+        .fill_buf()
+        .map_err(unreadable)?
+        .starts_with(b"\x1f\x8b");
     let body: Box<dyn Read> = if is_packed {
         Box::new(GzDecoder::new(file))
     } else {
@@ -173,7 +183,8 @@ fn uploaded(facts: &NodeFacts) -> Option<HashSet<String>> {
             input.is_upload() || model_folder(class.name(), input.name()) == Some(INPUT_FOLDER)
         });
         let listed = loads.filter_map(|input| input.choices()).flatten();
-        files.extend(listed.filter_map(Value::as_str).map(str::to_owned));
+        let names = listed.filter_map(Value::as_str);
+        files.extend(names.filter(|name| *name != "none").map(str::to_owned));
     }
     (!files.is_empty()).then_some(files)
 }
@@ -186,7 +197,9 @@ fn may_exist(uploaded: &HashSet<String>, name: &str) -> bool {
     ];
     let name = name.strip_suffix(" [input]").unwrap_or(name);
     let name = name.strip_prefix("./").unwrap_or(name);
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
+    let ending = name
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_lowercase());
     let would_be_listed = ending.is_some_and(|ending| LISTED.contains(&&*ending));
     let elsewhere = name.contains(['/', '\\']) || name.ends_with(']');
     uploaded.contains(name) || elsewhere || !would_be_listed
@@ -199,7 +212,14 @@ mod tests {
     #[test]
     fn only_what_loaders_would_list_is_known_to_be_missing() {
         let uploaded = HashSet::from(["a.png".to_owned()]);
-        for name in ["a.png", "./a.png", "a.png [input]", "sub/b.png", "b.png [output]", "b.glb"] {
+        for name in [
+            "a.png",
+            "./a.png",
+            "a.png [input]",
+            "sub/b.png",
+            "b.png [output]",
+            "b.glb",
+        ] {
             assert!(may_exist(&uploaded, name), "{name}");
         }
         assert!(!may_exist(&uploaded, "b.png"));

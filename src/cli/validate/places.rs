@@ -68,9 +68,11 @@ impl Scan<'_> {
             b'"' => self.string(),
             _ => {
                 let rest = self.text.as_bytes()[self.at..].iter();
-                let ends = |byte: &&u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                self.at += rest.take_while(ends).count();
-                Some(())
+                let ends =
+                    |byte: &&u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+                let length = rest.take_while(ends).count();
+                self.at += length;
+                (length > 0).then_some(())
             }
         }
     }
@@ -90,7 +92,9 @@ impl Scan<'_> {
             if self.path.len() <= DEEPEST {
                 let value = from..self.at;
                 // Of equal keys the last counts, as everywhere.
-                self.places.0.insert(self.path.clone(), Place { key, value });
+                self.places
+                    .0
+                    .insert(self.path.clone(), Place { key, value });
             }
             self.path.pop();
             if self.peek()? == b',' {

@@ -12,19 +12,29 @@ use super::source::ApiFormat;
 use crate::cli::report;
 use crate::comfy::check::{Finding, Severity};
 
-/// The findings one by one.
+/// The findings one by one, in the order of their places.
 pub(super) fn findings(given: &ApiFormat, findings: &[&Finding]) {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let places = Places::of(&given.text);
-    for finding in findings {
-        report::line(render(given, &places, finding, colours));
+    let mut ordered: Vec<(Option<Range<usize>>, &Finding)> = findings
+        .iter()
+        .map(|finding| (span(given, &places, finding), *finding))
+        .collect();
+    ordered.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
+    for (span, finding) in ordered {
+        report::line(render(given, span, finding, colours));
         report::line("");
     }
 }
 
 /// How many there are, and by which facts.
 pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
-    let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
+    let count = |severity| {
+        findings
+            .iter()
+            .filter(|one| one.severity == severity)
+            .count()
+    };
     let plural = |count: usize, word: &str| {
         let end = if count == 1 { "" } else { "s" };
         format!("{count} {word}{end}")
@@ -35,7 +45,11 @@ pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
         (0, warnings) => plural(warnings, "warning"),
         (errors, 0) => plural(errors, "error"),
         (errors, warnings) => {
-            format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"))
+            format!(
+                "{}, {}",
+                plural(errors, "error"),
+                plural(warnings, "warning")
+            )
         }
     };
     report::line(format_args!(
@@ -44,13 +58,18 @@ pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
     ));
 }
 
-fn render(given: &ApiFormat, places: &Places, finding: &Finding, colours: bool) -> String {
+fn render(
+    given: &ApiFormat,
+    span: Option<Range<usize>>,
+    finding: &Finding,
+    colours: bool,
+) -> String {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(&*finding.message).id(finding.kind);
-    let group = match span(given, places, finding) {
+    let mut group = match span {
         Some(span) => title.element(
             Snippet::source(&*given.text)
                 .path(&*given.name)
@@ -58,7 +77,6 @@ fn render(given: &ApiFormat, places: &Places, finding: &Finding, colours: bool) 
         ),
         None => title.element(Origin::path(&*given.name)),
     };
-    let mut group = group;
     if let Some(id) = &finding.node_id {
         let at = match finding.input.as_deref() {
             Some(input) if input != "class_type" => format!(", input {input}"),

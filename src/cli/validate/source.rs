@@ -58,8 +58,11 @@ impl Given {
             (name, bytes)
         };
         let value: Value = parse_lenient(&bytes).map_err(|error| {
-            Failure::new(Code::VALIDATION_ERROR, format!("{name} is no JSON: {error}"))
-                .hint("pass a workflow as JSON, or a picture that ComfyUI saved")
+            Failure::new(
+                Code::VALIDATION_ERROR,
+                format!("{name} is no JSON: {error}"),
+            )
+            .hint("pass a workflow as JSON, or a picture that ComfyUI saved")
         })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Self {

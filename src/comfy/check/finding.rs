@@ -230,7 +230,11 @@ impl Finding {
             let repeats = name == "nearest" && *value == self.suggestion;
             ALWAYS.contains(&&**name) || !(value.is_null() || repeats)
         };
-        fields.into_iter().filter(says).collect::<Map<_, _>>().into()
+        fields
+            .into_iter()
+            .filter(says)
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     /// `node 3 (KSampler): message`

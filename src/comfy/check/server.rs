@@ -232,7 +232,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_the_whole_is_said_of_the_whole() {
-        assert_eq!(found(&json!({})), [("prompt_no_outputs", None, json!(null))]);
+        assert_eq!(
+            found(&json!({})),
+            [("prompt_no_outputs", None, json!(null))]
+        );
         assert_eq!(
             found(&json!(5)),
             [("internal_server_error", None, json!(null))]

@@ -16,7 +16,7 @@ pub use class::{NodeClass, Output};
 pub use facts::{BUNDLED_VERSION, FactsError, NodeFacts};
 pub use input::{Dynamic, DynamicOption, Input, Section};
 pub use io_type::{COMBO, IoType};
-pub use model_files::{INPUT_FOLDER, model_folder};
+pub use model_files::{FILE_INPUTS, INPUT_FOLDER, is_loader, model_folder};
 pub use replacement::{From, REPLACEMENTS, Replacement};
 pub use search::Found;
 pub use snapshot::{Snapshot, SnapshotError};

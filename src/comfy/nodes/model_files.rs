@@ -122,6 +122,42 @@ const LOADERS: &[(&str, &str, &str, &[&str])] = &[
 /// Small decoders that `VAELoader` offers by these names when both halves lie in `vae_approx`.
 const TINY_VAES: [&str; 4] = ["taesd", "taesdxl", "taesd3", "taef1"];
 
+/// The names that loaders' inputs for files have.
+pub const FILE_INPUTS: &[&str] = &[
+    "audio_encoder_name",
+    "clip_name",
+    "ckpt_name",
+    "config_name",
+    "control_net_name",
+    "lora_name",
+    "model_path",
+    "clip_name1",
+    "clip_name2",
+    "model_name",
+    "gligen_name",
+    "hypernetwork_name",
+    "text_encoder",
+    "audio",
+    "bg_removal_name",
+    "image",
+    "latent",
+    "file",
+    "name",
+    "photomaker_model_name",
+    "clip_name3",
+    "clip_name4",
+    "style_model_name",
+    "existing_lora",
+    "unet_name",
+    "vae_name",
+];
+
+/// Whether a class loads files of some model folder.
+#[must_use]
+pub fn is_loader(class: &str) -> bool {
+    LOADERS.iter().any(|loader| loader.0 == class)
+}
+
 /// The folder whose files an input lists, if it is a known loader's.
 #[must_use]
 pub fn model_folder(class: &str, input: &str) -> Option<&'static str> {
@@ -210,6 +246,7 @@ mod tests {
                 "{class}.{input}"
             );
             assert_eq!(model_folder(class, input), Some(*folder));
+            assert!(FILE_INPUTS.contains(input), "{input}");
         }
     }
 

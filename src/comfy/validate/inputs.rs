@@ -79,7 +79,11 @@ impl<'a> Check<'_, 'a> {
             return Ok(bad(bad_link(declared, value)));
         };
         let node = match node {
-            Value::String(id) => self.shared.nodes.find(id).ok_or_else(|| Exception::key(node))?,
+            Value::String(id) => self
+                .shared
+                .nodes
+                .find(id)
+                .ok_or_else(|| Exception::key(node))?,
             Value::Array(_) | Value::Object(_) => return Err(Exception::unhashable(node)),
             _ => return Err(Exception::key(node)),
         };
@@ -149,22 +153,22 @@ impl<'a> Check<'_, 'a> {
                 &max,
             )));
         }
-        let Scalar::Json(value) = scalar else {
-            return Ok(None);
-        };
         if !input.is_combo() || !self.checks_choices(input) {
             return Ok(None);
         }
-        Ok(self.not_a_choice(declared, value))
+        Ok(self.not_a_choice(declared, scalar))
     }
 
     /// The server coerces only where the type is exactly one of these names, never in a union.
     fn coerce<'v>(&self, input: &Input, value: &'v Value) -> Result<Scalar<'v>, Exception> {
-        let as_it_is = Scalar::Json(Cow::Borrowed(value));
+        let written = || self.shared.given.written(value);
+        let as_it_is = match written() {
+            Some(digits) => Scalar::Num(Num::whole(digits)),
+            None => Scalar::Json(Cow::Borrowed(value)),
+        };
         let IoType::Named(name) = input.io_type() else {
             return Ok(as_it_is);
         };
-        let written = || self.shared.given.written(value);
         Ok(match &**name {
             "INT" => Scalar::Num(match written() {
                 Some(digits) => Num::whole(digits),
@@ -196,7 +200,8 @@ impl<'a> Check<'_, 'a> {
             || (self.shared.rules.checks_combos() && !fetched_by_editor)
     }
 
-    fn not_a_choice(&self, declared: &Declared<'_>, value: &Value) -> Option<ServerError> {
+    fn not_a_choice(&self, declared: &Declared<'_>, scalar: &Scalar<'_>) -> Option<ServerError> {
+        let value = &scalar.to_json();
         let choices = declared.input.choices().unwrap_or_default();
         let unknown = |value: &&Value| !choices.iter().any(|choice| python::equal(choice, value));
         let several = declared
@@ -213,10 +218,13 @@ impl<'a> Check<'_, 'a> {
             return None;
         }
         let shown = if self.shared.rules.checks_multiselect() {
-            let shown: Vec<String> = wrong.iter().map(|value| python::repr(value)).collect();
-            shown.join(", ")
+            let repr = |value: &&Value| match scalar {
+                Scalar::Num(number) => number.to_string(),
+                Scalar::Json(_) => python::repr(value),
+            };
+            wrong.iter().map(repr).collect::<Vec<_>>().join(", ")
         } else {
-            format!("'{}'", python::text(value))
+            format!("'{}'", scalar.text())
         };
         let (list, config) = if choices.len() > SHOWN_CHOICES {
             (format!("(list of length {})", choices.len()), Value::Null)
@@ -353,11 +361,7 @@ fn out_of_range(
     };
     ServerError::new(
         kind,
-        format!(
-            "Value {} {relation} of {}",
-            scalar.text(),
-            bound.text()
-        ),
+        format!("Value {} {relation} of {}", scalar.text(), bound.text()),
         &*declared.name,
         json!({
             "input_name": declared.name,

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::comfy::nodes::{IoType, NodeClass};
+use crate::comfy::nodes::{FILE_INPUTS, IoType, NodeClass, is_loader};
 
 use super::python::{self, Exception, Num};
 
@@ -81,13 +81,17 @@ pub enum Answer {
 #[derive(Clone, Copy, Default)]
 pub struct CoreValidation<'a> {
     exists: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
+    any_model: bool,
 }
 
 impl<'a> CoreValidation<'a> {
     /// Without a look at files: every file name is taken to exist.
     #[must_use]
     pub const fn offline() -> Self {
-        Self { exists: None }
+        Self {
+            exists: None,
+            any_model: false,
+        }
     }
 
     /// Asks `exists` about uploaded files. Names may end in `" [output]"`, `" [temp]"` or
@@ -96,6 +100,17 @@ impl<'a> CoreValidation<'a> {
     pub fn with_files(exists: &'a (dyn Fn(&str) -> bool + Sync)) -> Self {
         Self {
             exists: Some(exists),
+            any_model: false,
+        }
+    }
+
+    /// Without a look at uploaded files, and with every model file taken to be installed: for
+    /// facts that are not those of the server that is meant.
+    #[must_use]
+    pub const fn without_files() -> Self {
+        Self {
+            exists: None,
+            any_model: true,
         }
     }
 
@@ -145,6 +160,11 @@ impl OwnValidation for CoreValidation<'_> {
                 ..Parameters::default()
             },
             "TripoConversionNode" => only(&[INPUT_TYPES]),
+            // A function that takes an input switches off the comparison with its choices.
+            name if self.any_model && is_loader(name) => Parameters {
+                optional: FILE_INPUTS,
+                ..Parameters::default()
+            },
             _ => return None,
         })
     }

@@ -14,9 +14,9 @@ use crate::comfy::validate::Rules;
 use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
+use crate::preflight::Preflight;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
-use crate::preflight::Preflight;
 use crate::script::repair::repair as mend;
 
 /// How long asking after a finished job waits for its outputs.
