@@ -123,7 +123,12 @@ pub fn same_model_among<'a>(
         without_precision(choice) == model && (!is_common(name) || same_folder(name, choice))
     };
     let own = words(name);
-    let shared = |choice: &str| words(choice).iter().filter(|word| own.contains(word)).count();
+    let shared = |choice: &str| {
+        words(choice)
+            .iter()
+            .filter(|word| own.contains(word))
+            .count()
+    };
     let same = choices.filter(|choice| !model.is_empty() && is_same(choice));
     same.max_by(|one, other| shared(one).cmp(&shared(other)).then(other.cmp(one)))
 }

@@ -40,8 +40,14 @@ pub(super) fn find(view: &View<'_>, facts: &NodeFacts, found: &mut [Finding]) {
 
 /// The outputs of these types that nothing takes, each with the class that could.
 fn ends(view: &View<'_>, types: &[(&'static str, &'static str)]) -> Vec<(Value, &'static str)> {
-    let links = view.nodes.iter().flat_map(|node| node.inputs().into_iter().flatten());
-    let taken: Vec<&Value> = links.map(|(_, value)| value).filter(|value| value.is_array()).collect();
+    let links = view
+        .nodes
+        .iter()
+        .flat_map(|node| node.inputs().into_iter().flatten());
+    let taken: Vec<&Value> = links
+        .map(|(_, value)| value)
+        .filter(|value| value.is_array())
+        .collect();
     let mut ends = vec![];
     for node in &view.nodes {
         let outputs = node.class.map(|class| class.outputs()).unwrap_or_default();

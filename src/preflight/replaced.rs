@@ -43,7 +43,9 @@ fn stand_in<'f>(
     let mut inputs = replacement.carry_over(old);
     if inputs.is_empty() {
         let kept = old.iter().filter(|(name, _)| class.input(name).is_some());
-        inputs = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        inputs = kept
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
     }
     Some((replacement, inputs))
 }

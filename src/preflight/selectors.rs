@@ -18,17 +18,7 @@ pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
     }
     for (node, class) in view.known() {
         if node.inputs().is_some() {
-            let from = found.len();
             look(node, "", class.inputs(), true, found);
-            let is_old_form = |one: &Finding| {
-                let name = one.input.as_deref().unwrap_or_default();
-                let last = name.rsplit_once('.').map(|(_, last)| last);
-                one.kind == "missing_selector" && last.is_some_and(|last| class.input(last).is_some())
-            };
-            // A class that still takes a choice in its old place goes without the new one, such as
-            // SaveVideo's `codec` beside `format.codec` (0.33).
-            let kept = found.split_off(from).into_iter();
-            found.extend(kept.filter(|one| !is_old_form(one)));
         }
     }
 }
@@ -42,7 +32,12 @@ fn look(node: &Node<'_>, prefix: &str, inputs: &[Input], needed: bool, found: &m
         let name = format!("{prefix}{}", input.name());
         let needed = needed && input.is_required();
         let Some(value) = node.input(&name) else {
-            if needed {
+            // A class that still takes the choice in its old place does without the new one, such as
+            // SaveVideo's `codec` beside `format.codec` (0.33).
+            let has_old_place = node
+                .class
+                .is_some_and(|class| class.input(input.name()).is_some());
+            if needed && (prefix.is_empty() || !has_old_place) {
                 found.push(missing(node, &name, input, options));
             }
             continue;

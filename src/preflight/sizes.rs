@@ -103,6 +103,10 @@ fn pixels(node: &Node<'_>, name: &str, model: &Model) -> Option<Finding> {
         "{} works in steps of {step} pixels: {value} become {below}",
         model.name
     );
-    let nearest = if over * 2 > step { value - over + step } else { below };
+    let nearest = if over * 2 > step {
+        value - over + step
+    } else {
+        below
+    };
     Some(finding.says(message).suggests(json!(nearest)))
 }

@@ -48,7 +48,12 @@ fn suggest(view: &View<'_>, finding: &mut Finding) -> Option<()> {
     let links = links_to(view, at, wanted);
     let first = links.iter().take(NAMED);
     finding.allowed["links"] = first.map(Source::to_json).collect();
-    let meant = meant(node, &links, node.link(&name).and_then(|link| link.node), wanted);
+    let meant = meant(
+        node,
+        &links,
+        node.link(&name).and_then(|link| link.node),
+        wanted,
+    );
     if let Some(meant) = meant {
         finding.suggestion = meant.to_json();
     }
@@ -113,5 +118,7 @@ fn meant<'s, 'a>(
 
 /// What fits everything tells nothing about what is meant.
 fn is_anything(io_type: &IoType) -> bool {
-    io_type.members().any(|name| name == "*" || name.starts_with("COMFY_"))
+    io_type
+        .members()
+        .any(|name| name == "*" || name.starts_with("COMFY_"))
 }

@@ -156,7 +156,12 @@ impl<'a> View<'a> {
                 return true;
             }
             if !std::mem::replace(&mut seen[at], true) {
-                open.extend(self.nodes[at].links.iter().filter_map(|(_, link)| link.node));
+                open.extend(
+                    self.nodes[at]
+                        .links
+                        .iter()
+                        .filter_map(|(_, link)| link.node),
+                );
             }
         }
         false

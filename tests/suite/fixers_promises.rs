@@ -25,7 +25,9 @@ fn right() -> Vec<Value> {
 fn errors(nodes: &Value) -> usize {
     let report = inspect(nodes);
     let errors = report.findings.iter().filter(|one| one.is_error());
-    errors.filter(|one| !one.kind.starts_with("exception_during")).count()
+    errors
+        .filter(|one| !one.kind.starts_with("exception_during"))
+        .count()
 }
 
 /// The broken workflow with nothing mended but what hid other faults: misspelt classes and nodes
@@ -33,7 +35,9 @@ fn errors(nodes: &Value) -> usize {
 fn uncovered(broken: &Value, mended: &Value) -> Value {
     let mut nodes = broken.clone();
     for (id, node) in nodes.as_object_mut().unwrap() {
-        let known = node["class_type"].as_str().and_then(|class| FACTS.class(class));
+        let known = node["class_type"]
+            .as_str()
+            .and_then(|class| FACTS.class(class));
         if known.is_none() {
             node["class_type"] = mended[id]["class_type"].clone();
         }
@@ -77,7 +81,11 @@ fn keeps_its_promises(broken: &Value) -> Result<usize, TestCaseError> {
     let mended = repaired.workflow.clone().into_json();
     let before = errors(broken).max(errors(&uncovered(broken, &mended)));
     let after = errors(&mended);
-    prop_assert!(after <= before, "{before} errors became {after}: {:#?}", told(&repaired));
+    prop_assert!(
+        after <= before,
+        "{before} errors became {after}: {:#?}",
+        told(&repaired)
+    );
     all_links_fit(&repaired)?;
 
     let again = mend(&mended);
@@ -110,7 +118,11 @@ fn fixers_never_make_a_broken_workflow_worse_and_mending_twice_is_mending_once()
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
     // Were nothing mended at all, every promise would be kept.
-    assert!(mended.get() > cases as usize / 2, "{} errors mended", mended.get());
+    assert!(
+        mended.get() > cases as usize / 2,
+        "{} errors mended",
+        mended.get()
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod assets_publish;
 mod assets_tidy;
 mod batch;
 mod cli;
+mod cli_fix;
 mod cli_run;
 mod cli_validate;
 mod client_faults;

@@ -74,7 +74,9 @@ pub(crate) fn templates() -> Vec<Value> {
             (param.name.clone(), value)
         });
         let name = &served.script.key.name;
-        build(&SHIPPED, name, required.collect()).unwrap().into_json()
+        build(&SHIPPED, name, required.collect())
+            .unwrap()
+            .into_json()
     });
     built.collect()
 }

@@ -51,8 +51,18 @@ const ALL: [What; 15] = [
 
 /// Any one of them.
 pub(crate) fn mutation() -> impl Strategy<Value = Mutation> {
-    (prop::sample::select(&ALL[..]), 0..1000_usize, 0..1000_usize, 0..1000_usize)
-        .prop_map(|(what, node, input, how)| Mutation { what, node, input, how })
+    (
+        prop::sample::select(&ALL[..]),
+        0..1000_usize,
+        0..1000_usize,
+        0..1000_usize,
+    )
+        .prop_map(|(what, node, input, how)| Mutation {
+            what,
+            node,
+            input,
+            how,
+        })
 }
 
 impl Mutation {
@@ -84,7 +94,9 @@ impl Mutation {
             What::LoseLink | What::MissSlot | What::Relink | What::NumberId => value.is_array(),
             What::ShiftNumber => value.is_number(),
             What::ChangeType => !value.is_array(),
-            What::RenameFile => value.as_str().is_some_and(|text| text.ends_with(".safetensors")),
+            What::RenameFile => value
+                .as_str()
+                .is_some_and(|text| text.ends_with(".safetensors")),
             What::MisspellText => value.is_string(),
             _ => true,
         };
@@ -115,7 +127,11 @@ impl Mutation {
                 let shifted = value.as_f64()? * shifts[how % shifts.len()];
                 #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
                 let whole = json!((shifted as i64).wrapping_add(1));
-                if value.is_f64() { json!(shifted) } else { whole }
+                if value.is_f64() {
+                    json!(shifted)
+                } else {
+                    whole
+                }
             }
             What::LoseLink => json!(["lost", how % 3]),
             What::MissSlot => {
@@ -126,7 +142,14 @@ impl Mutation {
             What::NumberId => json!([value[0].as_str()?.parse::<u64>().ok()?, value[1]]),
             What::RenameFile => renamed(value.as_str()?, how).into(),
             What::MisspellText => misspelt(value.as_str()?, how).into(),
-            _ => [json!(null), json!({}), json!([]), json!([1, 2, 3]), json!(true)][how % 5].clone(),
+            _ => [
+                json!(null),
+                json!({}),
+                json!([]),
+                json!([1, 2, 3]),
+                json!(true),
+            ][how % 5]
+                .clone(),
         };
         inputs[name] = new;
         Some(())

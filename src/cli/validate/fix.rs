@@ -23,7 +23,7 @@ const AROUND: usize = 2;
 /// A workflow before and after.
 pub(super) struct Fixed {
     before: ApiFormat,
-    /// As it is now.
+    /// As it is now, with the file's own text as it has to be.
     pub(super) given: ApiFormat,
     /// What was done, and what is left.
     pub(super) repaired: Repaired,
@@ -37,18 +37,15 @@ pub(super) fn fix(global: &Global, given: ApiFormat, facts: &Facts) -> Result<Fi
     let inspect = |nodes: &Value| facts.judge(nodes, &given.big);
     let repaired = repair_apart(&scripts, &inspect, workflow)?;
     let prompt = repaired.workflow.clone().into_json();
-    let text = if repaired.corrections.is_empty() {
-        given.text.clone()
-    } else {
-        written(&given, &prompt, &repaired.corrections)
-    };
+    let mended = |text: &String| written(text, &given, &prompt, &repaired.corrections);
+    let (text, verbatim) = (mended(&given.text), given.verbatim.as_ref().map(mended));
     let after = ApiFormat {
         text,
-        prompt,
+        prompt: prompt.clone(),
         name: given.name.clone(),
         wrappers: given.wrappers.clone(),
         big: given.big.clone(),
-        is_verbatim: given.is_verbatim,
+        verbatim,
     };
     Ok(Fixed {
         before: given,
@@ -58,7 +55,7 @@ pub(super) fn fix(global: &Global, given: ApiFormat, facts: &Facts) -> Result<Fi
 }
 
 /// The text with the corrections in it; laid out anew if they can't be put into it.
-fn written(given: &ApiFormat, prompt: &Value, corrections: &[Correction]) -> String {
+fn written(old: &str, given: &ApiFormat, prompt: &Value, corrections: &[Correction]) -> String {
     let wrappers = &given.wrappers;
     let nodes_in = |text: &str| -> Option<Value> {
         let mut value = parse_lenient::<Value>(text.as_bytes()).ok()?;
@@ -67,18 +64,18 @@ fn written(given: &ApiFormat, prompt: &Value, corrections: &[Correction]) -> Str
         }
         Some(value)
     };
-    if let Some(text) = edited(&given.text, wrappers, corrections)
+    if let Some(text) = edited(old, wrappers, corrections)
         && nodes_in(&text).as_ref() == Some(prompt)
     {
         return text;
     }
-    let mut whole = parse_lenient::<Value>(given.text.as_bytes()).unwrap_or_default();
+    let mut whole = parse_lenient::<Value>(old.as_bytes()).unwrap_or_default();
     let mut place = &mut whole;
     for key in wrappers {
         place = &mut place[*key];
     }
     *place = prompt.clone();
-    let unit = unit_of(&given.text).unwrap_or("  ");
+    let unit = unit_of(old).unwrap_or("  ");
     let mut text = vec![];
     let layout = serde_json::ser::PrettyFormatter::with_indent(unit.as_bytes());
     let mut writer = serde_json::Serializer::with_formatter(&mut text, layout);
@@ -101,8 +98,12 @@ impl Fixed {
     /// The changed lines, and what was done why.
     pub(super) fn show(&self, say: &dyn Fn(&str)) {
         self.show_diff(say);
-        for one in &self.repaired.corrections {
-            say(&self.sentence(one));
+        // What was done together is told together.
+        let is_one = |one: &Correction, next: &Correction| {
+            (&one.fixer, &one.node_id, &one.reason) == (&next.fixer, &next.node_id, &next.reason)
+        };
+        for together in self.repaired.corrections.chunk_by(is_one) {
+            say(&self.sentence(together));
         }
         for failed in &self.repaired.failed {
             say(&format!("the fixer {failed}"));
@@ -112,16 +113,31 @@ impl Fixed {
         }
     }
 
-    fn sentence(&self, one: &Correction) -> String {
-        let Correction { node_id, field, fixer, reason, .. } = one;
+    fn sentence(&self, together: &[Correction]) -> String {
+        let Some(Correction {
+            node_id,
+            fixer,
+            reason,
+            ..
+        }) = together.first()
+        else {
+            return String::new();
+        };
         let class = self.given.prompt[node_id]["class_type"].as_str();
         let class = class.unwrap_or_default();
-        let change = match (one.removed, one.from.is_null()) {
-            (true, _) => format!("{} taken out", one.from),
-            (_, true) => format!("{}", one.to),
-            _ => format!("{} -> {}", one.from, one.to),
-        };
-        format!("{fixer}: node {node_id} ({class}), {field}: {change} ({reason})")
+        let changes = together.iter().map(|one| {
+            let field = &one.field;
+            match (one.removed, one.from.is_null()) {
+                (true, _) => format!("{field}: {} taken out", one.from),
+                (_, true) => format!("{field}: {}", one.to),
+                _ => format!("{field}: {} -> {}", one.from, one.to),
+            }
+        });
+        let changes: Vec<String> = changes.collect();
+        format!(
+            "{fixer}: node {node_id} ({class}), {} ({reason})",
+            changes.join(", ")
+        )
     }
 
     fn show_diff(&self, say: &dyn Fn(&str)) {
@@ -157,11 +173,12 @@ impl Fixed {
 
     /// Writes it back into the file that it came from, whole or not at all.
     pub(super) fn write(&self, file: &str) -> Result<(), Failure> {
-        if file == "-" || !self.before.is_verbatim {
+        let text = self.given.verbatim.as_ref().filter(|_| file != "-");
+        let Some(text) = text else {
             let message = format!("{} can't be written back to", self.before.name);
             return Err(Failure::new(Code::INVALID_PARAMS, message)
                 .hint("`mmf validate - --fix < FILE` writes the mended workflow to stdout"));
-        }
+        };
         if self.repaired.corrections.is_empty() {
             return Ok(());
         }
@@ -173,7 +190,7 @@ impl Fixed {
         let target = Path::new(file).canonicalize().map_err(failed)?;
         let folder = target.parent().unwrap_or(Path::new("."));
         let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        new.write_all(self.given.text.as_bytes()).map_err(failed)?;
+        new.write_all(text.as_bytes()).map_err(failed)?;
         new.as_file().sync_all().map_err(failed)?;
         let permissions = target.metadata().map_err(failed)?.permissions();
         new.as_file().set_permissions(permissions).map_err(failed)?;

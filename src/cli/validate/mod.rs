@@ -84,7 +84,8 @@ fn fixed(
         told["judged_by"] = json!(facts.origin);
         report::json(&told);
     } else if file == "-" {
-        report::line(fixed.given.text.trim_end());
+        let text = fixed.given.verbatim.as_ref();
+        report::line(text.unwrap_or(&fixed.given.text).trim_end());
         fixed.show(&|line| report::note(line));
     } else {
         fixed.show(&|line| report::line(line));

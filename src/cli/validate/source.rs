@@ -34,8 +34,8 @@ pub(super) struct ApiFormat {
     /// The nodes.
     pub(super) prompt: Value,
     pub(super) big: BigIntegers,
-    /// Whether the text is the file's own.
-    pub(super) is_verbatim: bool,
+    /// The file's own text, if that is in API format.
+    pub(super) verbatim: Option<String>,
 }
 
 impl Given {
@@ -84,6 +84,7 @@ impl Given {
         let big = BigIntegers::in_text(&text);
         let has_long_lines = text.lines().any(|line| line.len() > LONGEST_LINE);
         let laid_out = has_long_lines.then(|| serde_json::to_string_pretty(&big.restore(&value)));
+        let verbatim = (!is_picture).then(|| text.clone());
         let (name, text) = match laid_out {
             Some(Ok(laid_out)) => (format!("{name}, laid out"), laid_out),
             _ => (name, text),
@@ -101,7 +102,7 @@ impl Given {
             wrappers,
             prompt: workflow.into_json(),
             big,
-            is_verbatim: !is_picture,
+            verbatim,
         })
     }
 }

@@ -114,7 +114,8 @@ impl<'t> Style<'t> {
         let unit = unit_of(text);
         let value = &text[place.clone()];
         let is_plain = !value.starts_with(['{', '[']) || value.len() == 2;
-        let in_lines = value.contains('\n') || is_plain;
+        let is_alone = !text[begin..place.start].contains('{');
+        let in_lines = value.contains('\n') || (is_plain && is_alone);
         Self {
             base: blanks(&text[begin..]),
             unit: unit.filter(|_| in_lines),
@@ -237,7 +238,10 @@ mod tests {
             "1": { "inputs": { "x": ["2", 1] }, "class_type": "A" },
             "2": { "class_type": "C", "inputs": { "b": ["1", 0] } },
         });
-        assert_eq!(edited.unwrap(), serde_json::to_string_pretty(&expected).unwrap());
+        assert_eq!(
+            edited.unwrap(),
+            serde_json::to_string_pretty(&expected).unwrap()
+        );
     }
 
     #[test]

@@ -35,7 +35,11 @@ fn is_slip(class: &str, name: &str) -> bool {
 
 /// Whether a class has most of the inputs; one may be misspelt as well.
 fn takes(class: &NodeClass, inputs: &Map<String, Value>) -> bool {
-    let is_known = |name: &&String| class.input(name.split('.').next().unwrap_or(name)).is_some();
+    let is_known = |name: &&String| {
+        class
+            .input(name.split('.').next().unwrap_or(name))
+            .is_some()
+    };
     let known = inputs.keys().filter(is_known).count();
     known * 4 >= inputs.len() * 3
 }

@@ -18,24 +18,36 @@ pub fn fill_below(
     inputs: &[Input],
     given: &mut Map<String, Value>,
 ) -> bool {
-    inputs.iter().filter(|input| input.is_required()).all(|input| {
-        let name = format!("{prefix}{}", input.name());
-        match input.dynamic() {
-            None => has_or_gets(&name, || default_of(input, class_type), given),
-            Some(Dynamic::Combo(options)) => {
-                let chosen = has_or_gets(&name, || first_key(input, options), given);
-                let option = options.iter().find(|option| equal(&option.key, &given[&name]));
-                let below = format!("{name}.");
-                chosen && option.is_some_and(|option| fill_below(class_type, &below, &option.inputs, given))
+    inputs
+        .iter()
+        .filter(|input| input.is_required())
+        .all(|input| {
+            let name = format!("{prefix}{}", input.name());
+            match input.dynamic() {
+                None => has_or_gets(&name, || default_of(input, class_type), given),
+                Some(Dynamic::Combo(options)) => {
+                    let chosen = has_or_gets(&name, || first_key(input, options), given);
+                    let option = options
+                        .iter()
+                        .find(|option| equal(&option.key, &given[&name]));
+                    let below = format!("{name}.");
+                    chosen
+                        && option.is_some_and(|option| {
+                            fill_below(class_type, &below, &option.inputs, given)
+                        })
+                }
+                Some(Dynamic::Autogrow {
+                    template,
+                    names,
+                    min,
+                }) => {
+                    let needed = names.iter().take(*min).filter(|_| template.is_required());
+                    let mut all = needed.map(|part| format!("{name}.{part}"));
+                    all.all(|name| given.contains_key(&name))
+                }
+                Some(Dynamic::Slot(_)) => given.contains_key(&name),
             }
-            Some(Dynamic::Autogrow { template, names, min }) => {
-                let needed = names.iter().take(*min).filter(|_| template.is_required());
-                let mut all = needed.map(|part| format!("{name}.{part}"));
-                all.all(|name| given.contains_key(&name))
-            }
-            Some(Dynamic::Slot(_)) => given.contains_key(&name),
-        }
-    })
+        })
 }
 
 /// The choice that an editor begins with.

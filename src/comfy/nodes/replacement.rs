@@ -82,7 +82,8 @@ struct WrittenOutput {
 
 impl Replacement {
     fn input(mut self, new: &str, old: &str) -> Self {
-        self.inputs.push((new.to_owned(), From::Input(old.to_owned())));
+        self.inputs
+            .push((new.to_owned(), From::Input(old.to_owned())));
         self
     }
 
@@ -115,7 +116,9 @@ impl Replacement {
             Some((new, from))
         });
         let outputs = written.output_mapping.unwrap_or_default();
-        let outputs = outputs.iter().map(|output| (output.old_idx, output.new_idx));
+        let outputs = outputs
+            .iter()
+            .map(|output| (output.old_idx, output.new_idx));
         Self {
             old: old.to_owned(),
             new: written.new_node_id,
@@ -182,7 +185,10 @@ mod tests {
         let old = json!({ "b": ["1", 0], "gone": 1 });
         let carried = Value::from(one.carry_over(old.as_object().unwrap()));
         assert_eq!(carried, json!({ "a": ["1", 0], "c": 5 }));
-        assert_eq!((one.new.as_str(), one.output(0), one.output(2)), ("New", 1, 2));
+        assert_eq!(
+            (one.new.as_str(), one.output(0), one.output(2)),
+            ("New", 1, 2)
+        );
     }
 
     #[test]

@@ -166,4 +166,3 @@ fn propose(
     let read: Option<Vec<Proposal>> = read.collect();
     read.ok_or_else(|| wrong_result(script, Proposal::FORM, &made))
 }
-
