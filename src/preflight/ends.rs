@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::view::View;
 use crate::comfy::check::Finding;
 use crate::comfy::check::defaults::fill;
-use crate::comfy::nodes::NodeFacts;
+use crate::comfy::nodes::{NodeClass, NodeFacts};
 
 /// What is saved, by what, and what is shown where nothing can be saved.
 const SAVED: [(&str, &str); 3] = [
@@ -44,17 +44,17 @@ fn ends(view: &View<'_>, types: &[(&'static str, &'static str)]) -> Vec<(Value, 
         .nodes
         .iter()
         .flat_map(|node| node.inputs().into_iter().flatten());
-    let taken: Vec<&Value> = links
+    let linked: Vec<&Value> = links
         .map(|(_, value)| value)
         .filter(|value| value.is_array())
         .collect();
     let mut ends = vec![];
     for node in &view.nodes {
-        let outputs = node.class.map(|class| class.outputs()).unwrap_or_default();
+        let outputs = node.class.map(NodeClass::outputs).unwrap_or_default();
         for (slot, output) in outputs.iter().enumerate() {
             let link = json!([node.id, slot]);
             let taker = types.iter().find(|(ty, _)| output.io_type().is(ty));
-            if let Some((_, class)) = taker.filter(|_| !taken.contains(&&link)) {
+            if let Some((_, class)) = taker.filter(|_| !linked.contains(&&link)) {
                 ends.push((link, *class));
             }
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::view::{Node, View};
 use crate::comfy::check::Finding;
-use crate::comfy::nodes::IoType;
+use crate::comfy::nodes::{IoType, NodeClass};
 use crate::comfy::validate::{expand, fits};
 
 /// What a link can mend.
@@ -77,7 +77,7 @@ impl Source<'_> {
 fn links_to<'a>(view: &View<'a>, at: usize, wanted: &IoType) -> Vec<Source<'a>> {
     let mut sources = vec![];
     for (from, node) in view.nodes.iter().enumerate() {
-        let outputs = node.class.map(|class| class.outputs()).unwrap_or_default();
+        let outputs = node.class.map(NodeClass::outputs).unwrap_or_default();
         let fitting = outputs.iter().enumerate().filter(|(_, output)| {
             let given = output.io_type();
             !is_anything(given) && fits(given, wanted, view.rules)

@@ -48,7 +48,7 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
     let given = Given::read(file)?;
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
     let given = given.in_api_format(&facts)?;
-    if args.fix {
+    if args.mend.fix {
         return fixed(global, args, file, given, &facts);
     }
     let report = facts.judge(&given.prompt, &given.big);
@@ -93,7 +93,7 @@ fn fixed(
         show::findings(&fixed.given, &findings);
         show::summary(&fixed.given, &findings, facts);
     }
-    if args.write {
+    if args.mend.write {
         fixed.write(file)?;
     }
     Ok(if left.is_valid() {

@@ -154,9 +154,8 @@ fn propose(
     let made = engine
         .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, "fix", arguments)
         .map_err(|error| explained(&error, &engine, generation, script))?;
-    let proposed = match from_dynamic(&made) {
-        Ok(Value::Array(proposed)) => proposed,
-        _ => return Err(wrong_result(script, Proposal::FORM, &made)),
+    let Ok(Value::Array(proposed)) = from_dynamic(&made) else {
+        return Err(wrong_result(script, Proposal::FORM, &made));
     };
     if proposed.len() > MOST_PROPOSALS {
         let wanted = format!("return at most {MOST_PROPOSALS} corrections");
