@@ -179,9 +179,11 @@ pub(super) struct ValidateArgs {
     /// One prompt a line on stdin, one verdict a line on stdout
     #[arg(long, conflicts_with_all = ["file", "json"])]
     pub(super) jsonl: bool,
-    /// What to judge by: a server, what `mmf nodes snapshot` wrote, or the answer of /object_info
-    /// [default: the server at hand, else the latest snapshot in this folder]
-    #[arg(long, value_name = "URL|FILE")]
+    #[arg(
+        long,
+        value_name = "URL|FILE",
+        help = "What to judge by: a server, what `mmf nodes snapshot` wrote, or the answer of /object_info [default: the server at hand, else the latest snapshot in this folder]"
+    )]
     pub(super) nodes: Option<String>,
 }
 

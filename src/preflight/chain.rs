@@ -96,13 +96,11 @@ fn model_file<'a>(view: &View<'a>, at: usize) -> Option<&'a str> {
         .filter_map(|(name, value)| Some((name, value.as_str()?)));
     let mut files = texts.filter(|(name, file)| {
         let folder = model_folder(node.class_type, name);
-        match folder {
-            Some(folder) => ["checkpoints", "diffusion_models"].contains(&folder),
-            None => {
-                let names = ["unet_name", "ckpt_name", "model_name", "model"];
-                names.contains(&name.as_str()) && is_model_file(file)
-            }
+        if let Some(folder) = folder {
+            return ["checkpoints", "diffusion_models"].contains(&folder);
         }
+        let names = ["unet_name", "ckpt_name", "model_name", "model"];
+        names.contains(&name.as_str()) && is_model_file(file)
     });
     files.next().map(|(_, file)| file)
 }

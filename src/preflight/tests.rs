@@ -63,7 +63,7 @@ fn picture() -> Value {
 }
 
 /// A picture or clip of a model with its own text encoder and autoencoder.
-fn sampled(model: &str, encoder: Value, vae: &str, latent: Value) -> Value {
+fn sampled(model: &str, encoder: &Value, vae: &str, latent: &Value) -> Value {
     let nodes = json!({
         "model": { "class_type": "UNETLoader",
             "inputs": { "unet_name": model, "weight_dtype": "default" } },
@@ -94,7 +94,7 @@ fn empty(class: &str, width: u32, height: u32) -> Value {
 fn qwen(model: &str) -> Value {
     let encoder = clip("qwen_2.5_vl_7b_fp8_scaled.safetensors", "qwen_image");
     let latent = empty("EmptySD3LatentImage", 1328, 1328);
-    sampled(model, encoder, "qwen_image_vae.safetensors", latent)
+    sampled(model, &encoder, "qwen_image_vae.safetensors", &latent)
 }
 
 const QWEN: &str = "qwen_image_2512_fp8_e4m3fn.safetensors";
@@ -332,9 +332,9 @@ fn frames_and_sizes_are_those_of_the_family(
     latent["inputs"]["length"] = json!(length);
     let mut nodes = sampled(
         model,
-        clip("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan"),
+        &clip("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "wan"),
         "wan_2.1_vae.safetensors",
-        latent,
+        &latent,
     );
     nodes["model"] = if model.starts_with("ltx") {
         json!({ "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": model } })

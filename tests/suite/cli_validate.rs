@@ -139,7 +139,8 @@ async fn each_line_gets_a_verdict_in_its_order() {
     for at in 0..2_000 {
         let width = at % 3;
         widths.push(width);
-        lines += &format!("{}\n", picture(width));
+        lines += &picture(width).to_string();
+        lines.push('\n');
     }
     lines += "nope\n\n{\"prompt\": {}, \"client_id\": \"x\"}\n[";
     let ran = fed(home.mmf(["validate", "--jsonl"]), lines).await.exits(3);

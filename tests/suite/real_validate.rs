@@ -3,7 +3,7 @@
 //!
 //! Compared are the status, the error and everything about every node: types, messages, particulars,
 //! the outputs that depend on it. Left out are tracebacks and the order of errors, which changes
-//! from start to start. Nothing else may differ.
+//! from start to start. What may differ besides is in [`MAY_DIFFER`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,12 +21,13 @@ use massmediafactory::ids::Ids;
 use massmediafactory::knowledge::Knowledge;
 use massmediafactory::preflight::Preflight;
 use massmediafactory::script::{Generation, Kind, Sources, build};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::golden_validate::{comparable, in_some_order};
+use crate::support::around::around_each_class;
 use crate::support::graphs;
-use crate::support::mutations::{Chance, KINDS, Mutant, around_each_class, mutant};
+use crate::support::mutations::{Chance, KINDS, Mutant, mutant};
 use crate::support::rig::Rig;
 use crate::support::sim::http;
 
@@ -44,6 +45,10 @@ const SEED: u64 = 20_261_130;
 
 /// Long enough for a cold first run beside other tests on a slow machine.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
+
+/// The one thing that may differ: a class's own validation function gets whole numbers beyond 64 bits
+/// as the nearest float. None of `ComfyUI`'s own takes numbers; this one of the rig's does.
+const MAY_DIFFER: &str = "MmfEven";
 
 /// The validation functions of the rig's classes.
 struct Own<'a>(CoreValidation<'a>);
@@ -286,7 +291,10 @@ async fn thousands_of_mutations_are_judged_as_the_server_judges_them() {
                 *seen.entry(kind).or_default() += 1;
             }
         }
-        if let Err(ours) = judge.agrees(text, &theirs) {
+        let may_differ = text.contains(MAY_DIFFER) && !BigIntegers::in_text(text).is_empty();
+        if let Err(ours) = judge.agrees(text, &theirs)
+            && !may_differ
+        {
             wrong.push(format!(
                 "{name} {kinds:?}\n  {text}\n  ours   {ours:?}\n  theirs {theirs:?}"
             ));
@@ -347,16 +355,12 @@ async fn what_the_server_runs_has_no_error_and_what_has_one_does_not_run() {
         let (theirs, job) = judge.theirs(&text).await;
         let clean = theirs.body["node_errors"]
             .as_object()
-            .is_some_and(|nodes| nodes.is_empty());
+            .is_some_and(Map::is_empty);
         let Some(job) = job.filter(|_| clean) else {
             continue;
         };
-        let began = std::time::Instant::now();
         let outcome = comfy.wait(&job, PATIENCE, &CancellationToken::new()).await;
         let outcome = outcome.unwrap_or_else(|error| panic!("{name} {text}: {error}"));
-        if began.elapsed().as_secs() > 1 {
-            eprintln!("SLOW {:?} {name}", began.elapsed());
-        }
         let errors: Vec<&Finding> = findings.iter().filter(|one| one.is_error()).collect();
         match &outcome.end {
             End::Success => ran += 1,

@@ -1,3 +1,4 @@
+pub(crate) mod around;
 pub(crate) mod assets;
 pub(crate) mod cutter;
 pub(crate) mod golden;

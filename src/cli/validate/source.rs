@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::facts::Facts;
 use crate::assets::{EmbeddedError, embedded_prompt};
 use crate::comfy::json::parse_lenient;
-use crate::comfy::{BigIntegers, Workflow, WorkflowError};
+use crate::comfy::{BigIntegers, Workflow};
 use crate::failure::{Code, Failure};
 
 /// Longer lines were not written by hand; such a text is shown as if it had been.
@@ -90,12 +90,8 @@ impl Given {
             _ => (name, text),
         };
         let wrappers = Workflow::wrappers(&value);
-        let workflow = match Workflow::from_json(value) {
-            Ok(workflow) => workflow,
-            // Here the editor's format is to be converted with the facts.
-            Err(error @ WorkflowError::UiFormat) => return Err(error.into()),
-            Err(error) => return Err(error.into()),
-        };
+        // The one place where the editor's format is refused; the facts to convert it are at hand.
+        let workflow = Workflow::from_json(value)?;
         Ok(ApiFormat {
             name,
             text,

@@ -99,22 +99,20 @@ pub(in crate::comfy::validate) fn compares(
     wanted: Ordering,
     b: &Scalar<'_>,
 ) -> Result<bool, Exception> {
-    let order = match (a.num(), b.num()) {
-        (Some(a), Some(b)) => a.compare(&b),
-        _ => match (a.as_str(), b.as_str()) {
-            (Some(a), Some(b)) => Some(a.cmp(b)),
-            _ => {
-                let sign = if wanted == Ordering::Less { '<' } else { '>' };
-                return Err(Exception::new(
-                    "TypeError",
-                    format!(
-                        "'{sign}' not supported between instances of '{}' and '{}'",
-                        a.type_name(),
-                        b.type_name()
-                    ),
-                ));
-            }
-        },
+    let order = if let (Some(a), Some(b)) = (a.num(), b.num()) {
+        a.compare(&b)
+    } else if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        Some(a.cmp(b))
+    } else {
+        let sign = if wanted == Ordering::Less { '<' } else { '>' };
+        return Err(Exception::new(
+            "TypeError",
+            format!(
+                "'{sign}' not supported between instances of '{}' and '{}'",
+                a.type_name(),
+                b.type_name()
+            ),
+        ));
     };
     Ok(order == Some(wanted))
 }
