@@ -3,15 +3,19 @@
 
 use std::cell::Cell;
 
-use massmediafactory::comfy::validate::{Rules, expand, fits};
-use massmediafactory::script::Repaired;
+use massmediafactory::comfy::Workflow;
+use massmediafactory::comfy::validate::{CoreValidation, Rules, expand, fits};
+use massmediafactory::knowledge::Knowledge;
+use massmediafactory::preflight::Preflight;
+use massmediafactory::script::{Repaired, repair_apart};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
+use crate::suite::golden_validate::Real;
 use crate::support::graphs::{controlnet, flux, wan};
-use crate::support::mend::{FACTS, inspect, mend, templates, told};
+use crate::support::mend::{FACTS, SHIPPED, inspect, mend, templates, told};
 use crate::support::mutate::{Mutation, mutation};
 
 /// Right workflows of many kinds.
@@ -132,4 +136,45 @@ fn a_template_as_it_comes_has_nothing_to_mend() {
         assert_eq!(told(&repaired), Vec::<String>::new());
         assert_eq!(repaired.workflow.into_json(), nodes);
     }
+}
+
+/// Every third recorded prompt, so that it takes seconds.
+const EVERY: usize = 3;
+
+#[test]
+fn what_a_real_server_accepts_it_still_accepts_once_mended() {
+    let Some(real) = Real::load() else {
+        return;
+    };
+    let exists = |name: &str| real.exists(name);
+    let core = CoreValidation::with_files(&exists);
+    let knowledge = Knowledge::bundled();
+    let preflight = Preflight::new(&real.facts, &knowledge).own_validation(&core);
+    let (mut kept, mut mended) = (0, 0);
+    for (case, big) in real.cases.iter().step_by(EVERY) {
+        let Ok(workflow) = Workflow::from_json(case["prompt"].clone()) else {
+            continue;
+        };
+        let nodes = workflow.clone().into_json();
+        let inspect = |nodes: &Value| preflight.inspect_exactly(nodes, big);
+        let before = inspect(&nodes);
+        let repaired = repair_apart(&SHIPPED, &inspect, workflow).unwrap();
+        let id = &case["id"];
+        assert_eq!(repaired.failed, Vec::<String>::new(), "{id}");
+        if before.is_accepted() {
+            assert!(
+                repaired.report.is_accepted(),
+                "{id}: {:#?}",
+                told(&repaired)
+            );
+            kept += 1;
+        }
+        if before.is_valid() {
+            assert!(repaired.report.is_valid(), "{id}: {:#?}", told(&repaired));
+        } else if repaired.report.is_valid() {
+            mended += 1;
+        }
+    }
+    eprintln!("{kept} accepted ones kept so, {mended} of the others mended");
+    assert!(kept > 100 && mended > 20, "{kept} kept, {mended} mended");
 }

@@ -12,6 +12,8 @@ mod client_sim;
 mod conformance;
 mod examples;
 mod fixers;
+mod fixers_links;
+mod fixers_own;
 mod fixers_promises;
 mod golden_execute;
 mod golden_validate;

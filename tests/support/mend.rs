@@ -11,6 +11,8 @@ use massmediafactory::script::{Generation, Kind, Repaired, Sources, Type, build,
 use massmediafactory::sim::default_models;
 use serde_json::{Value, json};
 
+use crate::support::graphs::controlnet;
+
 /// The facts of 0.33 with the models that the simulator pretends to have.
 pub(crate) static FACTS: LazyLock<NodeFacts> = LazyLock::new(|| {
     (*NodeFacts::bundled())
@@ -79,4 +81,48 @@ pub(crate) fn templates() -> Vec<Value> {
             .into_json()
     });
     built.collect()
+}
+
+/// A picture that is painted and saved, with other inputs in some nodes; null takes an input out.
+pub(crate) fn painted(changes: &[(&str, &str, Value)]) -> Value {
+    let mut nodes = controlnet();
+    change(&mut nodes, &[("8", "steps", json!(20))]);
+    change(&mut nodes, changes);
+    nodes
+}
+
+fn change(nodes: &mut Value, changes: &[(&str, &str, Value)]) {
+    for (id, input, value) in changes {
+        match *input {
+            "class_type" => nodes[id]["class_type"] = value.clone(),
+            "node" => {
+                nodes[id] = value.clone();
+            }
+            _ if value.is_null() => {
+                nodes[id]["inputs"]
+                    .as_object_mut()
+                    .unwrap()
+                    .shift_remove(*input);
+            }
+            _ => nodes[id]["inputs"][input] = value.clone(),
+        }
+    }
+}
+
+/// What the fixers did to a workflow that had something wrong and has nothing wrong any more.
+pub(crate) fn healed(nodes: &Value) -> Vec<String> {
+    assert!(!inspect(nodes).findings.is_empty(), "nothing is wrong");
+    let mended = mend(nodes);
+    assert_eq!(mended.report.findings, [], "{:#?}", told(&mended));
+    assert_eq!(mended.failed, Vec::<String>::new());
+    told(&mended)
+}
+
+/// That the fixers do nothing about something wrong.
+pub(crate) fn left(nodes: &Value, kind: &str) {
+    let mended = mend(nodes);
+    let kinds: Vec<&str> = mended.report.findings.iter().map(|one| one.kind).collect();
+    assert!(kinds.contains(&kind), "{kinds:?}");
+    assert_eq!(told(&mended), Vec::<String>::new());
+    assert_eq!(mended.workflow.into_json(), *nodes);
 }
