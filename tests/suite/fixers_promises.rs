@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use massmediafactory::comfy::Workflow;
+use massmediafactory::comfy::json::parse_lenient;
 use massmediafactory::comfy::validate::{CoreValidation, Rules, expand, fits};
 use massmediafactory::knowledge::Knowledge;
 use massmediafactory::preflight::Preflight;
@@ -17,6 +18,7 @@ use crate::suite::golden_validate::Real;
 use crate::support::graphs::{controlnet, flux, wan};
 use crate::support::mend::{FACTS, SHIPPED, inspect, mend, templates, told};
 use crate::support::mutate::{Mutation, mutation};
+use crate::support::mutations::{Chance, KINDS, mutant};
 
 /// Right workflows of many kinds.
 fn right() -> Vec<Value> {
@@ -127,6 +129,24 @@ fn fixers_never_make_a_broken_workflow_worse_and_mending_twice_is_mending_once()
         "{} errors mended",
         mended.get()
     );
+}
+
+#[test]
+fn the_promises_hold_for_everything_that_the_servers_validator_tells_apart() {
+    let right = right();
+    let mut chance = Chance::new(33);
+    let mut mended = 0;
+    for first in 0..8 * KINDS.len() {
+        let base = &right[first % right.len()];
+        let mutant = mutant(&FACTS, base, first, &mut chance);
+        let broken: Value = parse_lenient(mutant.text.as_bytes()).unwrap();
+        if Workflow::from_json(broken.clone()).is_ok() {
+            let held = keeps_its_promises(&broken);
+            mended +=
+                held.unwrap_or_else(|error| panic!("{:?}: {error}\n{}", mutant.kinds, mutant.text));
+        }
+    }
+    assert!(mended > 40, "{mended} errors mended");
 }
 
 #[test]

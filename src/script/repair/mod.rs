@@ -71,6 +71,9 @@ pub fn repair(
                 }
             };
             for proposal in proposed {
+                if stop.is_cancelled() {
+                    return Err(ScriptError::Cancelled);
+                }
                 let Some((mended, done)) = proposal.apply(&nodes, name) else {
                     continue;
                 };
