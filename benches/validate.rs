@@ -7,10 +7,12 @@ use std::sync::{Arc, LazyLock};
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use massmediafactory::comfy::Workflow;
 use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::validate::Validator;
 use massmediafactory::knowledge::Knowledge;
 use massmediafactory::preflight::Preflight;
+use massmediafactory::script::{Generation, Sources, repair_apart};
 use massmediafactory::sim::default_models;
 use serde_json::{Map, Value, json};
 
@@ -101,4 +103,23 @@ fn ten_thousand_small_prompts(bencher: Bencher<'_, '_>) {
         };
         (0..SMALL).map(judge).sum::<usize>()
     });
+}
+
+/// With the fixers that come with the program: 20 things to mend in 104 nodes.
+#[divan::bench]
+fn mending_20_things_in_100_nodes(bencher: Bencher<'_, '_>) {
+    let mut nodes = hundred_nodes();
+    for at in 0..10 {
+        nodes[format!("{at}sampler")]["inputs"]["sampler_name"] = json!("eular");
+        nodes[format!("{at}latent")]["inputs"]["width"] = json!("1024");
+    }
+    let scripts = Generation::build(Sources::read(&[]), None);
+    let preflight = Preflight::new(&FACTS, &KNOWLEDGE);
+    let inspect = |nodes: &Value| preflight.inspect(nodes);
+    let mend = || {
+        let workflow = Workflow::from_json(nodes.clone()).unwrap();
+        repair_apart(&scripts, &inspect, workflow).unwrap()
+    };
+    assert_eq!(mend().corrections.len(), 20);
+    bencher.bench_local(mend);
 }

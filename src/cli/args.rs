@@ -182,6 +182,17 @@ pub(super) enum NodesCommand {
     },
 }
 
+/// What is done about what is wrong.
+#[derive(Debug, clap::Args)]
+pub(super) struct MendArgs {
+    /// Mend it with the fixers and show what changed; from stdin, write the mended workflow to stdout
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(super) fix: bool,
+    /// Write the mended workflow back into the file
+    #[arg(long, requires = "fix")]
+    pub(super) write: bool,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
     /// A workflow in API format, a picture that ComfyUI saved, or - for stdin
@@ -190,6 +201,8 @@ pub(super) struct ValidateArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) mend: MendArgs,
     /// One prompt a line on stdin, one verdict a line on stdout
     #[arg(long, conflicts_with_all = ["file", "json"])]
     pub(super) jsonl: bool,

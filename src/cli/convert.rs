@@ -1,11 +1,10 @@
 //! `mmf convert`: a workflow in another format.
 
 use super::args::{ConvertArgs, Global, Target};
+use super::facts::Facts;
 use super::workflow_file::{Format, WorkflowFile};
-use super::{Ended, Stopped, node_facts, report};
-use crate::clock::Clock;
+use super::{Ended, Stopped, report};
 use crate::comfy::Workflow;
-use crate::comfy::ui::{Options, to_api};
 
 pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended, Stopped> {
     // The one that there is so far.
@@ -21,12 +20,8 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
     let workflow = match file.format {
         Format::Api => Workflow::from_json(file.value)?,
         Format::Ui => {
-            let facts = node_facts::read(global, args.nodes.as_deref()).await?;
-            let converted = to_api(&file.value, &facts, &Options::new(&Clock::default()))?;
-            for note in &converted.notes {
-                report::note(format_args!("note: {note}"));
-            }
-            converted.workflow
+            let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+            file.converted(&facts)?
         }
     };
     report::json(&workflow.into_json());

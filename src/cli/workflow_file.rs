@@ -5,9 +5,13 @@ use std::io::{Cursor, Read};
 
 use serde_json::Value;
 
+use super::facts::Facts;
+use super::report;
 use crate::assets::Embedded;
+use crate::clock::Clock;
+use crate::comfy::Workflow;
 use crate::comfy::json::parse_lenient;
-use crate::comfy::ui::graph_in;
+use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 
 /// The name that stands for stdin.
@@ -22,7 +26,6 @@ pub(super) struct WorkflowFile {
     /// The graph, out of any wrappers; or the prompt as it was given.
     pub(super) value: Value,
     /// The JSON text that was read.
-    #[allow(dead_code, reason = "for commands that point into it")]
     pub(super) text: String,
     /// Whether it was in a picture, clip or sound.
     pub(super) embedded: bool,
@@ -84,6 +87,18 @@ impl WorkflowFile {
             text: String::from_utf8_lossy(&json).into_owned(),
             embedded,
         })
+    }
+}
+
+impl WorkflowFile {
+    /// A graph as the prompt that the editor would make of it; what there is to know of that is
+    /// told on stderr.
+    pub(super) fn converted(&self, facts: &Facts) -> Result<Workflow, Failure> {
+        let converted = to_api(&self.value, &facts.nodes, &Options::new(&Clock::default()))?;
+        for note in &converted.notes {
+            report::note(format_args!("note: {note}"));
+        }
+        Ok(converted.workflow)
     }
 }
 

@@ -50,11 +50,87 @@ pub fn words(name: &str) -> Vec<String> {
         .collect()
 }
 
+/// Names that so many files have that only the folder tells which one it is.
+const COMMON: [&str; 9] = [
+    "adapter_model",
+    "checkpoint",
+    "diffusion_pytorch_model",
+    "lora",
+    "model",
+    "pytorch_lora_weights",
+    "pytorch_model",
+    "unet",
+    "vae",
+];
+
 /// Whether two names mean one file that lies in another folder, or is written in other letters,
 /// with other separators or another ending.
 #[must_use]
 pub fn same_file(one: &str, other: &str) -> bool {
-    words(one) == words(other)
+    words(one) == words(other) && (!is_common(one) || same_folder(one, other))
+}
+
+fn is_common(name: &str) -> bool {
+    COMMON.contains(&&*without_precision(name).join("_"))
+}
+
+fn same_folder(one: &str, other: &str) -> bool {
+    let folders = |name: &str| {
+        let folders = &name[..name.len() - base_name(name).len()];
+        folders.to_lowercase().replace('\\', "/")
+    };
+    folders(one) == folders(other)
+}
+
+/// The words of a name that tell which model it is, without how its numbers are stored.
+#[must_use]
+pub fn without_precision(name: &str) -> Vec<String> {
+    // `Q4_K_M` is three words.
+    const OF_GGUF: [&str; 9] = ["0", "1", "k", "s", "m", "l", "xl", "xs", "nl"];
+    let mut kept = vec![];
+    let mut in_gguf = false;
+    for word in words(name) {
+        if is_precision(&word) {
+            in_gguf = is_quantised(&word);
+        } else if !(in_gguf && OF_GGUF.contains(&&*word)) {
+            in_gguf = false;
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+/// How the numbers in a file are stored, as far as its name says: `fp8_e4m3fn`.
+#[must_use]
+pub fn precision_of(name: &str) -> Option<String> {
+    let mut told = words(name);
+    told.retain(|word| is_precision(word));
+    (!told.is_empty()).then(|| told.join("_"))
+}
+
+/// The one choice that means the same file, or else the same model in another precision: of several
+/// the one that has most of the name.
+#[must_use]
+pub fn same_model_among<'a>(
+    name: &str,
+    choices: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    if choices.clone().any(|choice| same_file(name, choice)) {
+        return same_among(name, choices);
+    }
+    let model = without_precision(name);
+    let is_same = |choice: &&str| {
+        without_precision(choice) == model && (!is_common(name) || same_folder(name, choice))
+    };
+    let own = words(name);
+    let shared = |choice: &str| {
+        words(choice)
+            .iter()
+            .filter(|word| own.contains(word))
+            .count()
+    };
+    let same = choices.filter(|choice| !model.is_empty() && is_same(choice));
+    same.max_by(|one, other| shared(one).cmp(&shared(other)).then(other.cmp(one)))
 }
 
 /// The one choice that means the same file; none if there are several.
@@ -111,11 +187,13 @@ pub fn is_precision(word: &str) -> bool {
         "fp4", "fp8", "fp16", "fp32", "bf16", "int4", "int8", "nvfp4", "mxfp8", "e4m3fn", "e5m2",
         "scaled", "mixed", "fp8mixed", "convrot", "w4a8",
     ];
-    let quantised = |word: &str| {
-        let digits = word.strip_prefix("iq").or_else(|| word.strip_prefix('q'));
-        digits.is_some_and(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    WORDS.contains(&word) || quantised(word)
+    WORDS.contains(&word) || is_quantised(word)
+}
+
+/// `q8` or `iq4`, as GGUF files are named.
+fn is_quantised(word: &str) -> bool {
+    let digits = word.strip_prefix("iq").or_else(|| word.strip_prefix('q'));
+    digits.is_some_and(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn extension(name: &str) -> Option<&str> {
@@ -154,6 +232,32 @@ mod tests {
             same_among("flux1-dev.sft", choices[..1].iter().copied()),
             Some(choices[0])
         );
+    }
+
+    #[test]
+    fn the_same_model_may_be_there_in_another_precision_but_no_other_model() {
+        let installed = [
+            "flux1-dev.safetensors",
+            "FLUX/flux1-schnell_fp8_e4m3fn.safetensors",
+            "qwen_image_2512_fp8_e4m3fn.safetensors",
+            "qwen_image_2512_bf16.safetensors",
+            "flux1-krea-dev-Q8_0.gguf",
+            "a/model.safetensors",
+        ];
+        let meant = |name| same_model_among(name, installed.into_iter());
+        assert_eq!(meant("flux1-dev-fp8.safetensors"), Some(installed[0]));
+        assert_eq!(meant("flux1-schnell.safetensors"), Some(installed[1]));
+        assert_eq!(meant("qwen_image_2512_fp8_scaled.sft"), Some(installed[2]));
+        assert_eq!(meant("x/flux1-krea-dev-Q4_K_M.gguf"), Some(installed[4]));
+        assert_eq!(meant("A\\model.safetensors"), Some(installed[5]));
+        for other in [
+            "flux1-dev-kontext_fp8.safetensors",
+            "qwen_image_fp8_e4m3fn.safetensors",
+            "b/model.safetensors",
+            "fp8.safetensors",
+        ] {
+            assert_eq!(meant(other), None, "{other}");
+        }
     }
 
     #[test]

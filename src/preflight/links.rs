@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::names::takes_anything;
 use super::view::{Node, View};
 use crate::comfy::check::Finding;
 use crate::comfy::nodes::{Dynamic, NodeClass};
@@ -67,7 +68,7 @@ fn link(
             .says("the slot is counted from the end, which only happens to work");
         return Some(finding.suggests(meant.map_or(Value::Null, |slot| json!([link.id, slot]))));
     }
-    if !declared && !takes_anything(node) {
+    if !declared && !node.class.is_some_and(takes_anything) {
         let finding = Finding::warning("undeclared_link", node.id, node.class_type);
         return Some(finding.at(name, value).says(format!(
             "{} has no input \"{name}\": what is linked there runs for nothing",
@@ -75,13 +76,6 @@ fn link(
         )));
     }
     None
-}
-
-/// Some classes take whatever they are given.
-fn takes_anything(node: &Node<'_>) -> bool {
-    let class = node.class;
-    let accepts = class.and_then(|class| class.fact("accept_all_inputs"));
-    accepts == Some(&Value::Bool(true)) || class.is_some_and(NodeClass::is_custom)
 }
 
 /// A value where only a link makes sense. The server lets it through.

@@ -8,17 +8,21 @@
 mod chain;
 mod cycles;
 mod edit;
+mod ends;
 mod families;
 mod form;
 mod links;
 mod media;
+mod names;
 mod numbers;
 mod outputs;
 mod placeholders;
+mod replaced;
 mod report;
 mod selectors;
 mod settings;
 mod sizes;
+mod sources;
 mod stumbles;
 #[cfg(test)]
 mod tests;
@@ -98,6 +102,8 @@ impl<'a> Preflight<'a> {
 
     fn preflight(&self, view: &View<'_>, found: &mut Vec<Finding>) {
         form::find(view, found);
+        replaced::find(view, self.facts, found);
+        names::find(view, found);
         if !found.iter().any(|one| one.kind == "dependency_cycle") {
             cycles::find(view, found);
         }
@@ -107,11 +113,14 @@ impl<'a> Preflight<'a> {
         media::find(view, found);
         let chains = chain::chains(view, self.knowledge);
         families::find(view, self.knowledge, &chains, found);
-        sizes::find(view, &chains, found);
+        sizes::find(view, self.knowledge, &chains, found);
         edit::find(view, &chains, found);
         settings::find(&chains, found);
         numbers::find(view, found);
         outputs::find(view, found);
+        sources::find(view, found);
+        names::not_missing(found);
+        ends::find(view, self.facts, found);
         one_for_each_value(found);
     }
 }

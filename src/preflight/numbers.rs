@@ -86,5 +86,9 @@ fn off_step(node: &Node<'_>, name: &str, input: &Input, value: &Value) -> Option
         .at(name, &json!(value))
         .allows(suggest::allowed(input));
     let message = format!("the node works in steps of {step} from {least}: {value} is between two");
-    Some(finding.says(message).suggests(json!(value - over)))
+    let below = value - over;
+    let most = input.max().and_then(Value::as_i64).unwrap_or(i64::MAX);
+    let above = below.checked_add(step).filter(|above| *above <= most);
+    let nearest = above.filter(|_| over * 2 > step).unwrap_or(below);
+    Some(finding.says(message).suggests(json!(nearest)))
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::view::{Node, View};
 use crate::comfy::check::Finding;
+use crate::comfy::check::defaults::{fill_below, first_key};
+use crate::comfy::check::suggest::nearest_choice;
 use crate::comfy::nodes::{Dynamic, DynamicOption, Input};
 use crate::comfy::validate::equal;
 
@@ -30,8 +32,13 @@ fn look(node: &Node<'_>, prefix: &str, inputs: &[Input], needed: bool, found: &m
         let name = format!("{prefix}{}", input.name());
         let needed = needed && input.is_required();
         let Some(value) = node.input(&name) else {
-            if needed {
-                found.push(missing(node, &name, options));
+            // A class that still takes the choice in its old place does without the new one, such as
+            // SaveVideo's `codec` beside `format.codec` (0.33).
+            let has_old_place = node
+                .class
+                .is_some_and(|class| class.input(input.name()).is_some());
+            if needed && (prefix.is_empty() || !has_old_place) {
+                found.push(missing(node, &name, input, options));
             }
             continue;
         };
@@ -49,13 +56,56 @@ fn keys(options: &[DynamicOption]) -> Value {
     json!({ "choices": keys[..keys.len().min(SHOWN)], "count": keys.len() })
 }
 
-fn missing(node: &Node<'_>, name: &str, options: &[DynamicOption]) -> Finding {
-    Finding::error("missing_selector", node.id, node.class_type)
+fn missing(node: &Node<'_>, name: &str, input: &Input, options: &[DynamicOption]) -> Finding {
+    let finding = Finding::error("missing_selector", node.id, node.class_type)
         .at(name, &Value::Null)
         .allows(keys(options))
         .says(format!(
             "\"{name}\" is missing, which the server does not notice before the node runs"
-        ))
+        ));
+    let key = by_its_inputs(node, name, options).unwrap_or_else(|| first_key(input, options));
+    choose(finding, node, name, options, &key)
+}
+
+/// The one choice that brings all the inputs that are there; none if there are none.
+fn by_its_inputs(node: &Node<'_>, name: &str, options: &[DynamicOption]) -> Option<Value> {
+    let given = node.inputs()?.keys();
+    let below = given.filter_map(|given| given.strip_prefix(name)?.strip_prefix('.'));
+    let below: Vec<&str> = below.filter_map(|below| below.split('.').next()).collect();
+    if below.is_empty() {
+        return None;
+    }
+    let brings = |option: &&DynamicOption| {
+        let mut below = below.iter();
+        below.all(|name| option.inputs.iter().any(|input| input.name() == *name))
+    };
+    let mut fitting = options.iter().filter(brings);
+    let first = fitting.next();
+    let only = first.filter(|_| fitting.next().is_none());
+    // Several may bring them, and then none is meant more than another.
+    Some(only.map_or(Value::Null, |option| option.key.clone()))
+}
+
+/// Suggests a choice, if all that it brings is there or has a default.
+fn choose(
+    mut finding: Finding,
+    node: &Node<'_>,
+    name: &str,
+    options: &[DynamicOption],
+    key: &Value,
+) -> Finding {
+    let option = options.iter().find(|option| equal(&option.key, key));
+    let (Some(option), Some(given)) = (option, node.inputs()) else {
+        return finding;
+    };
+    let mut inputs = given.clone();
+    let below = format!("{name}.");
+    if !fill_below(node.class_type, &below, &option.inputs, &mut inputs) {
+        return finding;
+    }
+    inputs.retain(|name, _| !given.contains_key(name));
+    finding.allowed["brings"] = inputs.into();
+    finding.suggests(option.key.clone())
 }
 
 fn unknown(
@@ -76,12 +126,9 @@ fn unknown(
     };
     let near = value.as_str().and_then(|text| {
         let keys = options.iter().filter_map(|option| option.key.as_str());
-        let mut keys = keys.filter(|key| key.eq_ignore_ascii_case(text.trim()));
-        keys.next()
+        nearest_choice(text, keys)
     });
-    finding
-        .at(name, value)
-        .allows(keys(options))
-        .says(message)
-        .suggests(near)
+    let finding = finding.at(name, value).allows(keys(options)).says(message);
+    let near = near.map_or(Value::Null, Value::from);
+    choose(finding, node, name, options, &near)
 }

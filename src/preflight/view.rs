@@ -142,6 +142,31 @@ impl<'a> View<'a> {
         self.live.get(at) == Some(&true)
     }
 
+    /// The number of a node.
+    pub(super) fn at(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Whether a node is another or needs what it gives.
+    pub(super) fn needs(&self, at: usize, other: usize) -> bool {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut open = vec![at];
+        while let Some(at) = open.pop() {
+            if at == other {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(
+                    self.nodes[at]
+                        .links
+                        .iter()
+                        .filter_map(|(_, link)| link.node),
+                );
+            }
+        }
+        false
+    }
+
     /// Whether the node of that id runs; so does one that isn't there.
     pub(super) fn is_live_id(&self, id: &str) -> bool {
         self.by_id.get(id).is_none_or(|&at| self.is_live(at))

@@ -52,6 +52,7 @@ pub use kind::{Entry, Kind};
 pub use library::Library;
 pub use limits::Limits;
 pub(crate) use media::hand_over;
+pub use repair::{Correction, Repaired, repair, repair_apart};
 pub use reply::Reply;
 pub use run::{Runner, build};
 pub use source::{Key, Layer, Root, Source, Sources};

@@ -611,6 +611,32 @@ async fn what_the_server_is_asked_for_its_nodes_is_read_once_and_again_when_in_d
 }
 
 #[tokio::test]
+async fn the_server_says_which_classes_stand_for_old_ones_and_else_the_built_in_table_does() {
+    let scripted = Scripted::start().await;
+    let comfy = scripted.comfy();
+    let facts = comfy.node_facts().await.unwrap();
+    let known = facts.replacement("ImageBatch").unwrap();
+    assert_eq!(
+        (&*known.new, facts.replacement("OurOldNode").is_none()),
+        ("BatchImagesNode", true)
+    );
+
+    scripted.world().node_replacements = Some(json!({ "OurOldNode": [{
+        "new_node_id": "OurNode", "old_node_id": "OurOldNode", "old_widget_ids": null,
+        "input_mapping": [{ "new_id": "size", "old_id": "width" }], "output_mapping": null,
+    }] }));
+    let facts = comfy.refresh_node_facts().await.unwrap();
+    let told = facts.replacement("OurOldNode").unwrap();
+    let inputs = json!({ "width": 5, "gone": 1 });
+    let carried = told.carry_over(inputs.as_object().unwrap());
+    assert_eq!(
+        (&*told.new, carried.into()),
+        ("OurNode", json!({ "size": 5 }))
+    );
+    assert!(facts.replacement("ImageBatch").is_none());
+}
+
+#[tokio::test]
 async fn node_facts_are_read_again_after_ten_minutes() {
     let scripted = Scripted::start().await;
     let clock = Clock::fixed(jiff::Timestamp::UNIX_EPOCH);

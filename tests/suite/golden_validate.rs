@@ -251,15 +251,15 @@ fn recorded(truth: &Value, prompt: &Value) -> Value {
 }
 
 /// The larger recording: real nodes, judged by 0.33.0.
-struct Real {
+pub(crate) struct Real {
     info: Value,
-    facts: NodeFacts,
+    pub(crate) facts: NodeFacts,
     files: Vec<String>,
-    cases: Vec<(Value, BigIntegers)>,
+    pub(crate) cases: Vec<(Value, BigIntegers)>,
 }
 
 impl Real {
-    fn load() -> Option<Self> {
+    pub(crate) fn load() -> Option<Self> {
         const INFO: &str = "validate-0.33.0-object_info.json.gz";
         let facts = NodeFacts::read(golden(INFO)?).unwrap();
         let cases = BufReader::new(golden("validate-0.33.0-sample.jsonl.gz")?);
@@ -276,7 +276,7 @@ impl Real {
         })
     }
 
-    fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         let name = name.strip_prefix("./").unwrap_or(name);
         self.files.iter().any(|file| file == name)
     }

@@ -312,7 +312,8 @@ async fn a_workflow_is_mended_where_only_one_thing_can_be_meant() {
         (&sampler["sampler_name"], &sampler["scheduler"]),
         (&json!("euler"), &json!("karras"))
     );
-    assert_eq!(sampler["cfg"], json!(100.0));
+    // Into the range of the node, and then to what the model takes.
+    assert_eq!(sampler["cfg"], json!(7.0));
     assert_eq!(workflow["2"]["inputs"]["clip"], json!(["1", 1]));
     let first = &mended["corrections"]
         .as_array()

@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) dead_sockets: bool,
     /// The answer to `GET /object_info`.
     pub(crate) object_info: Result<Value, StatusCode>,
+    /// The answer to `GET /node_replacements`, for servers that know it.
+    pub(crate) node_replacements: Option<Value>,
     /// The answer to everything, in place of all that.
     pub(crate) instead: Option<(StatusCode, &'static str, &'static str)>,
     /// `METHOD /path` with the body, in their order.
@@ -114,6 +116,7 @@ impl Scripted {
             hung_socket: false,
             dead_sockets: false,
             object_info: Ok(json!({})),
+            node_replacements: None,
             instead: None,
             requests: vec![],
         };
@@ -134,6 +137,7 @@ impl Scripted {
             .route("/system_stats", get(system_stats))
             .route("/object_info", get(object_info))
             .route("/object_info/{class}", get(class_info))
+            .route("/node_replacements", get(node_replacements))
             .route("/interrupt", post(async || ()))
             .route("/api/jobs/{id}/cancel", post(cancel))
             .layer(middleware::from_fn_with_state(
@@ -490,6 +494,13 @@ async fn object_info(State(shared): Here) -> Response {
     match shared.world.lock().unwrap().object_info.clone() {
         Ok(info) => axum::Json(info).into_response(),
         Err(status) => status.into_response(),
+    }
+}
+
+async fn node_replacements(State(shared): Here) -> Response {
+    match shared.world.lock().unwrap().node_replacements.clone() {
+        Some(replacements) => axum::Json(replacements).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::facts::Facts;
+use crate::cli::facts::Facts;
 use crate::comfy::BigIntegers;
 use crate::comfy::json::parse_lenient;
 use crate::failure::{Code, Failure};

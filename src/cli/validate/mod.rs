@@ -1,16 +1,18 @@
 //! `mmf validate`: what is wrong with a workflow, shown the way a good compiler shows it.
 
 mod bulk;
-mod facts;
+mod fix;
 mod places;
 mod show;
 mod source;
+mod splice;
 
 use serde_json::json;
 
-use self::facts::Facts;
-use self::source::Given;
+use self::source::ApiFormat;
 use super::args::{Global, ValidateArgs};
+use super::facts::Facts;
+use super::workflow_file::WorkflowFile;
 use super::{Ended, Stopped, report};
 use crate::comfy::check::Finding;
 
@@ -43,9 +45,12 @@ async fn bulk(global: &Global, args: &ValidateArgs) -> Result<Ended, Stopped> {
 
 async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, Stopped> {
     // Read first: a file that isn't there is told without asking a server.
-    let given = Given::read(file)?;
+    let given = WorkflowFile::read(file)?;
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
-    let given = given.in_api_format(&facts)?;
+    let given = ApiFormat::of(given, &facts)?;
+    if args.mend.fix {
+        return fixed(global, args, file, given, &facts);
+    }
     let report = facts.judge(&given.prompt, &given.big);
     if args.json {
         let mut told = report.to_json(&facts.nodes);
@@ -57,6 +62,41 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
         show::summary(&given, &findings, &facts);
     }
     Ok(if report.is_valid() {
+        Ended::Well
+    } else {
+        Ended::Invalid
+    })
+}
+
+/// Mends it first: what was done, then what is left.
+fn fixed(
+    global: &Global,
+    args: &ValidateArgs,
+    file: &str,
+    given: ApiFormat,
+    facts: &Facts,
+) -> Result<Ended, Stopped> {
+    let fixed = fix::fix(global, given, facts)?;
+    let left = &fixed.repaired.report;
+    if args.json {
+        let mut told = left.to_json(&facts.nodes);
+        fixed.add_to(&mut told);
+        told["judged_by"] = json!(facts.origin);
+        report::json(&told);
+    } else if file == "-" {
+        let text = fixed.given.verbatim.as_ref();
+        report::line(text.unwrap_or(&fixed.given.text).trim_end());
+        fixed.show(&|line| report::note(line));
+    } else {
+        fixed.show(&|line| report::line(line));
+        let findings: Vec<&Finding> = left.told().collect();
+        show::findings(&fixed.given, &findings);
+        show::summary(&fixed.given, &findings, facts);
+    }
+    if args.mend.write {
+        fixed.write(file)?;
+    }
+    Ok(if left.is_valid() {
         Ended::Well
     } else {
         Ended::Invalid

@@ -30,6 +30,17 @@ impl Places {
         scan.places
     }
 
+    /// What stands directly below a path, in the order of the text.
+    pub(super) fn below(&self, path: &[&str]) -> Vec<&Place> {
+        let is_below = |one: &[String]| {
+            one.len() == path.len() + 1 && one.iter().zip(path).all(|(a, b)| a == b)
+        };
+        let below = self.0.iter().filter(|(one, _)| is_below(one));
+        let mut places: Vec<&Place> = below.map(|(_, place)| place).collect();
+        places.sort_by_key(|place| place.key.start);
+        places
+    }
+
     pub(super) fn get(&self, path: &[&str]) -> Option<&Place> {
         let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
         self.0.get(&path)

@@ -6,9 +6,9 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde_json::Value;
 
-use super::facts::Facts;
 use super::places::Places;
 use super::source::ApiFormat;
+use crate::cli::facts::Facts;
 use crate::cli::report;
 use crate::comfy::check::{Finding, Severity};
 

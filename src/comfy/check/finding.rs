@@ -14,13 +14,20 @@
 //! | `input` | the input; `"class_type"` for the class; `()` for the node as a whole |
 //! | `message` | the same for people |
 //! | `received` | what stands there |
-//! | `allowed` | `#{ min, max, step }`, `#{ choices, count }` or `#{ type }` |
+//! | `allowed` | `#{ min, max, step }`, `#{ choices, count }` or `#{ type }`, and what else helps |
 //! | `nearest` | an allowed value that is like it, which need not be what is meant |
 //! | `suggestion` | what can be put there |
 //! | `fixable`, `fixer` | whether a built-in fixer mends it, and which |
+//!
+//! What `allowed` may tell besides: `folder`, of model files; `links`, the outputs in the workflow that
+//! fit; `optional: true`, of a broken link that may be left out; `brings`, the inputs that a selector's
+//! suggested choice brings along. A suggestion for a node as a whole is `#{ class_type, inputs }`, for
+//! one that was replaced with the `links` to it that change.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use super::fixable::fixer_of;
 
 /// One thing that is wrong; see the [module](self) for what its fields mean.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,23 +75,6 @@ pub enum Severity {
     /// The server rejects it, or it fails when it runs.
     Error,
 }
-
-/// Which built-in fixer mends which kind of finding, given a suggestion.
-const FIXERS: [(&str, &str); 13] = [
-    ("coerced_value", "numbers"),
-    ("frame_count", "numbers"),
-    ("invalid_input_type", "numbers"),
-    ("invalid_prompt", "classes"),
-    ("link_form", "links"),
-    ("missing_node_type", "classes"),
-    ("off_step", "numbers"),
-    ("required_input_missing", "missing"),
-    ("size_multiple", "numbers"),
-    ("value_bigger_than_max", "numbers"),
-    ("value_not_in_list", "choices"),
-    ("value_smaller_than_min", "numbers"),
-    ("unknown_selector", "choices"),
-];
 
 impl Finding {
     /// A finding of the server's, about a node.
@@ -172,6 +162,13 @@ impl Finding {
         self
     }
 
+    /// With what is like it, whether or not it is meant.
+    #[must_use]
+    pub fn resembles(mut self, nearest: impl Into<Value>) -> Self {
+        self.nearest = nearest.into();
+        self
+    }
+
     /// Whether the workflow can't run because of it.
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -181,20 +178,23 @@ impl Finding {
     /// The built-in fixer that mends it.
     #[must_use]
     pub fn fixer(&self) -> Option<&'static str> {
-        if self.suggestion.is_null() {
-            return None;
-        }
-        let known = FIXERS.iter().find(|(kind, _)| *kind == self.kind);
-        known.map(|(_, fixer)| *fixer)
+        fixer_of(self)
     }
 
-    /// How bad it is for a fixer: an unknown class hides whatever else is wrong with its node.
+    /// Whether nothing else can be said of its node as long as it stands.
+    #[must_use]
+    pub fn hides_others(&self) -> bool {
+        let hiding = ["missing_node_type", "invalid_prompt", "no_inputs_object"];
+        hiding.contains(&self.kind)
+    }
+
+    /// How bad it is for a fixer.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        match (self.kind, self.severity) {
-            ("missing_node_type" | "invalid_prompt", _) => 1000,
-            (_, Severity::Error) => 10,
-            (_, Severity::Warning) => 1,
+        match self.severity {
+            _ if self.hides_others() => 1000,
+            Severity::Error => 10,
+            Severity::Warning => 1,
         }
     }
 

@@ -3,7 +3,10 @@
 //! A [`Finding`] says where, what and what could be meant instead. [`server_findings`] are the
 //! server's own complaints; what it lets through is looked at by [`crate::preflight`].
 
+mod classes;
+pub mod defaults;
 mod finding;
+mod fixable;
 mod server;
 pub mod suggest;
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::finding::Finding;
-use super::suggest;
-use crate::comfy::nodes::{Input, NodeClass, NodeFacts};
-use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand, replacement};
+use super::{classes, suggest};
+use crate::comfy::nodes::{Input, NodeClass, NodeFacts, model_folder};
+use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand};
 
 /// What the server complains of in a prompt. It stops at the first unknown class; here all are
 /// named.
@@ -26,7 +26,7 @@ pub fn server_findings(
         Outcome::Rejected { error, node_errors } if node_errors.is_empty() => {
             let about_a_class = matches!(error.kind, "missing_node_type" | "invalid_prompt");
             if about_a_class {
-                found.extend(unknown_classes(facts, prompt, error.kind));
+                found.extend(unknown_classes(facts, rules, prompt, error.kind));
             }
             if found.is_empty() && error.kind != "prompt_outputs_failed_validation" {
                 let finding = Finding::server(error.kind, "", "").of_the_whole();
@@ -56,12 +56,21 @@ pub fn node_findings(
 }
 
 /// Nodes without a class that the server has or replaces by one that it has.
-fn unknown_classes(facts: &NodeFacts, prompt: &Value, kind: &'static str) -> Vec<Finding> {
+fn unknown_classes(
+    facts: &NodeFacts,
+    rules: &Rules,
+    prompt: &Value,
+    kind: &'static str,
+) -> Vec<Finding> {
+    let is_replaced = |name: &str| {
+        let replacement = facts.replacement(name).filter(|_| rules.replaces_nodes());
+        replacement.is_some_and(|replacement| facts.class(&replacement.new).is_some())
+    };
     let nodes = prompt.as_object().into_iter().flatten();
     let unknown = nodes.filter_map(|(id, node)| {
         let class = node.get("class_type");
         let name = class.and_then(Value::as_str);
-        if name.is_some_and(|name| facts.class(name).is_some() || replacement(name).is_some()) {
+        if name.is_some_and(|name| facts.class(name).is_some() || is_replaced(name)) {
             return None;
         }
         let finding = Finding::server(kind, id, name.unwrap_or_default());
@@ -69,11 +78,22 @@ fn unknown_classes(facts: &NodeFacts, prompt: &Value, kind: &'static str) -> Vec
         Some(match name {
             Some(name) => finding
                 .says(format!("Node type '{name}' not found"))
-                .suggests(facts.nearest(name).filter(|_| !name.is_empty())),
+                .suggests(classes::meant(facts, name, node, slots_used(prompt, id)))
+                .resembles(facts.nearest(name).filter(|_| !name.is_empty())),
             None => finding.says("it has no class_type"),
         })
     });
     unknown.collect()
+}
+
+/// How many outputs of a node are linked to, those between counted.
+fn slots_used(prompt: &Value, id: &str) -> u64 {
+    let nodes = prompt.as_object().into_iter().flatten();
+    let inputs = nodes.filter_map(|(_, node)| node.get("inputs")?.as_object());
+    let links = inputs.flat_map(|inputs| inputs.values().filter_map(Value::as_array));
+    let to_it = links.filter(|link| link.len() == 2 && link[0] == id);
+    let slots = to_it.filter_map(|link| Some(link[1].as_u64()?.saturating_add(1)));
+    slots.max().unwrap_or_default()
 }
 
 fn of_error(
@@ -131,6 +151,10 @@ fn with_remedy(mut finding: Finding, input: &Input, error: &ServerError) -> Find
             let most = input.max().cloned();
             finding.suggests(most)
         }
+        "invalid_input_type" if received.is_null() => {
+            let default = suggest::default_of(input, class_type);
+            finding.suggests(default)
+        }
         "invalid_input_type" => {
             let is_int = input.io_type().is("INT");
             let read = received.as_str();
@@ -140,6 +164,10 @@ fn with_remedy(mut finding: Finding, input: &Input, error: &ServerError) -> Find
         "value_not_in_list" => {
             let name = finding.input.as_deref().unwrap_or_default();
             let (nearest, meant) = suggest::choice(class_type, name, input, received);
+            if suggest::lists_files(class_type, name, received) {
+                let folder = model_folder(class_type, name).unwrap_or_default();
+                finding.allowed["folder"] = folder.into();
+            }
             finding.nearest = nearest;
             finding.suggests(meant)
         }

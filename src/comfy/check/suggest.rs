@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::comfy::model_name::{is_model_file, nearest_files, same_among};
+use crate::comfy::model_name::{is_model_file, nearest_files, same_model_among};
 use crate::comfy::nodes::{Input, model_folder};
 
 /// So many choices are shown.
@@ -39,9 +39,9 @@ pub fn choice(class_type: &str, name: &str, input: &Input, value: &Value) -> (Va
     };
     let choices = input.choices().unwrap_or_default();
     let names = || choices.iter().filter_map(Value::as_str);
-    if model_folder(class_type, name).is_some() || is_model_file(text) {
+    if lists_files(class_type, name, value) {
         // Another model would be another picture.
-        let meant = same_among(text, names());
+        let meant = same_model_among(text, names());
         let nearest = meant.or_else(|| nearest_files(text, names(), 1).first().copied());
         return (json!(nearest), json!(meant));
     }
@@ -49,8 +49,15 @@ pub fn choice(class_type: &str, name: &str, input: &Input, value: &Value) -> (Va
     (meant.clone(), meant)
 }
 
+/// Whether it is a file that is to be chosen there.
+#[must_use]
+pub fn lists_files(class_type: &str, name: &str, value: &Value) -> bool {
+    model_folder(class_type, name).is_some() || value.as_str().is_some_and(is_model_file)
+}
+
 /// The choice in other letters or with a slip, if only one is that near.
-fn nearest_choice<'a>(
+#[must_use]
+pub fn nearest_choice<'a>(
     text: &str,
     choices: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<String> {
@@ -59,12 +66,6 @@ fn nearest_choice<'a>(
     if text.len() > LONGEST {
         return None;
     }
-    let plain = |text: &str| -> String {
-        text.chars()
-            .filter(|c| c.is_alphanumeric())
-            .flat_map(char::to_lowercase)
-            .collect()
-    };
     let wanted = plain(text);
     let same = choices.clone().find(|choice| plain(choice) == wanted);
     let ranked = || {
@@ -73,13 +74,28 @@ fn nearest_choice<'a>(
             .collect();
         ranked.sort_by_key(|(distance, _)| *distance);
         match &ranked[..] {
-            [(one, choice), (two, _), ..] if one < two && *one <= 1 + wanted.len() / 8 => {
-                Some(*choice)
-            }
+            [(_, choice), ..] if is_near(&ranked, wanted.len()) => Some(*choice),
             _ => None,
         }
     };
     same.or_else(ranked).map(str::to_owned)
+}
+
+/// Whether the first is near enough, and nearer than the second.
+fn is_near(ranked: &[(usize, &str)], length: usize) -> bool {
+    let nearer = |first: usize| ranked.get(1).is_none_or(|(second, _)| first < *second);
+    ranked
+        .first()
+        .is_some_and(|(first, _)| *first <= 1 + length / 8 && *first < length && nearer(*first))
+}
+
+/// The letters and digits of a text, all small.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// What an editor would fill in. A list's first entry is its default, but not a list of files.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Response;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::comfy::Comfy;
 use super::http::Request;
 use super::pieces;
-use crate::comfy::nodes::NodeFacts;
+use crate::comfy::nodes::{NodeFacts, Replacement};
 use crate::comfy::{ComfyError, Rejection};
 
 /// Model files come and go without a sign; after this time facts are read anew.
@@ -128,7 +129,11 @@ impl Comfy {
         let response = http.send(&request, |builder| builder).await?;
         let response = http.expect_success(&request, response).await?;
         http.refuse_web_page(&request, &response)?;
-        let facts = Arc::new(self.parse_while_reading(&request, response).await?);
+        let mut facts = self.parse_while_reading(&request, response).await?;
+        if let Some(replacements) = self.replacements().await {
+            facts = facts.with_replacements(replacements);
+        }
+        let facts = Arc::new(facts);
         *self.0.facts.known() = Some(Known {
             facts: Arc::clone(&facts),
             read_at: self.0.clock.now(),
@@ -136,6 +141,13 @@ impl Comfy {
             doubted: false,
         });
         Ok(facts)
+    }
+
+    /// What the server says of old classes (from 0.14 on); none if it says nothing.
+    async fn replacements(&self) -> Option<Vec<Replacement>> {
+        let request = self.0.http.get(["node_replacements"]);
+        let answer: Value = self.0.http.json(&request, |builder| builder).await.ok()?;
+        answer.is_object().then(|| Replacement::read_all(&answer))
     }
 
     async fn parse_while_reading(

@@ -100,6 +100,13 @@ impl NodeClass {
         self.inputs.iter().find(|input| input.name() == name)
     }
 
+    /// Whether the server itself fills in an input of that name, whatever is given.
+    #[must_use]
+    pub fn has_hidden(&self, name: &str) -> bool {
+        let hidden = self.hidden.as_ref();
+        hidden.is_some_and(|hidden| hidden.contains_key(name))
+    }
+
     /// The outputs by slot.
     #[must_use]
     pub fn outputs(&self) -> &[Output] {

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::class::NodeClass;
+use super::replacement::{REPLACEMENTS, Replacement};
 use super::search::{Found, Index};
 use crate::comfy::BigIntegers;
 use crate::comfy::json::LenientJson;
@@ -34,6 +35,8 @@ pub struct NodeFacts {
     by_name: HashMap<Arc<str>, usize>,
     /// Bounds and the like that are beyond what [`Value`] holds exactly.
     big: BigIntegers,
+    /// What the server itself says of old classes; none if it was not asked.
+    replacements: Option<Arc<[Replacement]>>,
     /// Made when somebody searches.
     index: OnceLock<Arc<Index>>,
 }
@@ -103,6 +106,20 @@ impl NodeFacts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty()
+    }
+
+    /// With what the server says of old classes.
+    #[must_use]
+    pub fn with_replacements(mut self, replacements: Vec<Replacement>) -> Self {
+        self.replacements = Some(replacements.into());
+        self
+    }
+
+    /// What stands for a class that is gone.
+    #[must_use]
+    pub fn replacement(&self, old: &str) -> Option<&Replacement> {
+        let known = self.replacements.as_deref().unwrap_or(&REPLACEMENTS);
+        known.iter().find(|replacement| replacement.old == old)
     }
 
     /// The class whose name is most like `name`, if one is alike enough to be what was meant.

@@ -8,6 +8,7 @@ mod input;
 mod io_type;
 mod model_files;
 mod parse;
+mod replacement;
 mod search;
 mod snapshot;
 
@@ -16,5 +17,6 @@ pub use facts::{BUNDLED_VERSION, FactsError, NodeFacts};
 pub use input::{Dynamic, DynamicOption, Input, Section};
 pub use io_type::{COMBO, IoType};
 pub use model_files::{FILE_INPUTS, INPUT_FOLDER, is_loader, model_folder};
+pub use replacement::{From, REPLACEMENTS, Replacement};
 pub use search::Found;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -53,7 +53,7 @@ pub enum UiError {
         /// The node.
         node: NodeName,
         /// What stands for its class today.
-        new: &'static str,
+        new: String,
     },
     /// A node that stands for several, from before there were subgraphs.
     #[error("{0} is a group node, which can't be converted")]

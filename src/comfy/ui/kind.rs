@@ -2,7 +2,6 @@
 
 use super::read::Node;
 use crate::comfy::nodes::{NodeClass, NodeFacts};
-use crate::comfy::validate::replacement;
 
 /// Nodes that only the editor knows and that don't run: `ComfyUI`'s own, and those of rgthree's
 /// pack.
@@ -87,7 +86,8 @@ impl<'v> Kind<'v> {
 }
 
 /// What stands for the class of a node that the server does not have, if its inputs are others.
-pub(super) fn successor(class: &str, facts: &NodeFacts) -> Option<&'static str> {
-    let replacement = replacement(class)?;
-    facts.class(replacement.new).map(|_| replacement.new)
+pub(super) fn successor<'f>(class: &str, facts: &'f NodeFacts) -> Option<&'f str> {
+    let replacement = facts.replacement(class)?;
+    let new = facts.class(&replacement.new)?;
+    Some(new.name())
 }

@@ -169,7 +169,10 @@ fn refuse_unknown(
             return Err(UiError::NoDefinition(name));
         }
         if let Some(new) = successor(&name.class, facts) {
-            return Err(UiError::Gone { node: name, new });
+            return Err(UiError::Gone {
+                node: name,
+                new: new.to_owned(),
+            });
         }
         names.push(name);
     }

@@ -22,7 +22,7 @@ pub use expand::{Declared, Expanded, expand};
 pub use own::{Answer, Arguments, CoreValidation, INPUT_TYPES, OwnValidation, Parameters};
 pub use prompt::Validator;
 pub use python::{Exception, equal};
-pub use replace::{Replacement, replace_old_classes, replacement};
+pub use replace::replace_old_classes;
 pub use rules::Rules;
 pub use types::fits;
 pub use verdict::{NodeErrors, Outcome, ServerError, Verdict};

@@ -11,7 +11,7 @@ use crate::comfy::nodes::{FILE_INPUTS, IoType, NodeClass, is_loader};
 use super::python::{self, Exception, Num};
 
 /// Knows the validation functions of node classes.
-pub trait OwnValidation {
+pub trait OwnValidation: Sync {
     /// The parameters of the class's function, if it has one.
     fn parameters(&self, class: &NodeClass) -> Option<Parameters>;
 

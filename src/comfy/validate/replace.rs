@@ -1,94 +1,14 @@
 //! Old node classes that the server replaces by new ones before it validates a prompt.
 //!
-//! Servers from 0.14 on do so at `POST /prompt`. The table is that of 0.33.0.
+//! Servers from 0.14 on do so at `POST /prompt`.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use crate::comfy::nodes::NodeFacts;
+use crate::comfy::nodes::{From, NodeFacts, Replacement};
 
 use super::python::{self, Exception};
-
-/// One old class and what stands for it.
-#[derive(Clone, Copy, Debug)]
-pub struct Replacement {
-    /// The class that is gone.
-    pub old: &'static str,
-    /// The class that does its work.
-    pub new: &'static str,
-    inputs: &'static [(&'static str, From)],
-}
-
-/// Where a new input comes from.
-#[derive(Clone, Copy, Debug)]
-enum From {
-    Input(&'static str),
-    Text(&'static str),
-}
-
-const REPLACEMENTS: [Replacement; 8] = [
-    Replacement {
-        old: "ResizeImagesByLongerEdge",
-        new: "ImageScaleToMaxDimension",
-        inputs: &[
-            ("image", From::Input("images")),
-            ("largest_size", From::Input("longer_edge")),
-            ("upscale_method", From::Text("lanczos")),
-        ],
-    },
-    Replacement {
-        old: "ImageBatch",
-        new: "BatchImagesNode",
-        inputs: &[
-            ("images.image0", From::Input("image1")),
-            ("images.image1", From::Input("image2")),
-        ],
-    },
-    Replacement {
-        old: "ImageScaleBy",
-        new: "ResizeImageMaskNode",
-        inputs: &[
-            ("input", From::Input("image")),
-            ("resize_type", From::Text("scale by multiplier")),
-            ("resize_type.multiplier", From::Input("scale_by")),
-            ("scale_method", From::Input("upscale_method")),
-        ],
-    },
-    Replacement {
-        old: "T2IAdapterLoader",
-        new: "ControlNetLoader",
-        inputs: &[("control_net_name", From::Input("t2i_adapter_name"))],
-    },
-    Replacement {
-        old: "Load3DAnimation",
-        new: "Load3D",
-        inputs: &[],
-    },
-    Replacement {
-        old: "Preview3DAnimation",
-        new: "Preview3D",
-        inputs: &[],
-    },
-    Replacement {
-        old: "SDV_img2vid_Conditioning",
-        new: "SVD_img2vid_Conditioning",
-        inputs: &[],
-    },
-    Replacement {
-        old: "ConditioningAverage ",
-        new: "ConditioningAverage",
-        inputs: &[],
-    },
-];
-
-/// The class that the server puts in place of this one.
-#[must_use]
-pub fn replacement(class: &str) -> Option<&'static Replacement> {
-    REPLACEMENTS
-        .iter()
-        .find(|replacement| replacement.old == class)
-}
 
 /// Replaces old classes that the server does not have by new ones that it has. Inputs that the
 /// table does not name are dropped, as the server drops them.
@@ -114,17 +34,20 @@ pub fn replace_old_classes<'p>(
         }
         let class = class.as_str().unwrap_or_default();
         if facts.class(class).is_none()
-            && let Some(replacement) = replacement(class)
-            && facts.class(replacement.new).is_some()
+            && let Some(replacement) = facts.replacement(class)
+            && facts.class(&replacement.new).is_some()
         {
             old_nodes.push((id, inputs, replacement));
         }
     }
     for (id, inputs, replacement) in old_nodes {
-        let inputs = replacement.inputs(inputs)?;
+        let inputs = new_inputs(replacement, inputs)?;
         let node = &mut replaced.to_mut()[id];
         node["class_type"] = json!(replacement.new);
         node["inputs"] = inputs;
+        if !replacement.outputs.is_empty() {
+            relink(replaced.to_mut(), id, replacement);
+        }
     }
     Ok(replaced)
 }
@@ -137,18 +60,30 @@ fn no_items(value: &Value) -> Exception {
     )
 }
 
-impl Replacement {
-    /// The new node's inputs, made of the old one's.
-    fn inputs(&self, old: &Value) -> Result<Value, Exception> {
-        let mut inputs = Map::new();
-        for (name, from) in self.inputs {
-            let value = match from {
-                From::Input(old_name) => python::item(old, old_name)?.clone(),
-                From::Text(text) => json!(text),
-            };
-            inputs.insert((*name).to_owned(), value);
+/// The new node's inputs, made of the old one's.
+fn new_inputs(replacement: &Replacement, old: &Value) -> Result<Value, Exception> {
+    let mut inputs = Map::new();
+    for (name, from) in &replacement.inputs {
+        let value = match from {
+            From::Input(old_name) => python::item(old, old_name)?.clone(),
+            From::Value(value) => value.clone(),
+        };
+        inputs.insert(name.clone(), value);
+    }
+    Ok(inputs.into())
+}
+
+/// Leads the links to a node's outputs to those that stand for them.
+fn relink(prompt: &mut Value, id: &str, replacement: &Replacement) {
+    let nodes = prompt.as_object_mut().into_iter().flat_map(Map::values_mut);
+    let inputs = nodes.filter_map(|node| node.get_mut("inputs")?.as_object_mut());
+    for link in inputs.flat_map(Map::values_mut) {
+        if let Some([from, slot]) = link.as_array_mut().map(Vec::as_mut_slice)
+            && from == id
+            && let Some(old) = slot.as_u64()
+        {
+            *slot = json!(replacement.output(old));
         }
-        Ok(inputs.into())
     }
 }
 

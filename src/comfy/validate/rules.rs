@@ -65,7 +65,8 @@ impl Rules {
     }
 
     /// `POST /prompt` puts new classes in place of old ones before it validates.
-    pub(super) fn replaces_nodes(&self) -> bool {
+    #[must_use]
+    pub fn replaces_nodes(&self) -> bool {
         self.since(0, 14, 0)
     }
 

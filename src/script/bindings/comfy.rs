@@ -78,16 +78,26 @@ mod functions {
         answer(report.to_json(&facts))
     }
 
-    /// Lets the fixers mend a workflow: `#{ valid, errors, corrections, workflow, ... }`; with
-    /// `failed_fixers` if some failed, which are left out.
+    /// Lets the fixers mend a workflow: `#{ corrections, workflow }`, and of what is left `valid`,
+    /// `errors` and `findings`; with `failed_fixers` if some failed, which are left out.
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let (facts, rules) = super::facts_and_rules(&context)?;
         let preflight = Preflight::new(&facts, context.generation.knowledge()).rules(rules);
-        let repaired = mend(&context, &preflight, workflow.snapshot()).map_err(thrown)?;
-        let report = preflight.inspect(&repaired.workflow.clone().into_json());
-        let mut verdict = report.to_json(&facts);
+        let inspect = |nodes: &Value| preflight.inspect(nodes);
+        let repaired = mend(
+            &context.generation,
+            &inspect,
+            workflow.snapshot(),
+            &context.stop,
+        );
+        let repaired = repaired.map_err(thrown)?;
+        let mut verdict = repaired.report.to_json(&facts);
+        if let Some(verdict) = verdict.as_object_mut() {
+            // The findings say it in full.
+            verdict.retain(|key, _| !["node_errors", "node_count"].contains(&&**key));
+        }
         verdict["corrections"] = json!(repaired.corrections);
         verdict["workflow"] = json!(repaired.workflow);
         if !repaired.failed.is_empty() {

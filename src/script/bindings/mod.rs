@@ -10,6 +10,7 @@ mod comfy;
 mod flow;
 mod knowledge;
 mod message;
+mod model_name;
 mod nodes;
 mod publishing;
 mod pure;
@@ -33,7 +34,8 @@ type SharedModule = rhai::Shared<rhai::Module>;
 /// A namespace and what is in it; an empty name stands for the global one.
 type Namespace = (&'static str, SharedModule);
 
-static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", workflow::module())]);
+static EVERYWHERE: LazyLock<Vec<Namespace>> =
+    LazyLock::new(|| vec![("", workflow::module()), ("", model_name::module())]);
 
 static PURE: LazyLock<Vec<Namespace>> =
     LazyLock::new(|| vec![("", pure::module()), ("", anatomy::pure_module())]);

@@ -6,22 +6,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::{Map, Value as Json, json};
 
-use crate::comfy::validate::replacement;
+use crate::comfy::nodes::REPLACEMENTS;
 
 use super::super::world::World;
 use super::reply::{self, Refusal};
-
-/// The classes that 0.33.0 replaces.
-const OLD_CLASSES: [&str; 8] = [
-    "ResizeImagesByLongerEdge",
-    "ImageBatch",
-    "ImageScaleBy",
-    "T2IAdapterLoader",
-    "Load3DAnimation",
-    "Preview3DAnimation",
-    "SDV_img2vid_Conditioning",
-    "ConditioningAverage ",
-];
 
 pub(super) async fn object_info(State(world): State<Arc<World>>) -> Result<Response, Refusal> {
     let written = reply::blocking(move || {
@@ -43,21 +31,10 @@ pub(super) async fn class_info(
     Ok(reply::json(&info.await?))
 }
 
-/// Which old classes are replaced when a prompt comes in. How their inputs are carried over is the
-/// server's own business and left out.
+/// Which old classes are replaced when a prompt comes in, and how their inputs are carried over.
 pub(super) async fn replacements() -> Response {
-    let entries = OLD_CLASSES
-        .into_iter()
-        .filter_map(replacement)
-        .map(|replacement| {
-            let entry = json!([{
-                "new_node_id": replacement.new,
-                "old_node_id": replacement.old,
-                "old_widget_ids": null,
-                "input_mapping": null,
-                "output_mapping": null,
-            }]);
-            (replacement.old.to_owned(), entry)
-        });
+    let entries = REPLACEMENTS
+        .iter()
+        .map(|replacement| (replacement.old.clone(), json!([replacement.to_json()])));
     reply::json(&entries.collect::<Map<String, Json>>())
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::cli::args::Global;
-use crate::cli::{report, start};
+use super::args::Global;
+use super::{report, start};
 use crate::clock::Clock;
 use crate::comfy::nodes::{BUNDLED_VERSION, INPUT_FOLDER, NodeFacts, Snapshot, model_folder};
 use crate::comfy::validate::{CoreValidation, Rules};
@@ -191,20 +191,25 @@ fn uploaded(facts: &NodeFacts) -> Option<HashSet<String>> {
     (!files.is_empty()).then_some(files)
 }
 
-/// Loaders list the media that lie in the input folder itself; of anything else nothing is known.
+/// Loaders list the media that lie in the input folder itself. Nothing is known of what lies
+/// elsewhere, nor of files that they would read and do not list.
 fn may_exist(uploaded: &HashSet<String>, name: &str) -> bool {
-    const LISTED: [&str; 15] = [
-        "png", "jpg", "jpeg", "webp", "gif", "bmp", "mp3", "wav", "flac", "ogg", "mp4", "webm",
-        "mov", "mkv", "avi",
+    const UNLISTED: [&str; 30] = [
+        "glb", "gltf", "obj", "fbx", "stl", "ply", "splat", "spz", "ksplat", "usdz", "heic",
+        "heif", "avif", "jxl", "tif", "tiff", "svg", "exr", "hdr", "latent", "json", "txt", "m4a",
+        "aac", "opus", "m4v", "mpg", "mpeg", "ts", "wmv",
     ];
+    const FOLDERS: [&str; 2] = [".", "3d"];
     let name = name.strip_suffix(" [input]").unwrap_or(name);
     let name = name.strip_prefix("./").unwrap_or(name);
-    let ending = name
-        .rsplit_once('.')
-        .map(|(_, ending)| ending.to_lowercase());
-    let would_be_listed = ending.is_some_and(|ending| LISTED.contains(&&*ending));
-    let elsewhere = name.contains(['/', '\\']) || name.ends_with(']');
-    uploaded.contains(name) || elsewhere || !would_be_listed
+    let elsewhere =
+        name.contains(['/', '\\']) || name.ends_with(" [output]") || name.ends_with(" [temp]");
+    let ending = name.rsplit_once('.');
+    let unlisted = ending.is_some_and(|(_, ending)| {
+        let ending = ending.to_lowercase();
+        UNLISTED.contains(&&*ending)
+    });
+    elsewhere || unlisted || FOLDERS.contains(&name) || uploaded.contains(name)
 }
 
 #[cfg(test)]
@@ -224,7 +229,9 @@ mod tests {
         ] {
             assert!(may_exist(&uploaded, name), "{name}");
         }
-        assert!(!may_exist(&uploaded, "b.png"));
+        for name in ["b.png", "a.pn", "nothing", "x [nonsense]"] {
+            assert!(!may_exist(&uploaded, name), "{name}");
+        }
     }
 
     #[test]

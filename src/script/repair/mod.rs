@@ -1,0 +1,170 @@
+//! Mending a workflow with the fixers.
+//!
+//! A fixer is a pure function of the workflow and of what was found wrong with it, and answers with
+//! corrections. They are tried in the order of their names until none helps any more. A correction
+//! stays only if less is wrong with it than without and nothing new is; so whatever fixers do, they
+//! never make a workflow worse, they come to an end, and mending twice is mending once.
+
+mod correction;
+
+use std::collections::HashSet;
+use std::thread;
+
+use rhai::{Dynamic, Scope};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub use self::correction::Correction;
+use self::correction::Proposal;
+use super::run::{explained, stop_on, wrong_result};
+use super::value::{from_dynamic, to_dynamic};
+use super::{Generation, Kind, Limits, ScriptError, Served, engine};
+use crate::comfy::Workflow;
+use crate::comfy::check::Finding;
+use crate::preflight::Report;
+
+/// Operations of one call of a fixer: some 20 ms, a thousand times what any of ours takes.
+const OPERATIONS: u64 = 20_000_000;
+
+/// A fixer that proposes more at once does not look at what was found.
+const MOST_PROPOSALS: usize = 1_000;
+
+/// A workflow as the fixers left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repaired {
+    /// The workflow.
+    pub workflow: Workflow,
+    /// What was changed, in order.
+    pub corrections: Vec<Correction>,
+    /// Which fixers failed, and how; the others went on.
+    pub failed: Vec<String>,
+    /// What is wrong with it now.
+    pub report: Report,
+}
+
+/// Lets the fixers mend a workflow; `inspect` says what is wrong with it.
+pub fn repair(
+    generation: &Generation,
+    inspect: &dyn Fn(&Value) -> Report,
+    workflow: Workflow,
+    stop: &CancellationToken,
+) -> Result<Repaired, ScriptError> {
+    let mut nodes = workflow.into_json();
+    let mut report = inspect(&nodes);
+    let mut fixers: Vec<&Served> = generation.of_kind(Kind::Fixer).collect();
+    let (mut corrections, mut failed) = (vec![], vec![]);
+    loop {
+        let before = corrections.len();
+        for fixer in fixers.clone() {
+            if report.findings.is_empty() {
+                break;
+            }
+            let name = &fixer.script.key.name;
+            let proposed = match propose(generation, fixer, &nodes, &report.findings, stop) {
+                Ok(proposed) => proposed,
+                Err(ScriptError::Cancelled) => return Err(ScriptError::Cancelled),
+                Err(error) => {
+                    tracing::warn!("{} failed: {error}", fixer.script.key);
+                    failed.push(format!("{name}: {error}"));
+                    fixers.retain(|other| other.script.key != fixer.script.key);
+                    continue;
+                }
+            };
+            for proposal in proposed {
+                if stop.is_cancelled() {
+                    return Err(ScriptError::Cancelled);
+                }
+                let Some((mended, done)) = proposal.apply(&nodes, name) else {
+                    continue;
+                };
+                let looked_at = inspect(&mended);
+                if is_better(&report.findings, &looked_at.findings) {
+                    (nodes, report) = (mended, looked_at);
+                    corrections.extend(done);
+                }
+            }
+        }
+        if corrections.len() == before {
+            break;
+        }
+    }
+    let nodes = match nodes {
+        Value::Object(nodes) => nodes,
+        _ => serde_json::Map::new(),
+    };
+    Ok(Repaired {
+        workflow: Workflow::from_nodes(nodes),
+        corrections,
+        failed,
+        report,
+    })
+}
+
+/// The same for callers outside scripts: on a thread with the stack that scripts need.
+pub fn repair_apart(
+    generation: &Generation,
+    inspect: &(dyn Fn(&Value) -> Report + Sync),
+    workflow: Workflow,
+) -> Result<Repaired, ScriptError> {
+    let stop = CancellationToken::new();
+    let died = |_| ScriptError::Panicked("the fixers' thread died".to_owned());
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(Limits::STACK);
+        let mending = builder.spawn_scoped(scope, || {
+            repair(generation, &|nodes| inspect(nodes), workflow, &stop)
+        });
+        let no_thread = |error| ScriptError::Panicked(format!("no thread for fixers: {error}"));
+        mending.map_err(no_thread)?.join().map_err(died)?
+    })
+}
+
+/// Whether less is wrong, and nothing that was not before. What an unknown class hid of its node
+/// may come to light.
+fn is_better(before: &[Finding], after: &[Finding]) -> bool {
+    let weigh = |found: &[Finding]| -> u64 { found.iter().map(Finding::weight).sum() };
+    let hiding = |found: &[Finding]| found.iter().filter(|one| one.hides_others()).count();
+    weigh(after) < weigh(before)
+        && (hiding(after) < hiding(before) || errors(after).is_subset(&errors(before)))
+}
+
+/// The errors by kind and place. Exceptions repeat, at another place, what a better one says.
+fn errors(found: &[Finding]) -> HashSet<(&str, Option<&str>, Option<&str>)> {
+    let errors = found
+        .iter()
+        .filter(|one| one.is_error() && !one.kind.starts_with("exception_during"));
+    errors
+        .map(|one| (one.kind, one.node_id.as_deref(), one.input.as_deref()))
+        .collect()
+}
+
+/// Asks one fixer for its corrections.
+fn propose(
+    generation: &Generation,
+    fixer: &Served,
+    nodes: &Value,
+    found: &[Finding],
+    stop: &CancellationToken,
+) -> Result<Vec<Proposal>, ScriptError> {
+    let script = &fixer.script;
+    let limits = Limits {
+        operations: OPERATIONS,
+        ..Limits::default()
+    };
+    let mut engine = engine::running(&limits, generation.libraries_of(script), true);
+    stop_on(&mut engine, stop.clone());
+    let found = found.iter().map(Finding::to_json).collect();
+    let arguments = (to_dynamic(nodes.clone()), to_dynamic(found));
+    let made = engine
+        .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, "fix", arguments)
+        .map_err(|error| explained(&error, &engine, generation, script))?;
+    let Ok(Value::Array(proposed)) = from_dynamic(&made) else {
+        return Err(wrong_result(script, Proposal::FORM, &made));
+    };
+    if proposed.len() > MOST_PROPOSALS {
+        let wanted = format!("return at most {MOST_PROPOSALS} corrections");
+        return Err(wrong_result(script, &wanted, &made));
+    }
+    let read = proposed.iter().map(Proposal::read);
+    let read: Option<Vec<Proposal>> = read.collect();
+    read.ok_or_else(|| wrong_result(script, Proposal::FORM, &made))
+}
