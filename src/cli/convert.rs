@@ -21,6 +21,9 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
         Format::Api => Workflow::from_json(file.value)?,
         Format::Ui => {
             let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+            if args.nodes.is_none() {
+                report::note(format_args!("by the nodes of {}", facts.origin));
+            }
             file.converted(&facts)?
         }
     };

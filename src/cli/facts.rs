@@ -88,14 +88,14 @@ impl Facts {
     fn at_hand(url: &str, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
         if let Some(snapshot) = latest_snapshot() {
             report::note(format_args!(
-                "note: there is no ComfyUI at {url}; judged by {}",
+                "note: there is no ComfyUI at {url}; going by {}",
                 snapshot.display()
             ));
             return Self::of_file(&snapshot, knowledge);
         }
         report::note(format_args!(
-            "note: there is no ComfyUI at {url}; judged by the nodes of ComfyUI {BUNDLED_VERSION} \
-             without custom nodes, and model files are not checked"
+            "note: there is no ComfyUI at {url}; going by the nodes of ComfyUI {BUNDLED_VERSION}, \
+             without custom nodes and model files (--nodes takes a server or a snapshot)"
         ));
         let nodes = NodeFacts::bundled();
         let origin = format!("the built-in facts of ComfyUI {BUNDLED_VERSION}");

@@ -31,7 +31,7 @@ async fn a_graph_is_converted_even_without_a_server() {
     let ran = home.mmf(convert).run().await.exits(0);
     assert_eq!(ran.json(), converted());
     assert!(
-        ran.stderr.contains("going by ComfyUI 0.33.0"),
+        ran.stderr.contains("going by the nodes of ComfyUI 0.33.0"),
         "{}",
         ran.stderr
     );

@@ -116,13 +116,37 @@ async fn a_picture_is_looked_at_by_the_prompt_in_it() {
 }
 
 #[tokio::test]
+async fn a_graph_of_the_editor_is_judged_as_the_prompt_that_it_becomes() {
+    let home = Home::new();
+    let graph = json!({ "version": 0.4, "links": [[1, 1, 0, 2, 0, "IMAGE"]], "nodes": [
+        { "id": 1, "type": "EmptyImage", "inputs": [],
+            "outputs": [{ "name": "IMAGE", "type": "IMAGE", "links": [1] }],
+            "widgets_values": [64, 64, 0, 255] },
+        { "id": 2, "type": "SaveImage", "outputs": [],
+            "inputs": [{ "name": "images", "type": "IMAGE", "link": 1 }],
+            "widgets_values": ["x"] },
+    ] });
+    home.write("graph.json", &graph.to_string());
+    let ran = home.mmf(["validate", "graph.json"]).run().await.exits(3);
+    assert!(
+        ran.stdout.contains("graph.json, converted")
+            && ran.stdout.contains("value_smaller_than_min"),
+        "{}",
+        ran.stdout
+    );
+
+    let unknown = graph.to_string().replace("EmptyImage", "EmptyImagine");
+    home.write("graph.json", &unknown);
+    let ran = home.mmf(["validate", "graph.json"]).run().await.exits(3);
+    assert!(ran.stderr.contains("EmptyImagine"), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn what_is_no_workflow_is_told() {
     let home = Home::new();
-    home.write("editor.json", r#"{"nodes": [], "links": []}"#);
     home.write("text.json", "nope");
     for (file, code, said) in [
-        ("editor.json", 3, "editor's format"),
-        ("text.json", 3, "no JSON"),
+        ("text.json", 3, "not JSON"),
         ("absent.json", 6, "can't be read"),
     ] {
         let ran = home.mmf(["validate", file]).run().await.exits(code);
