@@ -71,17 +71,9 @@ pub(super) async fn follow(
     }
 }
 
-/// Tells a client of the earlier lifecycles about each change of a list from now on until it is
-/// gone.
-pub(super) fn tell(
-    mut versions: watch::Receiver<Versions>,
-    peer: Peer<RoleServer>,
-) -> impl Future<Output = ()> + Send {
-    let told = *versions.borrow_and_update();
-    tell_since(told, versions, peer)
-}
-
-async fn tell_since(
+/// Tells a client of the earlier lifecycles about each change of a list since `told`, the time of
+/// its greeting, until it is gone: what changes between the greeting and this is told, too.
+pub(super) async fn tell(
     mut told: Versions,
     mut versions: watch::Receiver<Versions>,
     peer: Peer<RoleServer>,

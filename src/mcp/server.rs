@@ -91,7 +91,8 @@ impl McpServer {
 
     /// The same for a further client, whose requests are numbered on their own.
     pub(super) fn session(&self) -> Self {
-        let session = Session::under(self.app.host().ids.ordered().into());
+        let id = self.app.host().ids.ordered().into();
+        let session = Session::under(id, *self.versions.borrow());
         Self {
             session: Arc::new(session),
             ..self.clone()
@@ -168,7 +169,11 @@ impl ServerHandler for McpServer {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        let telling = tokio::spawn(changes::tell(self.versions.clone(), context.peer));
+        let telling = tokio::spawn(changes::tell(
+            self.session.began,
+            self.versions.clone(),
+            context.peer,
+        ));
         self.session.tells(AbortOnDropHandle::new(telling));
     }
 

@@ -8,6 +8,7 @@ use rmcp::model::ErrorCode;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cancel::Calls;
+use super::changes::Versions;
 use crate::script::conversation::Level;
 
 /// The most resources that one client may be subscribed to: each is looked at every other second.
@@ -18,6 +19,8 @@ pub(super) struct Session {
     /// Under which its jobs are recorded; the process's own if it serves only one.
     pub(super) id: Option<Arc<str>>,
     pub(super) calls: Calls,
+    /// How the lists stood when it began.
+    pub(super) began: Versions,
     /// What it wants to hear of the log.
     level: Mutex<Level>,
     /// The resources that it is subscribed to.
@@ -31,6 +34,7 @@ impl Default for Session {
         Self {
             id: None,
             calls: Calls::default(),
+            began: Versions::default(),
             level: Mutex::new(Level::Info),
             subscriptions: Mutex::default(),
             telling: Mutex::default(),
@@ -39,9 +43,10 @@ impl Default for Session {
 }
 
 impl Session {
-    pub(super) fn under(id: Arc<str>) -> Self {
+    pub(super) fn under(id: Arc<str>, began: Versions) -> Self {
         Self {
             id: Some(id),
+            began,
             ..Self::default()
         }
     }
