@@ -135,8 +135,12 @@ impl Runs {
                     let ended = timeout_at(deadline, run.ended_with(report)).await;
                     return Ok(match ended {
                         Ok(result) => Waited::Over(result),
-                        // It may have ended in the moment in which patience did.
-                        Err(_) => over(&run.record()),
+                        // It may have ended in the moment in which patience did; what is told is
+                        // written down first.
+                        Err(_) => match run.record() {
+                            ended if ended.result().is_some() => Waited::Over(run.ended().await),
+                            record => Waited::Working(record.into()),
+                        },
                     });
                 }
                 Found::Elsewhere(record) if Instant::now() >= deadline => {
@@ -166,6 +170,7 @@ impl Runs {
     /// Ends a run and its jobs, wherever it goes on. Says whether it went on until then.
     pub async fn cancel(&self, runner: &Runner, run_id: &str) -> Result<bool, RunError> {
         match self.find(runner, run_id, Purpose::Cancel).await? {
+            Found::Live(run) if run.record().result().is_some() => return Ok(false),
             Found::Live(run) => run.cancel(),
             Found::Elsewhere(_) => {
                 let (folder, run_id) = (self.0.folder.clone(), run_id.to_owned());
