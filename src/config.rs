@@ -179,7 +179,11 @@ impl Config {
             .clone()
             .or_else(|| set(variable, "MMF_DATA_DIR").map(PathBuf::from))
             .or_else(|| project.data_dir.clone())
-            .or_else(|| user.data_dir.clone())
+            .or_else(|| {
+                user.data_dir
+                    .as_ref()
+                    .map(|dir| beside(user.file.as_deref(), dir))
+            })
             .or(user_data)
             .ok_or(ConfigError::NoHome)?;
         let hours = match text(variable, "COMFY_MCP_ASSET_TTL_HOURS")? {
@@ -209,7 +213,7 @@ impl Config {
             asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,
             asset_max_bytes: room(project.assets.max_gb.or(user.assets.max_gb).unwrap_or(0.0))?,
             comfyui_output_dir: set(variable, "COMFYUI_OUTPUT_DIR")
-                .map(|dir| absolute(&project_dir, dir.into())),
+                .map(|dir| absolute(&project_dir, PathBuf::from(dir))),
             publish_dir: publish_dir.map(|dir| absolute(&project_dir, dir)),
             project_dir,
             files: [user.file, project.file].into_iter().flatten().collect(),
@@ -300,12 +304,14 @@ fn room(gigabytes: f64) -> Result<Option<u64>, ConfigError> {
     Ok((bytes > 0).then_some(bytes))
 }
 
-fn absolute(base: &Path, path: PathBuf) -> PathBuf {
-    if path.is_absolute() {
-        path
-    } else {
-        base.join(path)
-    }
+/// A path in the user's file means the same from wherever a command is started.
+fn beside(file: Option<&Path>, path: &Path) -> PathBuf {
+    let folder = file.and_then(Path::parent);
+    folder.map_or_else(|| path.to_owned(), |folder| absolute(folder, path))
+}
+
+fn absolute(base: &Path, path: impl AsRef<Path>) -> PathBuf {
+    crate::paths::resolved(path, base)
 }
 
 #[cfg(test)]

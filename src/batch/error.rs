@@ -14,6 +14,12 @@ pub enum BatchError {
         /// How many are allowed.
         most: usize,
     },
+    /// Nothing to run.
+    #[error("there are no sets of parameters: give at least one, {{}} for the workflow as it is")]
+    NoRuns,
+    /// A sweep over nothing.
+    #[error("there is nothing to sweep: give at least one parameter with its values")]
+    NothingSwept,
     /// A swept parameter without values.
     #[error("\"{0}\" has no values to try: give a list of at least one")]
     NoValues(String),
@@ -39,6 +45,9 @@ impl From<BatchError> for Failure {
         match error {
             BatchError::TooMany { .. } => Self::new(Code::LIMIT_EXCEEDED, message)
                 .hint("try fewer values at a time, the coarse ones first"),
+            BatchError::NoRuns | BatchError::NothingSwept => {
+                Self::new(Code::INVALID_PARAMS, message)
+            }
             BatchError::NoValues(name) => {
                 Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
             }

@@ -31,6 +31,7 @@ use self::args::{Args, Command, ScriptCommand};
 use self::ended::Ended;
 use crate::failure::Failure;
 use crate::script::{Diagnostic, ScriptError};
+use crate::sim::remove_own_folders;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -47,6 +48,10 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(dispatch(args));
     // A script's thread may still be in the middle of something when the user interrupts.
     runtime.shutdown_background();
+    remove_own_folders();
+    if let Some(code) = report::lost() {
+        return code;
+    }
     match ended {
         Ok(ended) => ended.into(),
         Err(Stopped::Usage(error)) => report::usage(&error),

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -76,9 +77,25 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
     ExitCode::from(failure.exit_code())
 }
 
-/// A line of the result. A reader that has gone away (`| head`) is no failure.
+/// Why a part of the result could not be written, if it couldn't.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// A line of the result. A reader that has gone away (`| head`) is no failure; a full disk is.
 pub(super) fn line(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        LOST.get_or_init(|| error.to_string());
+    }
+}
+
+/// The exit code of a command whose result could not be written, after saying so.
+pub(super) fn lost() -> Option<ExitCode> {
+    let error = LOST.get()?;
+    note(format_args!(
+        "error: the result could not be written: {error}"
+    ));
+    Some(ExitCode::FAILURE)
 }
 
 /// A result as JSON: indented for a person, one line for a program.

@@ -16,9 +16,10 @@ pub(super) async fn sim(global: &Global, args: SimArgs) -> Result<Ended, Stopped
     let simulator = Sim::start(options(global, args)?).await?;
     report::line(simulator.url());
     report::note("a simulated ComfyUI listens there; Ctrl-C stops it");
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Failure::new(Code::INTERNAL_ERROR, error.to_string()))?;
+    if !start::asked_to_end().await {
+        let message = "signals can't be heard, and nothing else would stop it";
+        return Err(Failure::new(Code::INTERNAL_ERROR, message).into());
+    }
     simulator.shutdown().await;
     Ok(Ended::Well)
 }

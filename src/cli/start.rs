@@ -11,7 +11,7 @@ use crate::app::{App, AppOptions};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::script::{Caller, Library};
-use crate::sim::{Faults, SimOptions};
+use crate::sim::{Faults, SimOptions, remove_own_folders};
 
 /// More workers than this only cost memory: the work is waiting, and scripts have threads of
 /// their own.
@@ -87,6 +87,7 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
         // Listened for before the user is told that it can be pressed.
         let again = async {
             if tokio::signal::ctrl_c().await.is_ok() {
+                remove_own_folders();
                 std::process::exit(INTERRUPTED);
             }
         };

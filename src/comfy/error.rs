@@ -222,7 +222,8 @@ impl Rejection {
         if self.names("missing_node_type") {
             return "search_nodes finds classes by name and by what they do".to_owned();
         }
-        "correct the inputs named in node_errors, or let validate_and_fix_workflow do it".to_owned()
+        "validate_workflow tells all that is wrong with it, validate_and_fix_workflow mends what it can"
+            .to_owned()
     }
 
     /// One line: the error, or what the first faulty nodes say.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Zoned;
 use serde_json::{Value as Json, json};
@@ -59,6 +59,22 @@ pub struct SaveSlot {
     counter: u32,
 }
 
+/// The folders that were made for simulators of this process.
+static OWN: Mutex<Vec<PathBuf>> = Mutex::new(vec![]);
+
+fn own_folders() -> MutexGuard<'static, Vec<PathBuf>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what simulators of this process have made for themselves: a process that ends doesn't
+/// wait until everything that uses it was dropped.
+pub fn remove_own_folders() {
+    for folder in own_folders().drain(..) {
+        // Most were removed with their last user.
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
 impl Folders {
     /// Opens a data folder, or makes one that is removed with its last user.
     pub(super) fn open(data: Option<&Path>) -> io::Result<Self> {
@@ -66,6 +82,7 @@ impl Folders {
             (path.to_path_buf(), None)
         } else {
             let dir = tempfile::Builder::new().prefix("mmf-sim-").tempdir()?;
+            own_folders().push(dir.path().to_owned());
             (dir.path().to_path_buf(), Some(Arc::new(dir)))
         };
         fs::create_dir_all(&root)?;

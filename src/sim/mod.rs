@@ -40,7 +40,7 @@ mod world;
 pub use cache::Caching;
 pub use fault::{Fault, FaultError, FaultKind};
 pub use faults::Faults;
-pub use folders::{FolderType, Folders, SaveSlot};
+pub use folders::{FolderType, Folders, SaveSlot, remove_own_folders};
 pub use lifecycle::{Sim, SimError};
 pub use node::{Call, Inputs, Outcome, Raised, Server, SimNode};
 pub use options::{SimOptions, default_models};

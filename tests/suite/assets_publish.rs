@@ -432,7 +432,7 @@ fn no_argument_leads_anywhere_it_should_not() {
 
 #[cfg(unix)]
 #[test]
-fn links_in_the_folder_are_replaced_and_never_followed() {
+fn links_in_the_folder_are_never_followed() {
     use std::os::unix::fs::symlink;
 
     let site = Site::new();
@@ -442,7 +442,8 @@ fn links_in_the_folder_are_replaced_and_never_followed() {
     symlink(&secret, site.gen_dir().join("hero.png")).unwrap();
     symlink(&secret, site.gen_dir().join("manifest.json")).unwrap();
 
-    site.publish(&named(&id, "hero.png")).unwrap();
+    let taken = site.publish(&named(&id, "hero.png"));
+    assert!(matches!(taken, Err(PublishError::NotOurs(_))), "{taken:?}");
     let refused = site.publish(&keyed(&id, "k"));
 
     assert!(
@@ -450,7 +451,7 @@ fn links_in_the_folder_are_replaced_and_never_followed() {
         "{refused:?}"
     );
     assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
-    assert!(!site.gen_dir().join("hero.png").is_symlink());
+    assert!(site.gen_dir().join("hero.png").is_symlink());
 }
 
 #[test]
@@ -496,4 +497,44 @@ fn publishing_does_not_take_a_copy_that_is_being_made_for_a_leftover() {
         }
         copies.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn an_earlier_picture_gives_its_place_and_somebodys_own_file_does_not() {
+    let site = Site::new();
+    let one = site.keep("one.png", &noise(8, 8, ImageFormat::Png));
+    let two = site.keep("two.png", &noise(9, 9, ImageFormat::Png));
+    assert!(!site.publish(&named(&one, "hero.png")).unwrap().replaced);
+    assert!(site.publish(&named(&two, "hero.png")).unwrap().replaced);
+
+    let path = site.gen_dir().join("hero.png");
+    fs::write(&path, "mine").unwrap();
+    let error = site.publish(&named(&one, "hero.png")).unwrap_err();
+    assert!(matches!(error, PublishError::NotOurs(_)), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+}
+
+#[test]
+fn a_picture_for_the_web_does_not_tell_how_it_was_made_unless_it_is_to() {
+    let site = Site::new();
+    let plain = noise(8, 8, ImageFormat::Png);
+    let text = b"prompt\0{\"1\":{}}";
+    let mut chunk = u32::try_from(text.len()).unwrap().to_be_bytes().to_vec();
+    chunk.extend_from_slice(b"tEXt");
+    chunk.extend_from_slice(text);
+    let mut sum = flate2::Crc::new();
+    sum.update(&chunk[4..]);
+    chunk.extend_from_slice(&sum.sum().to_be_bytes());
+    // After the header: 8 bytes of signature, 25 of the first chunk.
+    let telling = [&plain[..33], &chunk, &plain[33..]].concat();
+    let id = site.keep("one.png", &telling);
+
+    let published = site.publish(&named(&id, "web.png")).unwrap();
+    assert_eq!(fs::read(&published.path).unwrap(), plain);
+    let whole = PublishRequest {
+        web_optimize: false,
+        ..named(&id, "whole.png")
+    };
+    let published = site.publish(&whole).unwrap();
+    assert_eq!(fs::read(&published.path).unwrap(), telling);
 }

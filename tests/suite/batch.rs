@@ -230,6 +230,24 @@ async fn a_pipeline_stops_at_the_first_failure_and_refuses_what_no_stage_knows()
     );
     assert_eq!(done["stages"][0]["error"], "OUT_OF_MEMORY");
 
+    let nowhere = json!([
+        { "workflow": "sd3_txt2img", "output_mapping": { "images": "IMAGE" } },
+        { "workflow": "sd3_txt2img" },
+    ]);
+    let unruly =
+        json!([{ "workflow": "sd3_txt2img", "skip_if": { "previous_status": "success" } }]);
+    for (stages, said) in [
+        (json!([]), "no stages"),
+        (nowhere, "no later stage has a place for \"IMAGE\""),
+        (unruly, "skip_if takes a previous_status"),
+    ] {
+        let arguments = json!({ "stages": stages, "params": {} });
+        let failure = client
+            .call_fails("execute_pipeline_stages", arguments)
+            .await;
+        let message = failure["message"].as_str().unwrap();
+        assert!(message.contains(said), "{failure:#}");
+    }
     let misspelt = json!([{ "workflow": "sd3_txt2img", "output_maping": { "images": "X" } }]);
     let arguments = json!({ "stages": misspelt, "params": tiny(json!({})) });
     let failure = client
@@ -249,4 +267,45 @@ async fn a_pipeline_stops_at_the_first_failure_and_refuses_what_no_stage_knows()
         failure["message"].as_str().unwrap().contains("SEDE"),
         "{failure:#}"
     );
+}
+
+#[tokio::test]
+async fn a_graph_of_the_editor_is_swept_as_the_prompt_that_it_becomes() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let graph = json!({ "version": 0.4, "links": [[1, 1, 0, 2, 0, "IMAGE"]], "nodes": [
+        { "id": 1, "type": "EmptyImage", "inputs": [],
+            "outputs": [{ "name": "IMAGE", "type": "IMAGE", "links": [1] }],
+            "widgets_values": [64, 64, 1, 255] },
+        { "id": 2, "type": "SaveImage", "outputs": [],
+            "inputs": [{ "name": "images", "type": "IMAGE", "link": 1 }],
+            "widgets_values": ["x"] },
+    ] });
+    let arguments = json!({ "workflow": graph, "sweep_params": { "width": [32, 48] } });
+    let swept = client.call("execute_parameter_sweep", arguments).await;
+    assert_eq!(swept["results"]["width=32"]["outputs"][0]["width"], 32);
+    assert_eq!(swept["results"]["width=48"]["outputs"][0]["width"], 48);
+}
+
+#[tokio::test]
+async fn nothing_to_run_is_an_error() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    for (tool, arguments) in [
+        (
+            "execute_batch_workflows",
+            json!({ "workflow": "sd3_txt2img", "param_sets": [] }),
+        ),
+        (
+            "execute_parameter_sweep",
+            json!({ "workflow": "sd3_txt2img", "sweep_params": {} }),
+        ),
+        ("wait_for_completion", json!({ "prompt_id": "" })),
+        ("get_workflow_status", json!({ "prompt_id": " " })),
+        ("cancel_job", json!({ "prompt_id": "" })),
+        ("list_assets", json!({ "limit": 0 })),
+    ] {
+        let failure = client.call_fails(tool, arguments).await;
+        assert_eq!(failure["error"], "INVALID_PARAMS", "{tool}: {failure:#}");
+    }
 }

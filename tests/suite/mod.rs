@@ -5,6 +5,7 @@ mod assets_tidy;
 mod batch;
 mod cli;
 mod cli_convert;
+mod cli_ends;
 mod cli_fix;
 mod cli_run;
 mod cli_terminal;

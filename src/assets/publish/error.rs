@@ -71,6 +71,9 @@ pub enum PublishError {
     /// Something is there already.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
+    /// Somebody's own file is there.
+    #[error("{} is there already, and was not published from here", .0.display())]
+    NotOurs(PathBuf),
     /// The path makes no sense.
     #[error("{} can't be used: {reason}", path.display())]
     InvalidPath {
@@ -158,6 +161,10 @@ impl From<PublishError> for Failure {
             PublishError::Exists(_) => fail(
                 Code::FILE_EXISTS,
                 "pass another path, or overwrite: true if it is to be replaced",
+            ),
+            PublishError::NotOurs(_) => fail(
+                Code::FILE_EXISTS,
+                "pass another target_filename, or remove the file if it is to be replaced",
             ),
             PublishError::NotAFolder(_) => fail(Code::NOT_A_DIRECTORY, "pass a folder"),
             PublishError::CannotCreate { .. } => fail(

@@ -7,10 +7,12 @@
 mod error;
 mod export;
 mod folder;
+mod ledger;
 mod manifest;
 mod name;
 mod publisher;
 mod shrink;
+mod strip;
 
 pub use error::PublishError;
 pub use export::Exported;

@@ -5,12 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use image::ImageFormat;
 use serde::Serialize;
 use serde_json::json;
 
 use super::manifest::{self, FolderLock};
 use super::shrink::{self, Encoded};
-use super::{PublishError, folder, name};
+use super::strip::without_texts;
+use super::{PublishError, folder, ledger, name};
 use crate::assets::{Asset, Assets, extension_of, mime_of_name};
 use crate::clock::Clock;
 use crate::paths;
@@ -51,7 +53,7 @@ pub struct PublishRequest {
     pub target: Target,
     /// Into which folder; the one that was set or found if not given.
     pub folder: Option<PathBuf>,
-    /// Make pictures that are too large smaller.
+    /// Make pictures that are too large smaller, and take out of a PNG what it says of its making.
     pub web_optimize: bool,
     /// What is too large, in bytes.
     pub max_bytes: u64,
@@ -95,6 +97,9 @@ pub struct Published {
     pub scale: Option<f64>,
     /// The asset.
     pub asset_id: String,
+    /// Whether it took the place of something that was published earlier.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
     /// Whether `manifest.json` has it.
     pub manifest_updated: bool,
 }
@@ -115,6 +120,8 @@ pub struct PublishInfo {
 /// The contents to be written.
 enum Contents {
     Copy(PathBuf),
+    /// The same picture without its texts.
+    Stripped(Vec<u8>),
     Picture(Encoded),
 }
 
@@ -189,11 +196,16 @@ impl Publisher {
         let folder = self.folder_for(request)?;
         refuse_store(assets, &folder)?;
         let contents = contents(&asset, source, request)?;
-        self.write(&folder, &asset, &contents, request)
+        let published = self.write(assets.dir(), &folder, &asset, &contents, request)?;
+        if let Err(error) = ledger::note(assets.dir(), &published.path) {
+            tracing::warn!(%error, "what was published can't be noted: its name stays taken");
+        }
+        Ok(published)
     }
 
     fn write(
         &self,
+        notes: &Path,
         folder: &Path,
         asset: &Asset,
         contents: &Contents,
@@ -201,7 +213,7 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let _lock = FolderLock::hold(folder)?;
         let mime_type = match contents {
-            Contents::Copy(_) => asset.mime_type.clone(),
+            Contents::Copy(_) | Contents::Stripped(_) => asset.mime_type.clone(),
             Contents::Picture(picture) => picture.format.to_mime_type().to_owned(),
         };
         let key = match &request.target {
@@ -218,8 +230,12 @@ impl Publisher {
                 reason: "it is a folder".to_owned(),
             });
         }
+        let takes_another_place = ledger::is_there(&path) && !is_same(&path, contents);
+        if takes_another_place && !ledger::is_ours(notes, &path) {
+            return Err(PublishError::NotOurs(path));
+        }
         let (width, height) = match contents {
-            Contents::Copy(_) => (asset.width, asset.height),
+            Contents::Copy(_) | Contents::Stripped(_) => (asset.width, asset.height),
             Contents::Picture(picture) => (Some(picture.width), Some(picture.height)),
         };
         let scale = match contents {
@@ -239,6 +255,7 @@ impl Publisher {
             height,
             scale,
             asset_id: asset.asset_id.clone(),
+            replaced: takes_another_place,
             manifest_updated: key.is_some(),
         };
         if let (Some(key), Some(mut manifest)) = (key, manifest) {
@@ -396,6 +413,7 @@ fn is_same(path: &Path, contents: &Contents) -> bool {
     is_file
         && match contents {
             Contents::Copy(source) => len(source) == len(path) && have_same_bytes(source, path),
+            Contents::Stripped(own) => fs::read(path).is_ok_and(|bytes| bytes == *own),
             Contents::Picture(picture) => fs::read(path).is_ok_and(|bytes| bytes == picture.bytes),
         }
 }
@@ -441,7 +459,11 @@ fn contents(
         };
     }
     if same_type && max_bytes.is_none_or(|max_bytes| asset.bytes <= max_bytes) {
-        return Ok(Contents::Copy(source));
+        let stripped = (max_bytes.is_some() && format == ImageFormat::Png)
+            .then(|| fs::read(&source).ok())
+            .flatten()
+            .and_then(|png| without_texts(&png));
+        return Ok(stripped.map_or(Contents::Copy(source), Contents::Stripped));
     }
     let wanted_format = match wanted {
         Some(mime) => {
@@ -457,11 +479,14 @@ fn write_contents(path: &Path, contents: &Contents) -> Result<u64, PublishError>
         Contents::Copy(source) => {
             write_whole(path, |file| io::copy(&mut File::open(source)?, file))
         }
-        Contents::Picture(picture) => write_whole(path, |file| {
-            file.write_all(&picture.bytes)
-                .map(|()| picture.bytes.len() as u64)
-        }),
+        Contents::Stripped(bytes) => write_bytes(path, bytes),
+        Contents::Picture(picture) => write_bytes(path, &picture.bytes),
     }
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<u64, PublishError> {
+    write_whole(path, |file| file.write_all(bytes))?;
+    Ok(bytes.len() as u64)
 }
 
 /// Writes a file next to `path` and moves it there. A link at `path` is replaced, not followed.

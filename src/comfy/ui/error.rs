@@ -45,8 +45,17 @@ pub enum UiError {
         found: String,
     },
     /// Classes that the server does not have.
-    #[error("the server does not have the class of {}", named(.0))]
-    UnknownClass(Vec<NodeName>),
+    #[error(
+        "the server does not have the class of {}{}",
+        named(.nodes),
+        .nearest.as_ref().map_or_else(String::new, |nearest| format!(": did you mean {nearest}?"))
+    )]
+    UnknownClass {
+        /// The nodes.
+        nodes: Vec<NodeName>,
+        /// A class that is called nearly as that of the first.
+        nearest: Option<String>,
+    },
     /// A class that was replaced by another with other inputs.
     #[error("{node} is of a class that is gone; {new} does its work")]
     Gone {
@@ -123,7 +132,7 @@ impl UiError {
         match self {
             Self::NotUi => "pass a file that ComfyUI's Workflow > Save wrote",
             Self::Malformed { .. } => "the file is damaged: save it in ComfyUI again",
-            Self::UnknownClass(_) => {
+            Self::UnknownClass { .. } => {
                 "install the node packs that have them, or convert with the node facts of the \
                  server on which the graph runs"
             }

@@ -176,11 +176,13 @@ fn refuse_unknown(
         }
         names.push(name);
     }
-    if names.is_empty() {
-        Ok(())
-    } else {
-        Err(UiError::UnknownClass(names))
-    }
+    let Some(first) = names.first() else {
+        return Ok(());
+    };
+    Err(UiError::UnknownClass {
+        nearest: facts.nearest(&first.class).map(str::to_owned),
+        nodes: names,
+    })
 }
 
 /// The keys of a JavaScript object: whole numbers in their order, then the rest as it came.

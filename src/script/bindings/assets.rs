@@ -283,6 +283,13 @@ fn query(asked: &Value) -> Result<Query, Failure> {
                 .hint("the kinds are images, video, audio, 3d, text and file")
         })
     });
+    let limit = match &asked["limit"] {
+        Value::Null => 0,
+        given => given.as_u64().filter(|limit| *limit > 0).ok_or_else(|| {
+            let message = format!("limit is {given}, it is a number of assets above 0");
+            Failure::new(Code::INVALID_PARAMS, message).detail("fields", json!(["limit"]))
+        })?,
+    };
     let before = word("before");
     if let Some(text) = before.as_deref().filter(|text| !is_id(text)) {
         let message = format!("before is no asset_id: {}", shown(&text.into()));
@@ -296,9 +303,7 @@ fn query(asked: &Value) -> Result<Query, Failure> {
         script: word("script"),
         text: word("text"),
         include_expired: asked["include_expired"].as_bool().unwrap_or(false),
-        limit: asked["limit"]
-            .as_u64()
-            .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
         before,
     })
 }

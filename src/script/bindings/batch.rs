@@ -1,7 +1,8 @@
 //! `batch::`: many runs of one workflow, all queued ahead so that the card never waits.
 //!
 //! What is run may be the name of a template, what `get_template` or
-//! `create_workflow_from_template` answer, or a workflow with `{{PLACEHOLDERS}}`.
+//! `create_workflow_from_template` answer, or a workflow in either format, with `{{PLACEHOLDERS}}` or
+//! without.
 
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use super::comfy::{submit, wait_within};
 use super::nodes::Known;
 use super::templates::{build, find};
 use super::{SharedModule, indexed};
-use crate::batch::{self, Combination, check_size, combinations};
+use crate::batch::{self, BatchError, Combination, check_size, combinations};
 use crate::comfy::Workflow;
+use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
 use crate::script::Kind;
@@ -39,6 +41,9 @@ mod functions {
     pub fn combinations(sweep: Map, fixed: Map) -> Fallible<Array> {
         let sweep = from_map(&sweep).map_err(|error| error.to_string())?;
         let fixed = from_map(&fixed).map_err(|error| error.to_string())?;
+        if sweep.is_empty() {
+            return Err(thrown(super::BatchError::NothingSwept));
+        }
         let all = super::combinations(&sweep, &fixed).map_err(thrown)?;
         let map = |Combination { key, parameters }| {
             let mut map = Map::new();
@@ -119,6 +124,11 @@ impl Source {
                 built: None,
             });
         }
+        if let Some(graph) = graph_in(&value) {
+            let facts = Known::of(context)?.facts;
+            let converted = to_api(graph, &facts, &Options::new(&context.host.clock));
+            return Ok(Self::Plain(converted.map_err(thrown)?.workflow));
+        }
         let workflow = Workflow::from_json(value).map_err(thrown)?;
         Ok(Self::built(context, workflow))
     }
@@ -194,6 +204,9 @@ fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallib
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("can't wait for {seconds} seconds"))?;
     let sets = sets.as_array().map(Vec::as_slice).unwrap_or_default();
+    if sets.is_empty() {
+        return Err(thrown(BatchError::NoRuns));
+    }
     check_size(sets.len()).map_err(thrown)?;
     let queued = queue_all(context, source, sets)?;
     let total = queued.len();

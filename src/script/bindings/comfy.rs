@@ -47,6 +47,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn wait(call: NativeCallContext, prompt_id: &str, seconds: FLOAT) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        super::check_id(prompt_id)?;
         if is_run(prompt_id) {
             return runs::wait(&context, prompt_id, super::limit_of(seconds)?);
         }
@@ -111,6 +112,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        super::check_id(prompt_id)?;
         if is_run(prompt_id) {
             return runs::status(&context, prompt_id);
         }
@@ -126,6 +128,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn cancel(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
+        super::check_id(prompt_id)?;
         if is_run(prompt_id) {
             return runs::cancel(&context, prompt_id);
         }
@@ -263,6 +266,19 @@ pub(super) fn run(
         ended["node_errors"] = errors.clone().into();
     }
     Ok(ended)
+}
+
+/// An id of nothing would ask the server for all that it ever ran.
+fn check_id(prompt_id: &str) -> Result<(), Box<EvalAltResult>> {
+    if !prompt_id.trim().is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(Code::INVALID_PARAMS, "prompt_id is empty");
+    Err(thrown(
+        failure
+            .hint("pass the prompt_id that execute_workflow gave")
+            .detail("fields", json!(["prompt_id"])),
+    ))
 }
 
 fn wait(context: &Context, prompt_id: &str, seconds: f64) -> Result<Value, Box<EvalAltResult>> {

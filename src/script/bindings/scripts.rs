@@ -48,6 +48,7 @@ mod functions {
     /// The scripts of a `kind`, and those with a `text` in their name or title.
     #[rhai_fn(name = "list", return_raw)]
     pub fn list_some(call: NativeCallContext, query: rhai::Map) -> Fallible<Dynamic> {
+        super::kind(query.get("kind").unwrap_or(&Dynamic::UNIT))?;
         let query = from_map(&query).map_err(|error| error.to_string())?;
         answer(super::listing(&Context::of(&call), &query))
     }
