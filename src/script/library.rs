@@ -7,6 +7,7 @@ use std::{fs, io};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::source::read_text;
 use super::{Generation, Key, Kind, Layer, Root, Source, Sources, kind_of_text};
 
 /// The present generation of scripts over a set of roots. Whoever takes a generation keeps it;
@@ -77,7 +78,7 @@ impl Library {
     /// A generation in which `file` stands beside the library's scripts, for running a script
     /// that lies anywhere. What it is follows from its folder, or else from its entry function.
     pub fn with_file(&self, file: &Path) -> io::Result<(Key, Arc<Generation>)> {
-        let text = fs::read_to_string(file)?;
+        let text = read_text(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let key = Key {
             kind: kind_of_file(file, &text),
@@ -171,6 +172,21 @@ mod tests {
         assert!(library.reload());
         let bundled = crate::knowledge::Knowledge::bundled();
         assert_eq!(library.generation().knowledge(), &bundled);
+    }
+
+    #[test]
+    fn a_mark_before_the_text_is_none_of_it() {
+        let (folder, library) = project();
+        let file = folder.path().join("templates/one.rhai");
+        fs::write(&file, format!("\u{feff}{GOOD}")).unwrap();
+        library.reload();
+        let generation = library.generation();
+        assert!(generation.get(Kind::Template, "one").is_ok());
+        assert!(
+            library
+                .with_file(&file)
+                .is_ok_and(|(key, _)| key.kind == Kind::Template)
+        );
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Sources {
     }
 
     fn read_facts(&mut self, path: PathBuf) {
-        match fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => self.facts.push((path, text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.unreadable.push((path, error.to_string())),
@@ -167,7 +167,7 @@ impl Sources {
         let Some(name) = name_below(base, &path) else {
             return;
         };
-        match fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => self.add(Source {
                 key: Key { kind, name },
                 layer,
@@ -213,6 +213,15 @@ fn name_below(base: &Path, path: &Path) -> Option<String> {
     let below = path.strip_prefix(base).ok()?.with_extension("");
     let parts: Option<Vec<&str>> = below.iter().map(|part| part.to_str()).collect();
     Some(parts?.join("/"))
+}
+
+/// A file's text, without the mark that some editors put before it.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(path)?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 #[cfg(test)]
