@@ -47,7 +47,7 @@ fn look(node: &Node<'_>, prefix: &str, inputs: &[Input], needed: bool, found: &m
         match by(value).or(wrapped) {
             Some(option) => {
                 if by(value).is_none() {
-                    found.push(packed(node, &name, value, option));
+                    found.push(packed(node, &name, value, (options, option)));
                 }
                 look(node, &format!("{name}."), &option.inputs, needed, found);
             }
@@ -75,11 +75,16 @@ fn failing(kind: &'static str, node: &Node<'_>) -> Finding {
 
 /// A choice in the wrapping of lists. The server takes it off of every input that it validates, but
 /// may have looked for the choice before.
-fn packed(node: &Node<'_>, name: &str, value: &Value, option: &DynamicOption) -> Finding {
+fn packed(
+    node: &Node<'_>,
+    name: &str,
+    value: &Value,
+    (options, option): (&[DynamicOption], &DynamicOption),
+) -> Finding {
     let finding = Finding::warning("unknown_selector", node.id, node.class_type);
     let message = format!("\"{name}\" is wrapped in \"__value__\", which only lists need to be");
-    let finding = finding.at(name, value).says(message);
-    finding.suggests(option.key.clone())
+    let finding = finding.at(name, value).allows(keys(options)).says(message);
+    choose(finding, node, name, options, &option.key)
 }
 
 fn missing(node: &Node<'_>, name: &str, input: &Input, options: &[DynamicOption]) -> Finding {
