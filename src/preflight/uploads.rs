@@ -28,7 +28,8 @@ pub enum Files {
 pub struct Uploads {
     /// In small letters: many a server's disk knows no others.
     names: HashSet<String>,
-    /// The endings of files in the folder itself: files of such an ending are listed there.
+    /// The endings of files in the folder itself, as `ComfyUI`'s own loaders list them: they list
+    /// all of such an ending. Others may list another folder.
     endings: HashSet<String>,
 }
 
@@ -57,18 +58,22 @@ impl Files {
 impl Uploads {
     /// What loaders list of the input folder; none if they list nothing.
     fn listed(facts: &NodeFacts) -> Option<Self> {
-        let mut names = HashSet::new();
+        let (mut names, mut endings) = (HashSet::new(), HashSet::new());
         for class in facts.classes() {
             let loads = class.inputs().iter().filter(|input| {
                 input.is_upload() || model_folder(class.name(), input.name()) == Some(INPUT_FOLDER)
             });
             let listed = loads.filter_map(|input| input.choices()).flatten();
             let listed = listed.filter_map(Value::as_str);
-            names.extend(listed.filter(|name| *name != "none").map(str::to_lowercase));
+            let listed = listed.filter(|name| *name != "none").map(str::to_lowercase);
+            for name in listed {
+                let is_in_it = !class.is_custom() && !name.contains('/');
+                if let Some((_, ending)) = name.rsplit_once('.').filter(|_| is_in_it) {
+                    endings.insert(ending.to_owned());
+                }
+                names.insert(name);
+            }
         }
-        let of_folder = names.iter().filter(|name| !name.contains('/'));
-        let endings = of_folder.filter_map(|name| Some(name.rsplit_once('.')?.1.to_owned()));
-        let endings = endings.collect();
         (!names.is_empty()).then_some(Self { names, endings })
     }
 
