@@ -1,6 +1,5 @@
 //! The facts by which workflows are judged: of a server, out of a file, or our own.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -12,14 +11,14 @@ use serde_json::Value;
 use super::args::Global;
 use super::{report, start};
 use crate::clock::Clock;
-use crate::comfy::nodes::{BUNDLED_VERSION, INPUT_FOLDER, NodeFacts, Snapshot, model_folder};
-use crate::comfy::validate::{CoreValidation, Rules};
+use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts, Snapshot};
+use crate::comfy::validate::Rules;
 use crate::comfy::{BigIntegers, Comfy, Server};
 use crate::config::{Config, Overrides};
 use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
-use crate::preflight::{Preflight, Report};
+use crate::preflight::{Files, Preflight, Report};
 use crate::script::Library;
 use crate::sim::Sim;
 
@@ -30,10 +29,7 @@ pub(super) struct Facts {
     pub(super) origin: String,
     rules: Rules,
     knowledge: Arc<Knowledge>,
-    /// Whether these are the facts of the server that is meant, with the files that it has.
-    knows_files: bool,
-    /// The files in the server's input folder; none if they are not known.
-    uploaded: Option<HashSet<String>>,
+    files: Files,
 }
 
 impl Facts {
@@ -75,13 +71,29 @@ impl Facts {
         let version = version.map(|version| version.to_string());
         let shown = version.as_deref().unwrap_or("of unknown version");
         let origin = format!("ComfyUI {shown} at {url}");
-        Ok(Self::new(nodes, version.as_deref(), origin, knowledge))
+        let files = Files::now(&nodes);
+        Ok(Self::new(
+            nodes,
+            version.as_deref(),
+            origin,
+            knowledge,
+            files,
+        ))
     }
 
     fn of_file(path: &Path, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
         let (nodes, version) = read(path)?;
-        let origin = format!("{} (ComfyUI {version})", path.display());
-        Ok(Self::new(nodes.into(), Some(&version), origin, knowledge))
+        let shown = version.as_deref().unwrap_or("of unknown version");
+        let origin = format!("{} (ComfyUI {shown})", path.display());
+        let files = Files::once(&nodes);
+        let nodes = nodes.into();
+        Ok(Self::new(
+            nodes,
+            version.as_deref(),
+            origin,
+            knowledge,
+            files,
+        ))
     }
 
     /// The latest snapshot in this folder, or the facts that are part of this program.
@@ -99,9 +111,8 @@ impl Facts {
         ));
         let nodes = NodeFacts::bundled();
         let origin = format!("the built-in facts of ComfyUI {BUNDLED_VERSION}");
-        let mut facts = Self::new(nodes, Some(BUNDLED_VERSION), origin, knowledge);
-        facts.knows_files = false;
-        Ok(facts)
+        let version = Some(BUNDLED_VERSION);
+        Ok(Self::new(nodes, version, origin, knowledge, Files::Foreign))
     }
 
     fn new(
@@ -109,11 +120,11 @@ impl Facts {
         version: Option<&str>,
         origin: String,
         knowledge: Arc<Knowledge>,
+        files: Files,
     ) -> Self {
         Self {
-            knows_files: true,
-            uploaded: uploaded(&nodes),
-            rules: version.map(Rules::of).unwrap_or_default(),
+            files,
+            rules: version.map_or_else(|| Rules::guessed(&nodes), Rules::of),
             origin,
             nodes,
             knowledge,
@@ -123,24 +134,15 @@ impl Facts {
     /// Everything that is wrong with a prompt.
     pub(super) fn judge(&self, prompt: &Value, big: &BigIntegers) -> Report {
         let preflight = Preflight::new(&self.nodes, &self.knowledge).rules(self.rules.clone());
-        if !self.knows_files {
-            let core = CoreValidation::without_files();
-            return preflight.own_validation(&core).inspect_exactly(prompt, big);
-        }
-        let Some(uploaded) = &self.uploaded else {
-            return preflight.inspect_exactly(prompt, big);
-        };
-        let exists = |name: &str| may_exist(uploaded, name);
-        let core = CoreValidation::with_files(&exists);
-        preflight.own_validation(&core).inspect_exactly(prompt, big)
+        preflight.files(&self.files).inspect_exactly(prompt, big)
     }
 }
 
 /// A snapshot as `mmf nodes snapshot` writes it, or what a server answers at `/object_info`, each
-/// also gzipped.
-fn read(path: &Path) -> Result<(NodeFacts, String), Failure> {
+/// also gzipped. Only the snapshot tells the version.
+fn read(path: &Path) -> Result<(NodeFacts, Option<String>), Failure> {
     if let Ok(snapshot) = Snapshot::read(path) {
-        return Ok((snapshot.facts, snapshot.comfyui_version));
+        return Ok((snapshot.facts, Some(snapshot.comfyui_version)));
     }
     let unreadable = |error: std::io::Error| {
         let message = format!("{} can't be read: {error}", path.display());
@@ -162,7 +164,7 @@ fn read(path: &Path) -> Result<(NodeFacts, String), Failure> {
         Failure::new(Code::VALIDATION_ERROR, message)
             .hint("pass what `mmf nodes snapshot` writes, or the answer of /object_info")
     })?;
-    Ok((facts, BUNDLED_VERSION.to_owned()))
+    Ok((facts, None))
 }
 
 /// The newest file in this folder that is named as `mmf nodes snapshot` names them.
@@ -175,67 +177,4 @@ fn latest_snapshot() -> Option<PathBuf> {
         is_one.then_some((written, PathBuf::from(name)))
     });
     snapshots.max().map(|(_, path)| path)
-}
-
-/// What loaders list of the input folder; none if they list nothing.
-fn uploaded(facts: &NodeFacts) -> Option<HashSet<String>> {
-    let mut files = HashSet::new();
-    for class in facts.classes() {
-        let loads = class.inputs().iter().filter(|input| {
-            input.is_upload() || model_folder(class.name(), input.name()) == Some(INPUT_FOLDER)
-        });
-        let listed = loads.filter_map(|input| input.choices()).flatten();
-        let names = listed.filter_map(Value::as_str);
-        files.extend(names.filter(|name| *name != "none").map(str::to_owned));
-    }
-    (!files.is_empty()).then_some(files)
-}
-
-/// Loaders list the media that lie in the input folder itself. Nothing is known of what lies
-/// elsewhere, nor of files that they would read and do not list.
-fn may_exist(uploaded: &HashSet<String>, name: &str) -> bool {
-    const UNLISTED: [&str; 30] = [
-        "glb", "gltf", "obj", "fbx", "stl", "ply", "splat", "spz", "ksplat", "usdz", "heic",
-        "heif", "avif", "jxl", "tif", "tiff", "svg", "exr", "hdr", "latent", "json", "txt", "m4a",
-        "aac", "opus", "m4v", "mpg", "mpeg", "ts", "wmv",
-    ];
-    const FOLDERS: [&str; 2] = [".", "3d"];
-    let name = name.strip_suffix(" [input]").unwrap_or(name);
-    let name = name.strip_prefix("./").unwrap_or(name);
-    let elsewhere =
-        name.contains(['/', '\\']) || name.ends_with(" [output]") || name.ends_with(" [temp]");
-    let ending = name.rsplit_once('.');
-    let unlisted = ending.is_some_and(|(_, ending)| {
-        let ending = ending.to_lowercase();
-        UNLISTED.contains(&&*ending)
-    });
-    elsewhere || unlisted || FOLDERS.contains(&name) || uploaded.contains(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_loaders_would_list_is_known_to_be_missing() {
-        let uploaded = HashSet::from(["a.png".to_owned()]);
-        for name in [
-            "a.png",
-            "./a.png",
-            "a.png [input]",
-            "sub/b.png",
-            "b.png [output]",
-            "b.glb",
-        ] {
-            assert!(may_exist(&uploaded, name), "{name}");
-        }
-        for name in ["b.png", "a.pn", "nothing", "x [nonsense]"] {
-            assert!(!may_exist(&uploaded, name), "{name}");
-        }
-    }
-
-    #[test]
-    fn without_any_file_nothing_is_known_of_files() {
-        assert_eq!(uploaded(&NodeFacts::bundled()), None);
-    }
 }

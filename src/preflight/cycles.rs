@@ -5,33 +5,42 @@
 
 use serde_json::Value;
 
-use super::view::View;
-use crate::comfy::check::Finding;
+use super::view::{Link, View};
+use crate::comfy::check::{Finding, cycle_path};
 
-pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
-    let Some(cycle) = cycle(view) else {
-        return;
-    };
-    let path: Vec<String> = cycle
-        .iter()
-        .chain(cycle.first())
-        .map(|&at| format!("{} ({})", view.nodes[at].id, view.nodes[at].class_type))
-        .collect();
-    let path = path.join(" -> ");
-    for (step, &at) in cycle.iter().enumerate() {
-        let node = &view.nodes[at];
-        let next = cycle[(step + 1) % cycle.len()];
-        let input = node.links.iter().find(|(_, link)| link.node == Some(next));
-        let mut finding = Finding::error("dependency_cycle", node.id, node.class_type);
-        if let Some((name, _)) = input {
-            finding = finding.at(name, node.input(name).unwrap_or(&Value::Null));
-        }
-        found.push(finding.says(format!("it needs its own output: {path}")));
+pub(super) fn find(view: &View<'_>, is_accepted: bool, found: &mut Vec<Finding>) {
+    let sure = |at: usize, link: &Link<'_>| view.is_sure(at) && !link.is_lazy;
+    if let Some(cycle) = cycle(view, sure) {
+        found.push(told(view, &cycle, Finding::error));
+    } else if let Some(cycle) = cycle(view, |at, _| view.is_live(at)) {
+        // What stands behind a lazy input may never be asked for; a prompt that was refused is
+        // refused for the cycle.
+        let how = if is_accepted {
+            Finding::warning
+        } else {
+            Finding::error
+        };
+        found.push(told(view, &cycle, how));
     }
 }
 
-/// The first cycle among the nodes that run.
-fn cycle(view: &View<'_>) -> Option<Vec<usize>> {
+/// The cycle, told at its first node.
+fn told(view: &View<'_>, cycle: &[usize], how: fn(&'static str, &str, &str) -> Finding) -> Finding {
+    let name = |&at: &usize| format!("{} ({})", view.nodes[at].id, view.nodes[at].class_type);
+    let steps: Vec<String> = cycle.iter().chain(cycle.first()).map(name).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    let node = &view.nodes[cycle[0]];
+    let next = cycle[1 % cycle.len()];
+    let finding = how("dependency_cycle", node.id, node.class_type);
+    let finding = finding.says(format!("it needs its own output: {}", cycle_path(&steps)));
+    match node.links.iter().find(|(_, link)| link.node == Some(next)) {
+        Some((name, _)) => finding.at(name, node.input(name).unwrap_or(&Value::Null)),
+        None => finding,
+    }
+}
+
+/// The first cycle among the nodes that run, along the links that count.
+fn cycle(view: &View<'_>, counts: impl Fn(usize, &Link<'_>) -> bool) -> Option<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
         New,
@@ -53,7 +62,8 @@ fn cycle(view: &View<'_>) -> Option<Vec<usize>> {
                 continue;
             };
             open.push((at, next + 1));
-            let Some(target) = link.node.filter(|_| link.is_followed) else {
+            let is_taken = link.is_followed && counts(at, link);
+            let Some(target) = link.node.filter(|_| is_taken) else {
                 continue;
             };
             match state[target] {

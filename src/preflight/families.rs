@@ -21,11 +21,16 @@ pub(super) fn find(
     found: &mut Vec<Finding>,
 ) {
     let mut seen = HashSet::new();
+    // What stands above several samplers is looked at for the first of them.
+    let mut walked = vec![false; view.nodes.len()];
     for chain in chains {
         let encoders = ["positive", "negative", "conditioning", "guider"]
             .into_iter()
-            .flat_map(|side| view.upstream(chain.at, side));
-        for encoder in encoders {
+            .flat_map(|side| view.upstream_past(chain.at, side, &mut walked));
+        for encoder in encoders.collect::<Vec<_>>() {
+            if view.nodes[encoder].link("clip").is_none() {
+                continue;
+            }
             for loader in view.origins(encoder, "clip", "CLIP") {
                 if seen.insert(loader) {
                     found.extend(foreign(
@@ -43,7 +48,7 @@ pub(super) fn find(
         if node.link("vae").is_none() || node.link("samples").is_none() {
             continue;
         }
-        let upstream = view.upstream(at, "samples");
+        let upstream: HashSet<usize> = view.upstream(at, "samples").into_iter().collect();
         let mut models = chains.iter().filter(|chain| upstream.contains(&chain.at));
         let Some(chain) = models.next() else { continue };
         // A latent that went through models of several families is nobody's in particular.
@@ -100,7 +105,16 @@ fn foreign(
         ));
     // Several encoders have places of their own.
     let installed = installed.filter(|_| folder == "vae").copied();
-    Some(finding.suggests(installed))
+    let given = value.as_str().unwrap_or_default();
+    Some(finding.suggests(installed.filter(|own| !read_the_same(given, own))))
+}
+
+/// Whether one autoencoder reads the latents of the other well enough: Qwen-Image's was trained on
+/// from Wan 2.1's, with the same shape of latents, and people use either for both.
+fn read_the_same(one: &str, other: &str) -> bool {
+    const ALIKE: [&str; 2] = ["wan_2.1_vae.safetensors", "qwen_image_vae.safetensors"];
+    let is_alike = |file: &str| ALIKE.iter().any(|name| key(name) == key(file));
+    is_alike(one) && is_alike(other)
 }
 
 /// The files in a folder that belong to models.

@@ -18,33 +18,46 @@ pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
             continue;
         };
         for (name, value) in inputs {
-            let declared = is_declared(class, &expanded, name);
-            if let Some(finding) = link(view, node, name, value, declared) {
+            let known = if expanded.inputs.iter().any(|input| input.name == *name) {
+                Known::Declared
+            } else if class
+                .input(name.split('.').next().unwrap_or(name))
+                .is_some()
+            {
+                Known::Below
+            } else {
+                Known::Not
+            };
+            if let Some(finding) = link(view, (node, class), name, value, known) {
                 found.push(finding);
-            } else if declared {
+            } else if known == Known::Declared {
                 found.extend(literal(node, &expanded, name, value));
             }
         }
     }
 }
 
-/// Whether the class knows of an input of that name, or of one that brings it.
-fn is_declared(class: &NodeClass, expanded: &Expanded<'_>, name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name);
-    expanded.inputs.iter().any(|input| input.name == name) || class.input(stem).is_some()
+/// Whether a class knows of an input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// The server validates it.
+    Declared,
+    /// It bears the name of a dynamic input that does not bring it now, or not any more.
+    Below,
+    Not,
 }
 
 fn link(
     view: &View<'_>,
-    node: &Node<'_>,
+    (node, class): (&Node<'_>, &NodeClass),
     name: &str,
     value: &Value,
-    declared: bool,
+    known: Known,
 ) -> Option<Finding> {
     let link = node.link(name)?;
     let dead = || format!("there is no node \"{}\"", link.id);
     let Some(target) = link.node else {
-        if declared {
+        if known == Known::Declared {
             // The server says so itself, at another place.
             return None;
         }
@@ -68,14 +81,43 @@ fn link(
             .says("the slot is counted from the end, which only happens to work");
         return Some(finding.suggests(meant.map_or(Value::Null, |slot| json!([link.id, slot]))));
     }
-    if !declared && !node.class.is_some_and(takes_anything) {
-        let finding = Finding::warning("undeclared_link", node.id, node.class_type);
-        return Some(finding.at(name, value).says(format!(
-            "{} has no input \"{name}\": what is linked there runs for nothing",
-            node.class_type
-        )));
+    if known != Known::Not || takes_anything(class) || class.has_hidden(name) {
+        return None;
     }
-    None
+    let how = if refuses(class, name) {
+        Finding::error
+    } else {
+        Finding::warning
+    };
+    let finding = how("undeclared_link", node.id, node.class_type).at(name, value);
+    Some(finding.says(format!(
+        "{} has no input \"{name}\", and the server hands it over all the same, on which the node fails",
+        node.class_type
+    )))
+}
+
+/// Whether a class's function is sure not to take what the class does not declare: the classes of
+/// the older interface in `ComfyUI`'s own files, but those with `**kwargs` or more parameters than
+/// inputs (read off 0.3.75). The newer interface's functions can't be known from here.
+fn refuses(class: &NodeClass, name: &str) -> bool {
+    const MORE: [&str; 10] = [
+        "blend_mode",
+        "composite_method",
+        "denoise",
+        "extra_concat",
+        "filename_prefix",
+        "format",
+        "multiplier",
+        "num_frames",
+        "output_clip",
+        "output_vae",
+    ];
+    let module = class.python_module();
+    let is_own = module == "nodes" || module.starts_with("comfy_extras.");
+    let takes_all = class.name().contains("3D")
+        || class.name().starts_with("ModelMerge")
+        || class.name() == "WebcamCapture";
+    is_own && !class.is_v3() && !takes_all && !MORE.contains(&name)
 }
 
 /// A value where only a link makes sense. The server lets it through.

@@ -7,6 +7,7 @@
 
 mod chain;
 mod cycles;
+mod depth;
 mod edit;
 mod ends;
 mod families;
@@ -26,15 +27,19 @@ mod sources;
 mod stumbles;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod view;
+
+use std::collections::HashSet;
 
 use serde_json::Value;
 
 pub use report::Report;
+pub use uploads::{Files, Uploads};
 
 use self::view::View;
 use crate::comfy::BigIntegers;
-use crate::comfy::check::{Finding, server_findings};
+use crate::comfy::check::{Finding, Rule, Severity, server_findings};
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::{CoreValidation, Outcome, OwnValidation, Rules, Validator};
 use crate::knowledge::Knowledge;
@@ -45,19 +50,20 @@ pub struct Preflight<'a> {
     facts: &'a NodeFacts,
     knowledge: &'a Knowledge,
     rules: Rules,
-    own: &'a dyn OwnValidation,
+    own: Option<&'a dyn OwnValidation>,
+    files: &'a Files,
 }
 
 impl<'a> Preflight<'a> {
     /// With the rules of the bundled version, and every uploaded file taken to exist.
     #[must_use]
     pub fn new(facts: &'a NodeFacts, knowledge: &'a Knowledge) -> Self {
-        const OFFLINE: &CoreValidation<'_> = &CoreValidation::offline();
         Self {
             facts,
             knowledge,
             rules: Rules::default(),
-            own: OFFLINE,
+            own: None,
+            files: &Files::Any,
         }
     }
 
@@ -71,7 +77,14 @@ impl<'a> Preflight<'a> {
     /// With other knowledge of what classes check themselves.
     #[must_use]
     pub fn own_validation(mut self, own: &'a dyn OwnValidation) -> Self {
-        self.own = own;
+        self.own = Some(own);
+        self
+    }
+
+    /// With what is known of the server's files.
+    #[must_use]
+    pub fn files(mut self, files: &'a Files) -> Self {
+        self.files = files;
         self
     }
 
@@ -84,11 +97,21 @@ impl<'a> Preflight<'a> {
     /// The same with the prompt's whole numbers beyond 64 bits.
     #[must_use]
     pub fn inspect_exactly(&self, prompt: &Value, big: &BigIntegers) -> Report {
+        let exists = |name: &str| match self.files {
+            Files::Now(uploads) => uploads.may_exist(name),
+            Files::Any | Files::Foreign | Files::Once(_) => true,
+        };
+        let core = match self.files {
+            Files::Now(_) => CoreValidation::with_files(&exists),
+            Files::Foreign => CoreValidation::without_files(),
+            Files::Any | Files::Once(_) => CoreValidation::offline(),
+        };
         let validator = Validator::new(self.facts)
             .rules(self.rules.clone())
-            .own_validation(self.own)
+            .own_validation(self.own.unwrap_or(&core))
             .big_integers(big);
-        let outcome = validator.receive(prompt, None).outcome;
+        let verdict = validator.receive(prompt, None);
+        let (outcome, depth) = (verdict.outcome, verdict.depth);
         let view = View::new(prompt, self.facts, &self.rules);
         let mut found = server_findings(self.facts, &self.rules, prompt, &outcome);
         if !is_clean(&outcome) {
@@ -96,21 +119,23 @@ impl<'a> Preflight<'a> {
             let apart = apart.iter().filter(|node| view.is_live_id(&node.node_id));
             stumbles::find(self.facts, &self.rules, prompt, apart, &mut found);
         }
-        self.preflight(&view, &mut found);
+        depth::find(depth, &mut found);
+        self.preflight(&view, outcome.is_accepted(), &mut found);
+        only_if_it_runs(&view, &mut found);
         Report::new(outcome, found, view.nodes.len())
     }
 
-    fn preflight(&self, view: &View<'_>, found: &mut Vec<Finding>) {
+    fn preflight(&self, view: &View<'_>, is_accepted: bool, found: &mut Vec<Finding>) {
         form::find(view, found);
         replaced::find(view, self.facts, found);
         names::find(view, found);
         if !found.iter().any(|one| one.kind == "dependency_cycle") {
-            cycles::find(view, found);
+            cycles::find(view, is_accepted, found);
         }
         links::find(view, found);
         selectors::find(view, found);
         placeholders::find(view, found);
-        media::find(view, found);
+        media::find(view, self.files, found);
         let chains = chain::chains(view, self.knowledge);
         families::find(view, self.knowledge, &chains, found);
         sizes::find(view, self.knowledge, &chains, found);
@@ -130,15 +155,28 @@ fn is_clean(outcome: &Outcome) -> bool {
     outcome.is_accepted() && outcome.node_errors().is_empty()
 }
 
+/// What would fail is sure to fail only where the node is sure to run. The server validates behind
+/// lazy inputs too, and refuses the whole; but it executes there only what is asked for.
+fn only_if_it_runs(view: &View<'_>, found: &mut [Finding]) {
+    // The worker dies of a node without inputs wherever it stands; a cycle has seen to it itself.
+    const WHEREVER: [&str; 2] = ["no_inputs_object", "dependency_cycle"];
+    for finding in found {
+        let at = finding.node_id.as_deref().and_then(|id| view.at(id));
+        let is_sure = at.is_none_or(|at| view.is_sure(at)) || WHEREVER.contains(&finding.kind);
+        if finding.rule == Rule::Preflight && finding.is_error() && !is_sure {
+            finding.severity = Severity::Warning;
+            finding.message += " (if it runs at all: only a lazy input leads there)";
+        }
+    }
+}
+
 /// Of several complaints about one value, the first says what to do; the rest are of the same.
 fn one_for_each_value(found: &mut Vec<Finding>) {
-    let mut places: Vec<(Option<String>, Option<String>)> = vec![];
+    let mut places: HashSet<(Option<String>, Option<String>)> = HashSet::new();
     found.retain(|finding| {
         let place = (finding.node_id.clone(), finding.input.clone());
-        let is_said = place.1.is_some() && places.contains(&place);
-        if !is_said {
-            places.push(place);
-        }
+        let is_whole = place.1.is_none();
+        let is_said = !places.insert(place) && !is_whole;
         finding.is_error() || !is_said
     });
 }

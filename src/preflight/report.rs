@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::comfy::MissingModel;
-use crate::comfy::check::Finding;
+use crate::comfy::check::{Finding, Rule};
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::Outcome;
 
@@ -32,10 +32,12 @@ impl Report {
         self.outcome.is_accepted()
     }
 
-    /// Whether it would be queued and there is no error; warnings are no hindrance.
+    /// Whether it would be queued and there is no error; warnings are no hindrance. Where all that
+    /// the server is taken to refuse is in doubt, it is taken not to.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.is_accepted() && !self.findings.iter().any(Finding::is_error)
+        let is_doubted = || self.findings.iter().any(|one| one.rule == Rule::Server);
+        (self.is_accepted() || is_doubted()) && !self.findings.iter().any(Finding::is_error)
     }
 
     /// The findings without those that merely repeat, at another node, what a better one says: the
@@ -71,6 +73,7 @@ impl Report {
             }
         }
         if sentences.is_empty()
+            && !self.is_valid()
             && let Outcome::Rejected { error, .. } = &self.outcome
         {
             sentences.push(error.message.clone());

@@ -9,7 +9,7 @@ use super::view::{Node, View};
 use crate::comfy::check::Finding;
 use crate::comfy::check::defaults::{fill_below, first_key};
 use crate::comfy::check::suggest::nearest_choice;
-use crate::comfy::nodes::{Dynamic, DynamicOption, Input};
+use crate::comfy::nodes::{Dynamic, DynamicOption, Input, NodeClass};
 use crate::comfy::validate::equal;
 
 pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
@@ -42,9 +42,15 @@ fn look(node: &Node<'_>, prefix: &str, inputs: &[Input], needed: bool, found: &m
             }
             continue;
         };
-        let chosen = options.iter().find(|option| equal(&option.key, value));
-        match chosen {
-            Some(option) => look(node, &format!("{name}."), &option.inputs, needed, found),
+        let by = |value: &Value| options.iter().find(|option| equal(&option.key, value));
+        let wrapped = value.get("__value__").and_then(by);
+        match by(value).or(wrapped) {
+            Some(option) => {
+                if by(value).is_none() {
+                    found.push(packed(node, &name, value, (options, option)));
+                }
+                look(node, &format!("{name}."), &option.inputs, needed, found);
+            }
             None => found.push(unknown(node, &name, value, options, needed)),
         }
     }
@@ -56,8 +62,33 @@ fn keys(options: &[DynamicOption]) -> Value {
     json!({ "choices": keys[..keys.len().min(SHOWN)], "count": keys.len() })
 }
 
+/// An error, or a warning where the class may have a value of its own for what is not chosen.
+fn failing(kind: &'static str, node: &Node<'_>) -> Finding {
+    let is_custom = node.class.is_some_and(NodeClass::is_custom);
+    let how = if is_custom {
+        Finding::warning
+    } else {
+        Finding::error
+    };
+    how(kind, node.id, node.class_type)
+}
+
+/// A choice in the wrapping of lists. The server takes it off of every input that it validates, but
+/// may have looked for the choice before.
+fn packed(
+    node: &Node<'_>,
+    name: &str,
+    value: &Value,
+    (options, option): (&[DynamicOption], &DynamicOption),
+) -> Finding {
+    let finding = Finding::warning("unknown_selector", node.id, node.class_type);
+    let message = format!("\"{name}\" is wrapped in \"__value__\", which only lists need to be");
+    let finding = finding.at(name, value).allows(keys(options)).says(message);
+    choose(finding, node, name, options, &option.key)
+}
+
 fn missing(node: &Node<'_>, name: &str, input: &Input, options: &[DynamicOption]) -> Finding {
-    let finding = Finding::error("missing_selector", node.id, node.class_type)
+    let finding = failing("missing_selector", node)
         .at(name, &Value::Null)
         .allows(keys(options))
         .says(format!(
@@ -120,7 +151,7 @@ fn unknown(
     );
     // What a link brings is only known when it runs.
     let finding = if needed && !value.is_array() {
-        Finding::error("unknown_selector", node.id, node.class_type)
+        failing("unknown_selector", node)
     } else {
         Finding::warning("unknown_selector", node.id, node.class_type)
     };

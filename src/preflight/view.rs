@@ -1,11 +1,11 @@
 //! A prompt as rules look at it: nodes with their classes, links, and what runs at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use crate::comfy::nodes::{NodeClass, NodeFacts};
-use crate::comfy::validate::Rules;
+use crate::comfy::nodes::{Dynamic, Input, NodeClass, NodeFacts};
+use crate::comfy::validate::{Rules, expand};
 
 /// A prompt with what is known of its classes. Whatever is no node is left out.
 pub(super) struct View<'a> {
@@ -13,6 +13,7 @@ pub(super) struct View<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     by_id: HashMap<&'a str, usize>,
     live: Vec<bool>,
+    sure: Vec<bool>,
 }
 
 /// One node of it.
@@ -32,8 +33,11 @@ pub(super) struct Link<'a> {
     pub(super) id: &'a str,
     /// The node, if there is one.
     pub(super) node: Option<usize>,
-    /// Whether the executor takes it for a link: the id is text and the slot a number.
+    /// Whether the executor takes it for a link: the id is text and the slot a number, as which
+    /// Python also takes true and false.
     pub(super) is_followed: bool,
+    /// Whether its node runs only if the one that it leads to asks for it.
+    pub(super) is_lazy: bool,
 }
 
 impl<'a> Node<'a> {
@@ -73,6 +77,7 @@ impl<'a> View<'a> {
             nodes: vec![],
             by_id: HashMap::new(),
             live: vec![],
+            sure: vec![],
         };
         for (id, body) in prompt.as_object().into_iter().flatten() {
             let Some(body) = body.as_object() else {
@@ -92,12 +97,14 @@ impl<'a> View<'a> {
         for at in 0..view.nodes.len() {
             view.nodes[at].links = view.links_of(&view.nodes[at]);
         }
-        view.live = view.live();
+        view.live = view.reached(|_| true);
+        view.sure = view.reached(|link| !link.is_lazy);
         view
     }
 
     fn links_of(&self, node: &Node<'a>) -> Vec<(&'a str, Link<'a>)> {
         let inputs = node.inputs().into_iter().flatten();
+        let lazy = self.lazy_inputs(node);
         let links = inputs.filter_map(|(name, value)| {
             let [id, slot] = &value.as_array()?[..] else {
                 return None;
@@ -110,16 +117,29 @@ impl<'a> View<'a> {
             let link = Link {
                 id: written.unwrap_or_default(),
                 node,
-                is_followed: written.is_some() && slot.is_number(),
+                is_followed: written.is_some() && (slot.is_number() || slot.is_boolean()),
+                is_lazy: lazy.contains(name),
             };
             (link.is_followed || node.is_some()).then_some((name.as_str(), link))
         });
         links.collect()
     }
 
-    /// What leads to an output node: the server runs nothing else. A class that isn't known may be
-    /// one; if there is none at all, everything may run.
-    fn live(&self) -> Vec<bool> {
+    /// The inputs whose nodes run only when they are asked for.
+    fn lazy_inputs(&self, node: &Node<'a>) -> HashSet<String> {
+        let Some(class) = node.class.filter(|class| may_be_lazy(class)) else {
+            return HashSet::new();
+        };
+        let given = node.body.get("inputs").unwrap_or(&Value::Null);
+        let expanded = expand(class, given, self.rules).unwrap_or_default();
+        let inputs = expanded.inputs.into_iter();
+        let lazy = inputs.filter(|declared| declared.input.flag("lazy"));
+        lazy.map(|declared| declared.name.into_owned()).collect()
+    }
+
+    /// What leads to an output node by links that count: the server runs nothing else. A class
+    /// that isn't known may be one; if there is none at all, everything may run.
+    fn reached(&self, counts: impl Fn(&Link<'a>) -> bool) -> Vec<bool> {
         let is_output = |node: &Node<'_>| {
             node.is_unknown() || node.class.is_some_and(NodeClass::is_output_node)
         };
@@ -132,10 +152,16 @@ impl<'a> View<'a> {
         while let Some(at) = open.pop() {
             if !std::mem::replace(&mut live[at], true) {
                 let links = self.nodes[at].links.iter();
+                let links = links.filter(|(_, link)| counts(link));
                 open.extend(links.filter_map(|(_, link)| link.node));
             }
         }
         live
+    }
+
+    /// Whether a node is sure to run, and not only if one with lazy inputs asks for it.
+    pub(super) fn is_sure(&self, at: usize) -> bool {
+        self.sure.get(at) == Some(&true)
     }
 
     pub(super) fn is_live(&self, at: usize) -> bool {
@@ -206,7 +232,11 @@ impl<'a> View<'a> {
 
     /// All nodes upstream of an input.
     pub(super) fn upstream(&self, at: usize, input: &str) -> Vec<usize> {
-        let mut seen = vec![false; self.nodes.len()];
+        self.upstream_past(at, input, &mut vec![false; self.nodes.len()])
+    }
+
+    /// The same without those that were seen already, which are noted.
+    pub(super) fn upstream_past(&self, at: usize, input: &str, seen: &mut [bool]) -> Vec<usize> {
         let first = self.nodes[at].link(input).and_then(|link| link.node);
         let mut open: Vec<usize> = first.into_iter().collect();
         let mut found = vec![];
@@ -239,4 +269,21 @@ impl<'a> View<'a> {
             .filter_map(|(_, link)| link.node)
             .collect()
     }
+}
+
+/// Whether any input is lazy, also one that a choice brings.
+fn may_be_lazy(class: &NodeClass) -> bool {
+    fn is_lazy(input: &Input) -> bool {
+        let below = match input.dynamic() {
+            Some(Dynamic::Combo(options)) => {
+                let mut inputs = options.iter().flat_map(|option| &option.inputs);
+                inputs.any(is_lazy)
+            }
+            Some(Dynamic::Slot(inputs)) => inputs.iter().any(is_lazy),
+            Some(Dynamic::Autogrow { template, .. }) => is_lazy(template),
+            None => false,
+        };
+        below || input.flag("lazy")
+    }
+    class.inputs().iter().any(is_lazy)
 }

@@ -231,11 +231,19 @@ async fn facts_come_from_a_snapshot_or_from_what_a_server_answers() {
         judge("good.json").await.exits(0);
         let told = judge("bad.json").await.exits(3).json();
         let kind = |id: &str| told["node_errors"][id]["errors"][0]["type"].clone();
+        // A picture may have been uploaded since; that it was not there is worth a warning.
         assert_eq!(
             [kind("1"), kind("2")],
-            ["value_not_in_list", "custom_validation_failed"],
-            "{told:#}"
+            [json!("value_not_in_list"), json!(null)]
         );
+        let findings = told["findings"].as_array().unwrap();
+        let at = |id: &str| findings.iter().find(|one| one["node_id"] == id).unwrap();
+        assert_eq!(at("2")["type"], "missing_upload", "{told:#}");
+        assert_eq!(at("2")["severity"], "warning");
+        // The answer of a server does not tell its version.
+        let judge = told["judged_by"].as_str().unwrap();
+        let is_told = judge.contains("0.33.0");
+        assert_eq!(is_told, nodes != Some("info.json"), "{judge}");
     }
     let ran = home.mmf(["validate", "good.json", "--nodes", "good.json"]);
     ran.run().await.exits(3);

@@ -1,11 +1,14 @@
 //! The fixers that come with the program, one mend each: values.
 
-use massmediafactory::script::Kind;
+use massmediafactory::comfy::Workflow;
+use massmediafactory::knowledge::Knowledge;
+use massmediafactory::preflight::{Files, Preflight};
+use massmediafactory::script::{Kind, repair_apart};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::graphs::{controlnet, flux, graph, wan};
-use crate::support::mend::{SHIPPED, healed, inspect, left, mend, painted, told};
+use crate::support::mend::{FACTS, SHIPPED, healed, inspect, left, mend, painted, told};
 
 #[rstest]
 #[case::folder_slash_and_ending(
@@ -230,10 +233,28 @@ fn a_result_that_is_read_as_an_input_is_read_from_where_it_lies() {
             json!({ "images": ["1", 0], "filename_prefix": "x" }),
         ),
     ]);
-    assert_eq!(
-        healed(&nodes),
-        [r#"output_folder 1.image: "ComfyUI_00001_.png" -> "ComfyUI_00001_.png [output]""#]
-    );
+    // It may have been uploaded again under that name.
+    left(&nodes, "output_as_input");
+    let facts = FACTS.clone();
+    let facts = facts.with_choices("LoadImage", "image", &["photo.png"]);
+    let knowledge = Knowledge::bundled();
+    for files in [Files::once(&facts), Files::now(&facts)] {
+        let preflight = Preflight::new(&facts, &knowledge).files(&files);
+        let inspect = |nodes: &Value| preflight.inspect(nodes);
+        let workflow = Workflow::from_json(nodes.clone()).unwrap();
+        let mended = repair_apart(&SHIPPED, &inspect, workflow).unwrap();
+        assert_eq!(
+            told(&mended),
+            [r#"output_folder 1.image: "ComfyUI_00001_.png" -> "ComfyUI_00001_.png [output]""#]
+        );
+        assert_eq!(mended.report.findings, []);
+    }
+}
+
+#[test]
+fn a_link_that_its_node_would_fail_on_is_taken_out() {
+    let nodes = painted(&[("10", "mask", json!(["9", 0]))]);
+    assert_eq!(healed(&nodes), [r#"broken_links 10.mask: ["9",0] -> out"#]);
 }
 
 #[test]

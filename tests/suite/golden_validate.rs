@@ -149,7 +149,9 @@ fn made_up_nodes_are_judged_as_0_30_2_judged_them() {
     let cases = recorded["cases"].as_object().unwrap();
     let mut wrong = Vec::new();
     for (name, case) in cases {
-        let Verdict { outcome, prompt } = validator.validate(&case["prompt"], None);
+        let Verdict {
+            outcome, prompt, ..
+        } = validator.validate(&case["prompt"], None);
         let mut outputs = match &outcome {
             Outcome::Accepted { outputs, .. } => outputs.clone(),
             _ => Vec::new(),

@@ -42,6 +42,7 @@ mod mcp_scripts;
 mod mcp_survive;
 mod mcp_tasks;
 mod mcp_tools;
+mod mcp_validate;
 mod mcp_workbench;
 mod memory;
 mod original_examples;

@@ -316,12 +316,24 @@ async fn thousands_of_mutations_are_judged_as_the_server_judges_them() {
     assert_eq!(KINDS.len(), 31);
 }
 
-/// A cycle through an input that is not declared, which the server accepts and can't run; and a slot
-/// counted from the end, which runs.
-const SURE: [&str; 2] = [
-    r#"{"1":{"class_type":"MmfText","inputs":{"text":"a","junk":["1",0]}}}"#,
-    r#"{"1":{"class_type":"MmfText","inputs":{"text":"a"}},
-        "2":{"class_type":"PreviewAny","inputs":{"source":["1",-1]}}}"#,
+/// What the server accepts, and whether it runs: a cycle through an input that is not declared, a slot
+/// counted from the end, and a link that the class can't take.
+const SURE: [(&str, bool); 3] = [
+    (
+        r#"{"1":{"class_type":"MmfText","inputs":{"text":"a","junk":["1",0]}}}"#,
+        false,
+    ),
+    (
+        r#"{"1":{"class_type":"MmfText","inputs":{"text":"a"}},
+            "2":{"class_type":"PreviewAny","inputs":{"source":["1",-1]}}}"#,
+        true,
+    ),
+    (
+        r#"{"1":{"class_type":"EmptyImage",
+                "inputs":{"width":64,"height":64,"batch_size":1,"color":0}},
+            "2":{"class_type":"PreviewImage","inputs":{"images":["1",0],"mask":["1",0]}}}"#,
+        false,
+    ),
 ];
 
 /// Classes that wait for something, or for whose work a CPU is too slow.
@@ -352,7 +364,7 @@ async fn what_the_server_runs_has_no_error_and_what_has_one_does_not_run() {
         let (name, base) = &bases[chance.below(bases.len())];
         // Whole ones and wrong ones in turn, after those that have to be among them.
         let text = match SURE.get(at) {
-            Some(sure) => (*sure).to_owned(),
+            Some((sure, _)) => (*sure).to_owned(),
             None if at % 2 == 0 => base.to_string(),
             None => mutant(&judge.facts, base, at, &mut chance).text,
         };
@@ -371,12 +383,10 @@ async fn what_the_server_runs_has_no_error_and_what_has_one_does_not_run() {
         let outcome = comfy.wait(&job, PATIENCE, &CancellationToken::new()).await;
         let outcome = outcome.unwrap_or_else(|error| panic!("{name} {text}: {error}"));
         let errors: Vec<&Finding> = findings.iter().filter(|one| one.is_error()).collect();
-        let slot_from_the_end = at == 1 && outcome.end == End::Success;
-        let cycle = at == 0 && outcome.end != End::Success && !errors.is_empty();
-        assert!(
-            at >= SURE.len() || slot_from_the_end || cycle,
-            "{outcome:?}"
-        );
+        if let Some((_, runs)) = SURE.get(at) {
+            let is_told = (outcome.end == End::Success, errors.is_empty());
+            assert_eq!(is_told, (*runs, *runs), "{outcome:?}");
+        }
         match &outcome.end {
             End::Success => ran += 1,
             _ => failed += 1,
@@ -393,4 +403,32 @@ async fn what_the_server_runs_has_no_error_and_what_has_one_does_not_run() {
         alarms.len(),
         alarms.join("\n")
     );
+}
+
+#[tokio::test]
+async fn a_chain_that_is_told_to_be_too_deep_is_refused() {
+    let Some(rig) = Rig::start().await else {
+        return;
+    };
+    let judge = Judge::of(&rig).await;
+    hold(&rig).await;
+    for (length, is_accepted) in [(890, true), (1_001, false)] {
+        let mut nodes = json!({ "1": { "class_type": "EmptyImage",
+            "inputs": { "width": 64, "height": 64, "batch_size": 1, "color": 0 } } });
+        for at in 2..length {
+            nodes[at.to_string()] = json!({ "class_type": "ImageInvert",
+                "inputs": { "image": [(at - 1).to_string(), 0] } });
+        }
+        nodes[length.to_string()] = json!({ "class_type": "PreviewImage",
+            "inputs": { "images": [(length - 1).to_string(), 0] } });
+        let text = nodes.to_string();
+        let (theirs, _) = judge.theirs(&text).await;
+        assert_eq!(theirs.status == 200, is_accepted, "{length}");
+        let errors = judge.findings(&text).into_iter().filter(Finding::is_error);
+        let errors: Vec<&str> = errors.map(|one| one.kind).collect();
+        let wanted: &[&str] = if is_accepted { &[] } else { &["too_deep"] };
+        assert_eq!(errors, wanted, "{length}");
+    }
+    clear(&rig).await;
+    rig.open_gate("mutants");
 }

@@ -3,9 +3,10 @@
 use super::finding::Finding;
 
 /// By kind; each needs a suggestion.
-const BY_KIND: [(&str, &str); 28] = [
+const BY_KIND: [(&str, &str); 29] = [
     ("bad_linked_input", "broken_links"),
     ("broken_link", "broken_links"),
+    ("custom_validation_failed", "output_folder"),
     ("return_type_mismatch", "broken_links"),
     ("value_not_in_list", "choices"),
     ("invalid_prompt", "classes"),
@@ -41,6 +42,7 @@ pub(super) fn fixer_of(finding: &Finding) -> Option<&'static str> {
         // What is only in the way is taken out.
         "dangling_link" => return Some("broken_links"),
         "unknown_input" => return Some("unknown_inputs"),
+        "undeclared_link" if finding.is_error() => return Some("broken_links"),
         "broken_link" if finding.allowed["optional"] == true => return Some("broken_links"),
         _ if suggestion.is_null() => return None,
         "value_not_in_list" if !finding.allowed["folder"].is_null() => return Some("model_paths"),

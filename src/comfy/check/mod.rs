@@ -11,4 +11,4 @@ mod server;
 pub mod suggest;
 
 pub use finding::{Finding, Rule, Severity};
-pub use server::{node_findings, server_findings};
+pub use server::{cycle_path, node_findings, server_findings};

@@ -1,11 +1,27 @@
 //! The server's own complaints, with what helps to mend them.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::{classes, suggest};
+use crate::comfy::model_name::is_model_file;
 use crate::comfy::nodes::{Input, NodeClass, NodeFacts, model_folder};
 use crate::comfy::validate::{NodeErrors, Outcome, Rules, ServerError, expand};
+
+const CYCLE: &str = "dependency_cycle";
+
+/// Between the nodes of a cycle.
+const ARROW: &str = " -> ";
+
+/// What the server does not compare where a class's own function takes the input. Nothing tells
+/// which classes of other authors have one.
+const IN_DOUBT: [&str; 3] = [
+    "value_not_in_list",
+    "value_smaller_than_min",
+    "value_bigger_than_max",
+];
 
 /// What the server complains of in a prompt. It stops at the first unknown class; here all are
 /// named.
@@ -50,7 +66,10 @@ pub fn node_findings(
     let errors = nodes
         .iter()
         .flat_map(|node| node.errors.iter().map(move |error| (node, error)));
+    // The server tells a cycle in full at each of its nodes.
+    let mut cycles = HashSet::new();
     errors
+        .filter(|(_, error)| error.kind != CYCLE || cycles.insert(&error.details))
         .map(|(node, error)| of_error(facts, rules, prompt, node, error))
         .collect()
 }
@@ -105,15 +124,21 @@ fn of_error(
 ) -> Finding {
     let mut finding = Finding::server(error.kind, &node.node_id, &node.class_type);
     finding.message = sentence(error);
+    let class = facts.class(&node.class_type);
+    let is_doubted = class.is_some_and(NodeClass::is_custom) && IN_DOUBT.contains(&error.kind);
+    if is_doubted {
+        finding.severity = Severity::Warning;
+        finding.message += " (unless the node checks that input itself, which can't be known)";
+    }
     let Some(name) = error.input_name() else {
         return finding;
     };
     let inputs = &prompt[&node.node_id]["inputs"];
     finding = finding.at(name, inputs.get(name).unwrap_or(&Value::Null));
-    let declared = facts
-        .class(&node.class_type)
-        .and_then(|class| declared(class, inputs, rules, name));
-    match declared {
+    match class.and_then(|class| declared(class, inputs, rules, name)) {
+        Some(input) if is_doubted && !finding.received.as_str().is_some_and(is_model_file) => {
+            finding.allows(suggest::allowed(&input))
+        }
         Some(input) => with_remedy(finding, &input, error),
         None => finding,
     }
@@ -124,7 +149,22 @@ fn sentence(error: &ServerError) -> String {
     if error.details.is_empty() {
         return error.message.clone();
     }
+    if error.kind == CYCLE {
+        let steps: Vec<&str> = error.details.split(ARROW).collect();
+        return format!("{}: {}", error.message, cycle_path(&steps));
+    }
     format!("{}: {}", error.message, error.details)
+}
+
+/// The nodes of a cycle, the first again at the end, as people can still read it.
+#[must_use]
+pub fn cycle_path(steps: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    if steps.len() <= SHOWN + 1 {
+        return steps.join(ARROW);
+    }
+    let more = steps.len() - 1 - SHOWN;
+    format!("{}{ARROW}... and {more} more", steps[..SHOWN].join(ARROW))
 }
 
 fn declared(class: &NodeClass, given: &Value, rules: &Rules, name: &str) -> Option<Input> {

@@ -26,3 +26,4 @@ pub use replace::replace_old_classes;
 pub use rules::Rules;
 pub use types::fits;
 pub use verdict::{NodeErrors, Outcome, ServerError, Verdict};
+pub use walk::DEEPEST;

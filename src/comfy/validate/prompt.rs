@@ -72,6 +72,7 @@ impl<'a> Validator<'a> {
             Err(raised) => Verdict {
                 outcome: Outcome::Raised(raised),
                 prompt: Cow::Borrowed(prompt),
+                depth: 0,
             },
         }
     }
@@ -94,6 +95,7 @@ impl<'a> Validator<'a> {
                 Verdict {
                     outcome,
                     prompt: Cow::Borrowed(prompt),
+                    depth: 0,
                 }
             }
         }
@@ -149,10 +151,15 @@ impl<'a> Validator<'a> {
             }
         };
         let mut prompt = Cow::Borrowed(prompt);
-        for (node, name, value) in walk.coerced {
+        for (node, name, value) in std::mem::take(&mut walk.coerced) {
             prompt.to_mut()[nodes.at(node).id]["inputs"][&name] = value;
         }
-        Verdict { outcome, prompt }
+        let depth = walk.depth;
+        Verdict {
+            outcome,
+            prompt,
+            depth,
+        }
     }
 }
 
@@ -228,7 +235,8 @@ mod tests {
             verdict,
             Verdict {
                 outcome,
-                prompt: Cow::Borrowed(&prompt)
+                prompt: Cow::Borrowed(&prompt),
+                depth: 2,
             }
         );
         assert!(matches!(verdict.prompt, Cow::Borrowed(_)));

@@ -2,7 +2,7 @@
 
 use semver::Version;
 
-use crate::comfy::nodes::BUNDLED_VERSION;
+use crate::comfy::nodes::{BUNDLED_VERSION, NodeClass, NodeFacts};
 
 /// The behaviour of one server version. The default is that of the bundled facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,32 @@ impl Rules {
             _ => Version::new(0, 33, 0),
         };
         Self { version }
+    }
+
+    /// The rules for facts of which nobody told the version: by the fields that servers came to
+    /// tell of classes of the newer interface. Without such classes, the newest.
+    #[must_use]
+    pub fn guessed(facts: &NodeFacts) -> Self {
+        // Each since the version beside it; taken for the last before the next.
+        const FIELDS: [(&str, &str); 3] = [
+            ("has_intermediate_output", BUNDLED_VERSION),
+            ("essentials_category", "0.18.0"),
+            ("search_aliases", "0.14.0"),
+        ];
+        let newer = || facts.classes().filter(|class| class.is_v3());
+        let tells = |field: &str| newer().any(|class| class.fact(field).is_some());
+        let is_dynamic = |class: &NodeClass| {
+            let mut inputs = class.inputs().iter();
+            inputs.any(|input| input.dynamic().is_some())
+        };
+        let by_field = FIELDS.iter().find(|(field, _)| tells(field));
+        match by_field {
+            _ if newer().next().is_none() => Self::default(),
+            Some((_, version)) => Self::of(version),
+            None if tells("price_badge") => Self::of("0.10.0"),
+            None if facts.classes().any(is_dynamic) => Self::of("0.7.0"),
+            None => Self::of("0.3.75"),
+        }
     }
 
     fn since(&self, major: u64, minor: u64, patch: u64) -> bool {
@@ -84,6 +110,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn versions_are_read_in_all_the_forms_servers_tell_them() {
@@ -93,5 +120,27 @@ mod tests {
         assert_eq!(Rules::of("unknown"), Rules::default());
         assert!(!Rules::of("0.11.9").names_missing_classes());
         assert!(Rules::of("0.12.0").names_missing_classes());
+    }
+
+    #[test]
+    fn facts_show_about_how_old_they_are() {
+        let facts = NodeFacts::bundled();
+        assert_eq!(Rules::guessed(&facts), Rules::default());
+        let class = |facts: Value| {
+            let mut class = json!({ "input": { "required": {} }, "output": [],
+                "api_node": false, "deprecated": false, "experimental": false });
+            for (name, fact) in facts.as_object().unwrap() {
+                class[name] = fact.clone();
+            }
+            let text = json!({ "A": class }).to_string();
+            Rules::guessed(&NodeFacts::read(text.as_bytes()).unwrap())
+        };
+        assert_eq!(class(json!({})), Rules::of("0.3.75"));
+        assert_eq!(class(json!({ "price_badge": null })), Rules::of("0.10.0"));
+        assert_eq!(class(json!({ "search_aliases": [] })), Rules::of("0.14.0"));
+        // Without classes of the newer interface nothing shows.
+        let old = r#"{ "A": { "input": { "required": {} }, "output": [] } }"#;
+        let old = NodeFacts::read(old.as_bytes()).unwrap();
+        assert_eq!(Rules::guessed(&old), Rules::default());
     }
 }

@@ -14,6 +14,8 @@ pub struct Verdict<'p> {
     pub outcome: Outcome,
     /// The prompt as the server goes on with it: coerced, unwrapped, old classes replaced.
     pub prompt: Cow<'p, Value>,
+    /// How many nodes the server has open at once at most while it validates.
+    pub depth: usize,
 }
 
 impl Verdict<'_> {
@@ -23,6 +25,7 @@ impl Verdict<'_> {
         Verdict {
             outcome: self.outcome,
             prompt: Cow::Owned(self.prompt.into_owned()),
+            depth: self.depth,
         }
     }
 }

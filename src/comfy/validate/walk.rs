@@ -9,6 +9,12 @@ use super::node::{NodeCheck, Shared, Step};
 use super::python::Exception;
 use super::verdict::ServerError;
 
+/// Python gives up a recursion of so many calls (its default limit).
+pub const DEEPEST: usize = 1000;
+
+/// So many nodes of a cycle that is longer are named.
+const SHOWN: usize = 8;
+
 /// What is known about the nodes so far, one output after the other.
 pub(super) struct Walk<'w, 'p> {
     shared: &'w Shared<'w, 'p>,
@@ -17,6 +23,8 @@ pub(super) struct Walk<'w, 'p> {
     order: Vec<usize>,
     /// Node, input and the value that the server writes there.
     pub(super) coerced: Vec<(usize, String, Value)>,
+    /// How many nodes were open at once at most: as deep as the server recurses.
+    pub(super) depth: usize,
 }
 
 #[derive(Clone, Default)]
@@ -46,6 +54,7 @@ impl<'w, 'p> Walk<'w, 'p> {
             results: vec![NodeResult::default(); shared.nodes.len()],
             order: Vec::new(),
             coerced: Vec::new(),
+            depth: 0,
         }
     }
 
@@ -104,6 +113,7 @@ impl<'w, 'p> Walk<'w, 'p> {
                 .map_err(|exception| Raised { node, exception })?;
             self.results[node].is_open = true;
             open.push(Open { node, check });
+            self.depth = self.depth.max(open.len());
         }
         Ok(())
     }
@@ -144,7 +154,11 @@ impl<'w, 'p> Walk<'w, 'p> {
             .rposition(|open| open.node == node)
             .unwrap_or_default();
         let nodes = self.shared.nodes;
-        let cycle: Vec<usize> = open[from..].iter().map(|open| open.node).collect();
+        let mut cycle: Vec<usize> = open[from..].iter().map(|open| open.node).collect();
+        if cycle.len() > DEEPEST {
+            // The server gives up long before it comes round.
+            cycle.truncate(SHOWN);
+        }
         let named = |&node: &usize| {
             let node = nodes.at(node);
             format!("{} ({})", node.id, node.class.name())

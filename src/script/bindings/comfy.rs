@@ -14,7 +14,7 @@ use crate::comfy::validate::Rules;
 use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
-use crate::preflight::Preflight;
+use crate::preflight::{Files, Preflight, Report};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 use crate::script::repair::repair as mend;
@@ -73,10 +73,10 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let (facts, rules) = super::facts_and_rules(&context)?;
-        let preflight = Preflight::new(&facts, context.generation.knowledge()).rules(rules);
-        let report = preflight.inspect(&workflow.snapshot().into_json());
-        answer(report.to_json(&facts))
+        let nodes = workflow.snapshot().into_json();
+        let grounds = super::grounds(&context, &nodes)?;
+        let report = grounds.judge(&context, &nodes);
+        answer(report.to_json(&grounds.facts))
     }
 
     /// Lets the fixers mend a workflow: `#{ corrections, workflow }`, and of what is left `valid`,
@@ -84,9 +84,8 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let (facts, rules) = super::facts_and_rules(&context)?;
-        let preflight = Preflight::new(&facts, context.generation.knowledge()).rules(rules);
-        let inspect = |nodes: &Value| preflight.inspect(nodes);
+        let grounds = super::grounds(&context, &workflow.snapshot().into_json())?;
+        let inspect = |nodes: &Value| grounds.judge(&context, nodes);
         let repaired = mend(
             &context.generation,
             &inspect,
@@ -94,7 +93,7 @@ mod functions {
             &context.stop,
         );
         let repaired = repaired.map_err(thrown)?;
-        let mut verdict = repaired.report.to_json(&facts);
+        let mut verdict = repaired.report.to_json(&grounds.facts);
         if let Some(verdict) = verdict.as_object_mut() {
             // The findings say it in full.
             verdict.retain(|key, _| !["node_errors", "node_count"].contains(&&**key));
@@ -194,11 +193,43 @@ mod functions {
 }
 
 /// What the server's classes are, and how its version judges.
-fn facts_and_rules(context: &Context) -> Result<(Arc<NodeFacts>, Rules), Box<EvalAltResult>> {
-    let facts = context.wait(context.host.comfy.node_facts())?;
-    let version = context.wait(context.host.comfy.version())?;
-    let rules = version.map(|version| Rules::of(&version.to_string()));
-    Ok((facts, rules.unwrap_or_default()))
+/// What workflows are judged by.
+struct Grounds {
+    facts: Arc<NodeFacts>,
+    rules: Rules,
+    files: Files,
+}
+
+impl Grounds {
+    fn judge(&self, context: &Context, nodes: &Value) -> Report {
+        let preflight = Preflight::new(&self.facts, context.generation.knowledge());
+        preflight
+            .rules(self.rules.clone())
+            .files(&self.files)
+            .inspect(nodes)
+    }
+}
+
+/// The grounds to judge a workflow by. Facts are kept for some minutes, and people upload files
+/// without a sign: where one is missed, the server is asked anew.
+fn grounds(context: &Context, nodes: &Value) -> Result<Grounds, Box<EvalAltResult>> {
+    let comfy = &context.host.comfy;
+    let facts = context.wait(comfy.node_facts())?;
+    let version = context.wait(comfy.version())?;
+    let version = version.map(|version| version.to_string());
+    let rules = version.as_deref().map(Rules::of);
+    let mut grounds = Grounds {
+        rules: rules.unwrap_or_else(|| Rules::guessed(&facts)),
+        files: Files::now(&facts),
+        facts,
+    };
+    let report = grounds.judge(context, nodes);
+    let mut findings = report.findings.iter();
+    if findings.any(|one| one.kind == "custom_validation_failed") {
+        grounds.facts = context.wait(comfy.refresh_node_facts())?;
+        grounds.files = Files::now(&grounds.facts);
+    }
+    Ok(grounds)
 }
 
 pub(super) fn submit(
