@@ -1,8 +1,8 @@
 //! The scripts at hand: the present generation, and how it is replaced.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -112,6 +112,8 @@ fn kind_of_file(file: &Path, text: &str) -> Kind {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn project() -> (tempfile::TempDir, Library) {
