@@ -14,6 +14,7 @@ mod client_sim;
 mod conformance;
 mod examples;
 mod fixers;
+mod fixers_caution;
 mod fixers_links;
 mod fixers_own;
 mod fixers_promises;
