@@ -24,6 +24,13 @@ pub fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> 
         .or_else(|_| serde_json::from_reader(io::BufReader::new(LenientJson::new(body))))
 }
 
+/// Whether a body says no more than JSON has words for. Of any other, [`parse_lenient`] reads a part
+/// as something else.
+#[must_use]
+pub fn is_strict(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
 /// A reader that passes JSON through and replaces bare `NaN`, `Infinity` and `-Infinity` outside
 /// of strings by `null`, and surrogates without a partner inside of them by `\uFFFD`. Keeps at
 /// most one block in memory.

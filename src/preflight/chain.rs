@@ -153,9 +153,9 @@ impl<'a> Chain<'_, 'a, '_> {
             let guider = node.link("guider").and_then(|link| link.node);
             guider == Some(self.at)
         };
-        let mut guided = self.view.live_nodes().filter(|(_, node)| guides(node));
+        let mut samplers = self.view.live_nodes().filter(|(_, node)| guides(node));
         few(self.node())
-            || guided.any(|(at, _)| {
+            || samplers.any(|(at, _)| {
                 let mut before = self.view.upstream(at, "sigmas").into_iter();
                 before.any(|at| few(&self.view.nodes[at]))
             })
