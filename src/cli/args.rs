@@ -195,7 +195,7 @@ pub(super) struct MendArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
-    /// A workflow in API format, a picture that ComfyUI saved, or - for stdin
+    /// A workflow in either format, a file that ComfyUI saved, or - for stdin
     #[arg(required_unless_present = "jsonl", value_name = "FILE|-")]
     pub(super) file: Option<String>,
     /// As JSON

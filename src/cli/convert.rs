@@ -4,7 +4,7 @@ use super::args::{ConvertArgs, Global, Target};
 use super::facts::Facts;
 use super::workflow_file::{Format, WorkflowFile};
 use super::{Ended, Stopped, report};
-use crate::comfy::Workflow;
+use crate::comfy::{BigIntegers, Workflow};
 
 pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended, Stopped> {
     // The one that there is so far.
@@ -17,6 +17,8 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
         };
         report::note(format_args!("the {what} in {}", file.name));
     }
+    file.tell_losses();
+    let big = BigIntegers::in_text(&file.text);
     let workflow = match file.format {
         Format::Api => Workflow::from_json(file.value)?,
         Format::Ui => {
@@ -27,6 +29,6 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
             file.converted(&facts)?
         }
     };
-    report::json(&workflow.into_json());
+    report::json(&big.restore(&workflow.into_json()));
     Ok(Ended::Well)
 }

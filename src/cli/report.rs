@@ -1,14 +1,13 @@
 //! What a person is shown: results on stdout, failures on stderr. The only place that prints.
-#![expect(
-    clippy::print_stderr,
-    reason = "printing is what the command line is for"
-)]
+//!
+//! A reader that has gone away (`| head`, `2>&1 | true`) is no failure.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Code, Failure};
@@ -51,8 +50,8 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
             .map(|frame| text(frame).to_owned()),
     };
     match &frame {
-        Some(frame) => eprintln!("{frame}"),
-        None => eprintln!("{}error{}: {failure}", red.0, red.1),
+        Some(frame) => note(frame),
+        None => note(format_args!("{}error{}: {failure}", red.0, red.1)),
     }
     if let Some(errors) = failure
         .details
@@ -61,18 +60,18 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
     {
         for (node, errors) in errors {
             for error in errors["errors"].as_array().into_iter().flatten() {
-                eprintln!(
+                note(format_args!(
                     "  node {node} ({}): {}: {}",
                     text(&errors["class_type"]),
                     text(&error["message"]),
                     text(&error["details"])
-                );
+                ));
             }
         }
     }
     // A frame has its own help.
     if let Some(hint) = failure.hint.as_ref().filter(|_| frame.is_none()) {
-        eprintln!("hint: {hint}");
+        note(format_args!("hint: {hint}"));
     }
     ExitCode::from(failure.exit_code())
 }
@@ -99,17 +98,21 @@ pub(super) fn lost() -> Option<ExitCode> {
 }
 
 /// A result as JSON: indented for a person, one line for a program.
-pub(super) fn json(value: &Value) {
-    if io::stdout().is_terminal() {
-        line(format_args!("{value:#}"));
+pub(super) fn json(value: &impl Serialize) {
+    let write = if io::stdout().is_terminal() {
+        serde_json::to_string_pretty
     } else {
-        line(value);
+        serde_json::to_string
+    };
+    // Whatever is shown so far was JSON before.
+    if let Ok(text) = write(value) {
+        line(text);
     }
 }
 
 /// Something that is said beside the result.
 pub(super) fn note(text: impl Display) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Whether stderr shows colours.

@@ -10,7 +10,7 @@ use super::report;
 use crate::assets::Embedded;
 use crate::clock::Clock;
 use crate::comfy::Workflow;
-use crate::comfy::json::parse_lenient;
+use crate::comfy::json::{is_strict, parse_lenient};
 use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 
@@ -25,8 +25,10 @@ pub(super) struct WorkflowFile {
     pub(super) format: Format,
     /// The graph, out of any wrappers; or the prompt as it was given.
     pub(super) value: Value,
-    /// The JSON text that was read.
+    /// The JSON text that was read, without a byte order mark.
     pub(super) text: String,
+    /// Whether it had one.
+    pub(super) marked: bool,
     /// Whether it was in a picture, clip or sound.
     pub(super) embedded: bool,
 }
@@ -66,7 +68,8 @@ impl WorkflowFile {
                     .hint("it was made elsewhere, or something removed its metadata")
             })?,
         };
-        let value: Value = parse_lenient(&json).map_err(|error| {
+        let unmarked = without_mark(&json);
+        let value: Value = parse_lenient(unmarked).map_err(|error| {
             Failure::new(
                 Code::VALIDATION_ERROR,
                 format!("{name} is not JSON: {error}"),
@@ -84,13 +87,34 @@ impl WorkflowFile {
             name,
             format,
             value,
-            text: String::from_utf8_lossy(&json).into_owned(),
+            text: String::from_utf8_lossy(unmarked).into_owned(),
+            marked: unmarked.len() < json.len(),
             embedded,
         })
     }
 }
 
+/// What is said of a file that has more in it than JSON can say.
+pub(super) fn lost(name: &str) -> String {
+    format!("{name} has what JSON has no words for, such as NaN; null stands in its place")
+}
+
+/// The byte order mark of UTF-8, which some editors of Windows put before a text.
+pub(super) const MARK: &str = "\u{feff}";
+
+/// A text without a byte order mark.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(MARK.as_bytes()).unwrap_or(text)
+}
+
 impl WorkflowFile {
+    /// Tells that not all of it can be written as JSON, if so.
+    pub(super) fn tell_losses(&self) {
+        if !is_strict(self.text.as_bytes()) {
+            report::note(format_args!("note: {}", lost(&self.name)));
+        }
+    }
+
     /// A graph as the prompt that the editor would make of it; what there is to know of that is
     /// told on stderr.
     pub(super) fn converted(&self, facts: &Facts) -> Result<Workflow, Failure> {
@@ -129,6 +153,12 @@ mod tests {
         assert_eq!((graph.format, graph.embedded), (Format::Ui, false));
         let prompt = read(br#"{"1": {"class_type": "A", "inputs": {}}}"#).unwrap();
         assert_eq!((prompt.format, prompt.embedded), (Format::Api, false));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_read_over() {
+        let prompt = read(b"\xef\xbb\xbf{\"1\":{}}").unwrap();
+        assert_eq!((&*prompt.text, prompt.marked), (r#"{"1":{}}"#, true));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! `ComfyUI` answers with `json.dumps`, which prints floats that JSON has no words for as bare
 //! `NaN`, `Infinity` and `-Infinity`: in a prompt whose FLOAT was given as `"nan"`, in the options
 //! of custom nodes, in `is_changed` records. And of a file whose name is no UTF-8 it prints the
-//! bytes as lone surrogates: `"caf\udce9.png"`. A strict parser would refuse the whole body for
-//! either; here the former are read as `null` and the latter as `U+FFFD`.
+//! bytes as lone surrogates: `"caf\udce9.png"`. And it reads a number beyond all floats, `1e400`, as
+//! infinite. A strict parser would refuse the whole body for any of these; here surrogates are read as
+//! `U+FFFD` and the others as `null`.
 
 use std::io::{self, Read};
 
@@ -15,6 +16,8 @@ const TOKENS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
 const REPLACEMENT: &[u8] = b"\\uFFFD";
 /// An escape of four hexadecimal digits, such as a surrogate's.
 const ESCAPE: usize = 6;
+/// No number of so few digits is beyond all floats, which end at 1.8e308.
+const DIGITS: usize = 308;
 const BLOCK: usize = 16 * 1024;
 
 /// Reads a JSON body as Python writes it; see the [module](self).
@@ -24,9 +27,16 @@ pub fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> 
         .or_else(|_| serde_json::from_reader(io::BufReader::new(LenientJson::new(body))))
 }
 
-/// A reader that passes JSON through and replaces bare `NaN`, `Infinity` and `-Infinity` outside
-/// of strings by `null`, and surrogates without a partner inside of them by `\uFFFD`. Keeps at
-/// most one block in memory.
+/// Whether a body says no more than JSON has words for. Of any other, [`parse_lenient`] reads a part
+/// as something else.
+#[must_use]
+pub fn is_strict(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body).is_ok()
+}
+
+/// A reader that passes JSON through and replaces bare `NaN`, `Infinity` and `-Infinity` and what is
+/// beyond all floats, outside of strings, by `null`, and surrogates without a partner inside of
+/// them by `\uFFFD`. Keeps at most one block in memory.
 #[derive(Debug)]
 pub struct LenientJson<R> {
     inner: R,
@@ -47,6 +57,8 @@ enum State {
     InEscape,
     /// So many bytes of this token have been seen and held back.
     Matching(&'static [u8], usize),
+    /// Inside of a number, held back.
+    InNumber,
 }
 
 impl<R: Read> LenientJson<R> {
@@ -73,7 +85,7 @@ impl<R: Read> LenientJson<R> {
             }
             if n == 0 {
                 self.ended = true;
-                self.out.append(&mut self.held);
+                self.number_is_complete();
                 if let State::Matching(token, seen) = self.state {
                     self.out.extend_from_slice(&token[..seen]);
                 }
@@ -95,11 +107,37 @@ impl<R: Read> LenientJson<R> {
                     State::Matching(token, seen + 1)
                 }
             }
+            State::Matching([minus, ..], 1) if *minus == b'-' && byte.is_ascii_digit() => {
+                self.held.extend([b'-', byte]);
+                State::InNumber
+            }
             State::Matching(token, seen) => {
                 self.out.extend_from_slice(&token[..seen]);
                 self.outside(byte)
             }
+            State::InNumber if matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
+                self.held.push(byte);
+                State::InNumber
+            }
+            State::InNumber => {
+                self.number_is_complete();
+                self.outside(byte)
+            }
         };
+    }
+
+    /// Passes on what is held back, unless it is a number beyond all floats.
+    fn number_is_complete(&mut self) {
+        let may_be =
+            self.held.len() > DIGITS || self.held.iter().any(|byte| matches!(byte, b'e' | b'E'));
+        let text = std::str::from_utf8(&self.held).ok().filter(|_| may_be);
+        let number = text.and_then(|text| text.parse::<f64>().ok());
+        if number.is_some_and(f64::is_infinite) {
+            self.held.clear();
+            self.out.extend_from_slice(b"null");
+        } else {
+            self.out.append(&mut self.held);
+        }
     }
 
     fn in_string(&mut self, byte: u8) -> State {
@@ -167,6 +205,10 @@ impl<R: Read> LenientJson<R> {
     fn outside(&mut self, byte: u8) -> State {
         if let Some(token) = TOKENS.into_iter().find(|token| token[0] == byte) {
             return State::Matching(token, 1);
+        }
+        if byte.is_ascii_digit() {
+            self.held.push(byte);
+            return State::InNumber;
         }
         self.out.push(byte);
         if byte == b'"' {
@@ -237,6 +279,18 @@ mod tests {
                 "[null,null,-12,null]"
             );
         }
+    }
+
+    #[test]
+    fn a_number_beyond_all_floats_becomes_null_wherever_it_is_cut() {
+        for step in 1..12 {
+            assert_eq!(
+                through("[1e400,-1e+400,1e300,-0.5,[\"1e400\", 12]]", step),
+                "[null,null,1e300,-0.5,[\"1e400\", 12]]"
+            );
+        }
+        assert_eq!(parse_lenient::<Value>(b"1e400").unwrap(), Value::Null);
+        assert!(!is_strict(b"[1e400]") && is_strict(b"[1e300]"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::view::{Node, View};
 use crate::comfy::check::Finding;
-use crate::comfy::check::suggest::nearest_choice;
+use crate::comfy::check::suggest::{digits, nearest_choice};
 use crate::comfy::nodes::{Input, NodeClass};
 use crate::comfy::validate::expand;
 
@@ -62,13 +62,18 @@ fn look(
         .iter()
         .filter(|one| given.get(&*one.name).is_none() && (one.required || !free));
     let missing = missing.map(|one| &*one.name);
-    let meant = nearest_choice(name, missing).filter(|meant| !taken.contains(meant));
+    let is_meant = |meant: &String| !taken.contains(meant) && digits(meant) == digits(name);
+    let meant = nearest_choice(name, missing).filter(is_meant);
     if let Some(meant) = meant {
         taken.push(meant.clone());
         let finding = Finding::warning("misspelt_input", node.id, node.class_type)
             .at(name, value)
             .says(format!("{} has no input \"{name}\"", node.class_type));
-        return Some(finding.suggests(meant));
+        return Some(if free {
+            finding.resembles(meant)
+        } else {
+            finding.suggests(meant)
+        });
     }
     if free || value.is_array() || OF_EDITORS.contains(&&**name) || class.has_hidden(name) {
         return None;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::view::{Node, View};
 use crate::comfy::check::{Finding, suggest};
-use crate::comfy::nodes::Input;
+use crate::comfy::nodes::{Input, NodeClass};
 use crate::comfy::validate::expand;
 
 pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
@@ -19,7 +19,7 @@ pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
         for declared in &expanded.inputs {
             if let Some(value) = given.get(&*declared.name) {
                 let finding = coerced(node, &declared.name, declared.input, value)
-                    .or_else(|| off_step(node, &declared.name, declared.input, value));
+                    .or_else(|| off_step((node, class), &declared.name, declared.input, value));
                 found.extend(finding);
             }
         }
@@ -70,25 +70,44 @@ fn coerced(node: &Node<'_>, name: &str, input: &Input, value: &Value) -> Option<
     Some(finding.says(message).suggests(meant))
 }
 
-/// The server takes numbers between the steps; most nodes round them down without a word.
-fn off_step(node: &Node<'_>, name: &str, input: &Input, value: &Value) -> Option<Finding> {
-    if !input.io_type().is("INT") {
+/// The server takes numbers between the steps; most nodes of `ComfyUI`'s own round them down without
+/// a word. To other authors a step is often no more than how far the editor's arrows go.
+fn off_step(
+    (node, class): (&Node<'_>, &NodeClass),
+    name: &str,
+    input: &Input,
+    value: &Value,
+) -> Option<Finding> {
+    if !input.io_type().is("INT") || class.is_custom() || input.default() == Some(value) {
         return None;
     }
     let step = input.step()?.as_i64().filter(|step| *step > 1)?;
     let least = input.min().and_then(Value::as_i64).unwrap_or(0);
     let value = value.as_i64()?;
-    let over = value.checked_sub(least)?.rem_euclid(step);
+    let from = first_step(input, least, step);
+    let over = value.checked_sub(from)?.rem_euclid(step);
     if over == 0 || value < least {
         return None;
     }
     let finding = Finding::warning("off_step", node.id, node.class_type)
         .at(name, &json!(value))
         .allows(suggest::allowed(input));
-    let message = format!("the node works in steps of {step} from {least}: {value} is between two");
-    let below = value - over;
+    let message = format!("the node works in steps of {step} from {from}: {value} is between two");
+    let below = (value - over).max(least);
     let most = input.max().and_then(Value::as_i64).unwrap_or(i64::MAX);
     let above = below.checked_add(step).filter(|above| *above <= most);
     let nearest = above.filter(|_| over * 2 > step).unwrap_or(below);
     Some(finding.says(message).suggests(json!(nearest)))
+}
+
+/// Where steps are counted from: the least number, as the frames of a clip are (1, 5, 9, ...), or 0
+/// if the default does not fit that, as 512 from 1 in steps of 8.
+fn first_step(input: &Input, least: i64, step: i64) -> i64 {
+    let default = input.default().and_then(Value::as_i64);
+    let over = default.and_then(|default| default.checked_sub(least));
+    if over.is_none_or(|over| over.rem_euclid(step) == 0) {
+        least
+    } else {
+        0
+    }
 }

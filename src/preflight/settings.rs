@@ -28,7 +28,7 @@ fn cfg(chain: &Chain<'_, '_, '_>) -> Option<Finding> {
         if given > (wanted * 2.5).max(10.0) {
             let message = format!("{name} takes a cfg near {wanted}: {given} oversaturates");
             ("cfg_too_high", message, Some(wanted))
-        } else if given <= 1.0 && wanted >= 2.5 {
+        } else if given <= 1.0 && wanted >= 2.5 && !chain.has_few_steps() {
             let message = format!(
                 "{name} takes a cfg near {wanted}: at {given} the prompt counts for little"
             );
@@ -42,6 +42,7 @@ fn cfg(chain: &Chain<'_, '_, '_>) -> Option<Finding> {
     let finding = Finding::warning(kind, node.id, node.class_type)
         .at("cfg", node.input("cfg")?)
         .allows(json!({ "wanted": wanted }));
+    let suggestion = suggestion.filter(|_| chain.is_bare);
     Some(finding.says(message).suggests(suggestion))
 }
 
@@ -65,5 +66,9 @@ fn steps(chain: &Chain<'_, '_, '_>) -> Option<Finding> {
         .allows(json!({ "wanted": wanted }));
     #[expect(clippy::cast_possible_truncation, reason = "steps are few")]
     let wanted = wanted as i64;
-    Some(finding.says(message).suggests(wanted))
+    Some(
+        finding
+            .says(message)
+            .suggests(chain.is_bare.then_some(wanted)),
+    )
 }

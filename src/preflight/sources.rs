@@ -77,7 +77,9 @@ impl Source<'_> {
 fn links_to<'a>(view: &View<'a>, at: usize, wanted: &IoType) -> Vec<Source<'a>> {
     let mut sources = vec![];
     for (from, node) in view.nodes.iter().enumerate() {
-        let outputs = node.class.map(NodeClass::outputs).unwrap_or_default();
+        // What a node that saves passes on was somebody else's before.
+        let class = node.class.filter(|class| !class.is_output_node());
+        let outputs = class.map(NodeClass::outputs).unwrap_or_default();
         let fitting = outputs.iter().enumerate().filter(|(_, output)| {
             let given = output.io_type();
             !is_anything(given) && fits(given, wanted, view.rules)

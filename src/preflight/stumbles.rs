@@ -41,6 +41,11 @@ pub(super) fn find<'n>(
 fn in_its_place(facts: &NodeFacts, prompt: &Value, mut finding: Finding) -> Option<Finding> {
     // A node without inputs has a rule of its own.
     finding.input.as_ref()?;
+    // So has one whose inputs are no map.
+    prompt
+        .get(finding.node_id.as_deref()?)?
+        .get("inputs")?
+        .as_object()?;
     let Some([node, slot]) = finding.received.as_array().map(Vec::as_slice) else {
         finding.kind = "value_not_comparable";
         return Some(finding);

@@ -146,6 +146,23 @@ fn links_are_told_in_their_place() {
 }
 
 #[test]
+fn what_a_saving_node_passes_on_is_no_source_of_its_own() {
+    let mut nodes = picture();
+    nodes["2"] = nodes["save"].clone();
+    nodes["2"]["inputs"]["images"] = json!(["9", 0]);
+    let error = ("broken_link", r#"2.images -> ["1",0]"#.to_owned());
+    assert_eq!(errors(&nodes), [error]);
+}
+
+#[test]
+fn inputs_that_are_no_map_are_told_once() {
+    let mut nodes = picture();
+    nodes["2"] = json!({ "class_type": "SaveImage", "inputs": 5 });
+    let kinds: Vec<&str> = errors(&nodes).into_iter().map(|one| one.0).collect();
+    assert_eq!(kinds, ["internal_server_error", "no_inputs_object"]);
+}
+
+#[test]
 fn a_slot_from_the_end_runs_and_is_warned_of() {
     let mut nodes = picture();
     nodes["save"]["inputs"]["images"] = json!(["1", -1]);

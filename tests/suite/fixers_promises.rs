@@ -36,8 +36,8 @@ fn errors(nodes: &Value) -> usize {
         .count()
 }
 
-/// The broken workflow with nothing mended but what hid other faults: misspelt classes and nodes
-/// without inputs.
+/// The broken workflow with nothing mended but what hid other faults: misspelt classes, nodes without
+/// inputs, and links without which a node does not run.
 fn uncovered(broken: &Value, mended: &Value) -> Value {
     let mut nodes = broken.clone();
     for (id, node) in nodes.as_object_mut().unwrap() {
@@ -49,6 +49,12 @@ fn uncovered(broken: &Value, mended: &Value) -> Value {
         }
         if !node["inputs"].is_object() {
             node["inputs"] = json!({});
+        }
+        for (name, value) in node["inputs"].as_object_mut().unwrap() {
+            let now = &mended[id]["inputs"][name];
+            if value.is_array() && now.is_array() {
+                *value = now.clone();
+            }
         }
     }
     nodes

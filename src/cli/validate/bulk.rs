@@ -7,6 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::cli::facts::Facts;
+use crate::cli::workflow_file::without_mark;
 use crate::comfy::BigIntegers;
 use crate::comfy::json::parse_lenient;
 use crate::failure::{Code, Failure};
@@ -100,6 +101,7 @@ fn judge_batch(facts: &Facts, batch: &[Vec<u8>]) -> Vec<Judged> {
 }
 
 fn judge_line(facts: &Facts, line: &[u8]) -> Judged {
+    let line = without_mark(line);
     let value: Value = match parse_lenient(line) {
         Ok(value) => value,
         Err(error) => return refused(&format!("this line is no JSON: {error}")),

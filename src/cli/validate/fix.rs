@@ -1,18 +1,19 @@
 //! `mmf validate --fix`: a workflow as the fixers leave it, shown as a diff.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
+use super::show::Stream;
 use super::source::ApiFormat;
-use super::splice::{edited, unit_of};
+use super::splice::{edited, line_end, unit_of};
 use crate::cli::args::Global;
 use crate::cli::facts::Facts;
-use crate::cli::report;
+use crate::cli::workflow_file::MARK;
 use crate::comfy::Workflow;
-use crate::comfy::json::parse_lenient;
+use crate::comfy::json::{is_strict, parse_lenient};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::script::{Correction, Library, Repaired, repair_apart};
@@ -27,6 +28,18 @@ pub(super) struct Fixed {
     pub(super) given: ApiFormat,
     /// What was done, and what is left.
     pub(super) repaired: Repaired,
+    /// Whether the text still says all else that the file's own said.
+    pub(super) loses_nothing: bool,
+}
+
+/// Refuses what could not be written back, before any work on it.
+pub(super) fn can_be_written(given: &ApiFormat, file: &str) -> Result<(), Failure> {
+    if given.verbatim.is_some() && file != "-" {
+        return Ok(());
+    }
+    let message = format!("{} can't be written back to", given.name);
+    Err(Failure::new(Code::INVALID_PARAMS, message)
+        .hint("`mmf validate - --fix < FILE` writes the mended workflow to stdout"))
 }
 
 /// Lets the fixers at hand mend a workflow.
@@ -38,7 +51,11 @@ pub(super) fn fix(global: &Global, given: ApiFormat, facts: &Facts) -> Result<Fi
     let repaired = repair_apart(&scripts, &inspect, workflow)?;
     let prompt = repaired.workflow.clone().into_json();
     let mended = |text: &String| written(text, &given, &prompt, &repaired.corrections);
-    let (text, verbatim) = (mended(&given.text), given.verbatim.as_ref().map(mended));
+    let text = mended(&given.text).unwrap_or_else(|| laid_out(&given.text, &given, &prompt));
+    let verbatim = given.verbatim.as_ref().map(|text| mended(text).ok_or(text));
+    let loses_nothing = !matches!(verbatim, Some(Err(text)) if !is_strict(text.as_bytes()));
+    let verbatim =
+        verbatim.map(|text| text.unwrap_or_else(|before| laid_out(before, &given, &prompt)));
     let after = ApiFormat {
         text,
         prompt: prompt.clone(),
@@ -46,16 +63,23 @@ pub(super) fn fix(global: &Global, given: ApiFormat, facts: &Facts) -> Result<Fi
         wrappers: given.wrappers.clone(),
         big: given.big.clone(),
         verbatim,
+        marked: given.marked,
     };
     Ok(Fixed {
         before: given,
         given: after,
         repaired,
+        loses_nothing,
     })
 }
 
-/// The text with the corrections in it; laid out anew if they can't be put into it.
-fn written(old: &str, given: &ApiFormat, prompt: &Value, corrections: &[Correction]) -> String {
+/// The text with the corrections in it; none if they can't be put into it.
+fn written(
+    old: &str,
+    given: &ApiFormat,
+    prompt: &Value,
+    corrections: &[Correction],
+) -> Option<String> {
     let wrappers = &given.wrappers;
     let nodes_in = |text: &str| -> Option<Value> {
         let mut value = parse_lenient::<Value>(text.as_bytes()).ok()?;
@@ -64,14 +88,15 @@ fn written(old: &str, given: &ApiFormat, prompt: &Value, corrections: &[Correcti
         }
         Some(value)
     };
-    if let Some(text) = edited(old, wrappers, corrections)
-        && nodes_in(&text).as_ref() == Some(prompt)
-    {
-        return text;
-    }
+    let text = edited(old, wrappers, corrections)?;
+    (nodes_in(&text).as_ref() == Some(prompt)).then_some(text)
+}
+
+/// The text laid out anew, with these nodes in it.
+fn laid_out(old: &str, given: &ApiFormat, prompt: &Value) -> String {
     let mut whole = parse_lenient::<Value>(old.as_bytes()).unwrap_or_default();
     let mut place = &mut whole;
-    for key in wrappers {
+    for key in &given.wrappers {
         place = &mut place[*key];
     }
     *place = prompt.clone();
@@ -83,6 +108,7 @@ fn written(old: &str, given: &ApiFormat, prompt: &Value, corrections: &[Correcti
         Ok(()) => format!("{}\n", String::from_utf8_lossy(&text)),
         Err(_) => format!("{whole:#}\n"),
     }
+    .replace('\n', line_end(old))
 }
 
 impl Fixed {
@@ -96,8 +122,9 @@ impl Fixed {
     }
 
     /// The changed lines, and what was done why.
-    pub(super) fn show(&self, say: &dyn Fn(&str)) {
-        self.show_diff(say);
+    pub(super) fn show(&self, stream: Stream) {
+        let say = |line: &str| stream.say(line);
+        self.show_diff(stream);
         // What was done together is told together.
         let is_one = |one: &Correction, next: &Correction| {
             (&one.fixer, &one.node_id, &one.reason) == (&next.fixer, &next.node_id, &next.reason)
@@ -140,12 +167,12 @@ impl Fixed {
         )
     }
 
-    fn show_diff(&self, say: &dyn Fn(&str)) {
+    fn show_diff(&self, stream: Stream) {
         let (before, after) = (&self.before.text, &self.given.text);
         if before == after {
             return;
         }
-        let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colours = stream.shows_colours();
         let paint = |line: &str, colour: &str| {
             if colours {
                 format!("\x1b[{colour}m{line}\x1b[0m")
@@ -153,6 +180,7 @@ impl Fixed {
                 line.to_owned()
             }
         };
+        let say = |line: &str| stream.say(line);
         let name = &self.before.name;
         say(&paint(&format!("--- {name}"), "1"));
         say(&paint(&format!("+++ {name}, mended"), "1"));
@@ -171,16 +199,18 @@ impl Fixed {
         say("");
     }
 
-    /// Writes it back into the file that it came from, whole or not at all.
-    pub(super) fn write(&self, file: &str) -> Result<(), Failure> {
-        let text = self.given.verbatim.as_ref().filter(|_| file != "-");
-        let Some(text) = text else {
-            let message = format!("{} can't be written back to", self.before.name);
-            return Err(Failure::new(Code::INVALID_PARAMS, message)
-                .hint("`mmf validate - --fix < FILE` writes the mended workflow to stdout"));
+    /// Writes it back into the file that it came from, whole or not at all; false if nothing was
+    /// mended.
+    pub(super) fn write(&self, file: &str) -> Result<bool, Failure> {
+        can_be_written(&self.before, file)?;
+        let text = self.given.verbatim.as_ref();
+        let Some(text) = text.filter(|_| !self.repaired.corrections.is_empty()) else {
+            return Ok(false);
         };
-        if self.repaired.corrections.is_empty() {
-            return Ok(());
+        if !self.loses_nothing {
+            let message = format!("{file} would lose what JSON has no words for, such as NaN");
+            return Err(Failure::new(Code::VALIDATION_ERROR, message)
+                .hint("nothing was changed; write null or a number there, and no key twice"));
         }
         let failed = |error: std::io::Error| {
             let message = format!("{file} can't be written: {error}");
@@ -190,12 +220,13 @@ impl Fixed {
         let target = Path::new(file).canonicalize().map_err(failed)?;
         let folder = target.parent().unwrap_or(Path::new("."));
         let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let mark = if self.given.marked { MARK } else { "" };
+        new.write_all(mark.as_bytes()).map_err(failed)?;
         new.write_all(text.as_bytes()).map_err(failed)?;
         new.as_file().sync_all().map_err(failed)?;
         let permissions = target.metadata().map_err(failed)?.permissions();
         new.as_file().set_permissions(permissions).map_err(failed)?;
         new.persist(&target).map_err(|error| failed(error.error))?;
-        report::note(format_args!("{file} was written"));
-        Ok(())
+        Ok(true)
     }
 }

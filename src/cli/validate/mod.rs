@@ -9,10 +9,11 @@ mod splice;
 
 use serde_json::json;
 
+use self::show::Stream;
 use self::source::ApiFormat;
 use super::args::{Global, ValidateArgs};
 use super::facts::Facts;
-use super::workflow_file::WorkflowFile;
+use super::workflow_file::{WorkflowFile, lost};
 use super::{Ended, Stopped, report};
 use crate::comfy::check::Finding;
 
@@ -47,7 +48,13 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
     // Read first: a file that isn't there is told without asking a server.
     let given = WorkflowFile::read(file)?;
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+    if args.mend.fix && args.json {
+        given.tell_losses();
+    }
     let given = ApiFormat::of(given, &facts)?;
+    if args.mend.write {
+        fix::can_be_written(&given, file)?;
+    }
     if args.mend.fix {
         return fixed(global, args, file, given, &facts);
     }
@@ -55,11 +62,10 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
     if args.json {
         let mut told = report.to_json(&facts.nodes);
         told["judged_by"] = json!(facts.origin);
-        report::json(&told);
+        report::json(&given.big.restore(&told));
     } else {
         let findings: Vec<&Finding> = report.told().collect();
-        show::findings(&given, &findings);
-        show::summary(&given, &findings, &facts);
+        show::all(&given, &findings, &facts, Stream::Out);
     }
     Ok(if report.is_valid() {
         Ended::Well
@@ -78,23 +84,28 @@ fn fixed(
 ) -> Result<Ended, Stopped> {
     let fixed = fix::fix(global, given, facts)?;
     let left = &fixed.repaired.report;
+    let findings: Vec<&Finding> = left.told().collect();
+    // Before anything is told: a failure tells something else.
+    let is_written = args.mend.write && fixed.write(file)?;
     if args.json {
         let mut told = left.to_json(&facts.nodes);
         fixed.add_to(&mut told);
         told["judged_by"] = json!(facts.origin);
-        report::json(&told);
+        report::json(&fixed.given.big.restore(&told));
     } else if file == "-" {
         let text = fixed.given.verbatim.as_ref();
         report::line(text.unwrap_or(&fixed.given.text).trim_end());
-        fixed.show(&|line| report::note(line));
+        if !fixed.loses_nothing {
+            report::note(lost("stdin"));
+        }
+        fixed.show(Stream::Err);
+        show::all(&fixed.given, &findings, facts, Stream::Err);
     } else {
-        fixed.show(&|line| report::line(line));
-        let findings: Vec<&Finding> = left.told().collect();
-        show::findings(&fixed.given, &findings);
-        show::summary(&fixed.given, &findings, facts);
+        fixed.show(Stream::Out);
+        show::all(&fixed.given, &findings, facts, Stream::Out);
     }
-    if args.mend.write {
-        fixed.write(file)?;
+    if is_written {
+        report::note(format_args!("{file} was written"));
     }
     Ok(if left.is_valid() {
         Ended::Well

@@ -1,6 +1,7 @@
 //! Findings on a terminal: the line, a caret, the advice.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
@@ -12,9 +13,41 @@ use crate::cli::facts::Facts;
 use crate::cli::report;
 use crate::comfy::check::{Finding, Severity};
 
-/// The findings one by one, in the order of their places.
-pub(super) fn findings(given: &ApiFormat, findings: &[&Finding]) {
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+/// Where something is shown.
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    /// On stdout.
+    Out,
+    /// On stderr, where stdout has the workflow itself.
+    Err,
+}
+
+impl Stream {
+    pub(super) fn say(self, line: impl Display) {
+        match self {
+            Self::Out => report::line(line),
+            Self::Err => report::note(line),
+        }
+    }
+
+    pub(super) fn shows_colours(self) -> bool {
+        let is_terminal = match self {
+            Self::Out => io::stdout().is_terminal(),
+            Self::Err => io::stderr().is_terminal(),
+        };
+        is_terminal && std::env::var_os("NO_COLOR").is_none()
+    }
+}
+
+/// The findings, how many there are, and by which facts.
+pub(super) fn all(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stream) {
+    one_by_one(given, findings, stream);
+    summary(given, findings, facts, stream);
+}
+
+/// In the order of their places.
+fn one_by_one(given: &ApiFormat, findings: &[&Finding], stream: Stream) {
+    let colours = stream.shows_colours();
     let places = Places::of(&given.text);
     let mut ordered: Vec<(Option<Range<usize>>, &Finding)> = findings
         .iter()
@@ -22,13 +55,12 @@ pub(super) fn findings(given: &ApiFormat, findings: &[&Finding]) {
         .collect();
     ordered.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
     for (span, finding) in ordered {
-        report::line(render(given, span, finding, colours));
-        report::line("");
+        stream.say(render(given, span, finding, colours));
+        stream.say("");
     }
 }
 
-/// How many there are, and by which facts.
-pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
+fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stream) {
     let count = |severity| {
         findings
             .iter()
@@ -52,7 +84,7 @@ pub(super) fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts) {
             )
         }
     };
-    report::line(format_args!(
+    stream.say(format_args!(
         "{}: {found}, judged by {}",
         given.name, facts.origin
     ));

@@ -23,6 +23,8 @@ pub(super) struct ApiFormat {
     pub(super) big: BigIntegers,
     /// The file's own text, if that is in API format.
     pub(super) verbatim: Option<String>,
+    /// Whether a byte order mark stands before that.
+    pub(super) marked: bool,
 }
 
 impl ApiFormat {
@@ -35,6 +37,7 @@ impl ApiFormat {
             name,
             value,
             text,
+            marked,
             embedded,
             ..
         } = file;
@@ -60,18 +63,22 @@ impl ApiFormat {
             prompt: workflow.into_json(),
             big,
             verbatim,
+            marked,
         })
     }
 
     fn converted(file: &WorkflowFile, facts: &Facts) -> Result<Self, Failure> {
         let prompt = file.converted(facts)?.into_json();
+        let big = BigIntegers::in_text(&file.text);
+        let text = serde_json::to_string_pretty(&big.restore(&prompt));
         Ok(Self {
             name: format!("{}, converted", file.name),
-            text: format!("{prompt:#}"),
+            text: text.unwrap_or_else(|_| format!("{prompt:#}")),
             wrappers: vec![],
             prompt,
-            big: BigIntegers::default(),
+            big,
             verbatim: None,
+            marked: false,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::suggest::plain;
+use super::suggest::{digits, plain};
 use crate::comfy::nodes::{NodeClass, NodeFacts};
 
 /// The class, if the name is a slip and nothing speaks against it: an editor's hint may be wrong,
@@ -27,7 +27,6 @@ pub(super) fn meant<'f>(
 
 /// One or two letters, and never the number by which versions are told apart.
 fn is_slip(class: &str, name: &str) -> bool {
-    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
     let most = if name.len() < 8 { 1 } else { 2 };
     let distance = strsim::damerau_levenshtein(&class.to_lowercase(), &name.to_lowercase());
     distance <= most && digits(class) == digits(name)

@@ -45,8 +45,10 @@ pub fn choice(class_type: &str, name: &str, input: &Input, value: &Value) -> (Va
         let nearest = meant.or_else(|| nearest_files(text, names(), 1).first().copied());
         return (json!(nearest), json!(meant));
     }
-    let meant = json!(nearest_choice(text, names()));
-    (meant.clone(), meant)
+    let nearest = nearest_choice(text, names());
+    // What is named by a number is another thing under another number.
+    let meant = nearest.clone().filter(|one| digits(one) == digits(text));
+    (json!(nearest), json!(meant))
 }
 
 /// Whether it is a file that is to be chosen there.
@@ -87,6 +89,12 @@ fn is_near(ranked: &[(usize, &str)], length: usize) -> bool {
     ranked
         .first()
         .is_some_and(|(first, _)| *first <= 1 + length / 8 && *first < length && nearer(*first))
+}
+
+/// The digits of a text: versions, sizes and places in a row are told apart by them alone.
+#[must_use]
+pub fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
 }
 
 /// The letters and digits of a text, all small.
@@ -158,6 +166,14 @@ mod tests {
         assert_eq!(sampler, (json!("euler"), json!("euler")));
         let file = meant("UNETLoader", "unet_name", "flux/FLUX1-dev.sft");
         assert_eq!(file.1, json!("flux1-dev.safetensors"));
+    }
+
+    #[test]
+    fn another_number_is_named_and_never_put_in_its_place() {
+        let encoder = meant("CLIPLoader", "type", "flux");
+        assert_eq!(encoder, (json!("flux2"), Value::Null));
+        let slip = meant("KSamplerSelect", "sampler_name", "dpmp_2m_sde");
+        assert_eq!(slip.1, json!("dpmpp_2m_sde"));
     }
 
     #[test]

@@ -64,31 +64,48 @@ impl Proposal {
         })
     }
 
-    /// The nodes with all of it done, and what that was; none if it can't be done or does nothing.
-    pub(super) fn apply(self, nodes: &Value, fixer: &str) -> Option<(Value, Vec<Correction>)> {
-        let mut nodes = nodes.as_object()?.clone();
+    /// Does all of it and tells what that was; none, and nothing is done, if it can't be done or
+    /// changes nothing.
+    pub(super) fn apply(
+        &self,
+        nodes: &mut Map<String, Value>,
+        fixer: &str,
+    ) -> Option<Vec<Correction>> {
+        let before = self.changes.iter().map(|change| {
+            let node = nodes.get(&change.node_id);
+            (change.node_id.as_str(), node.cloned())
+        });
+        let before: Vec<(&str, Option<Value>)> = before.collect();
+        let done = self.change(nodes, fixer);
+        if done.is_none() {
+            for (id, node) in before {
+                match node {
+                    Some(node) => nodes.insert(id.to_owned(), node),
+                    None => nodes.shift_remove(id),
+                };
+            }
+        }
+        done
+    }
+
+    fn change(&self, nodes: &mut Map<String, Value>, fixer: &str) -> Option<Vec<Correction>> {
         let mut done = vec![];
         // The place of an input that was taken out goes to the one that comes in its stead.
         let mut vacant = None;
-        for change in self.changes {
-            let Change { node_id, field, to } = change;
-            let removed = to.is_none();
-            let to_json = to.clone().unwrap_or_default();
-            let from = change_one(&mut nodes, &node_id, &field, to, &mut vacant)?;
+        for Change { node_id, field, to } in &self.changes {
+            let from = change_one(nodes, node_id, field, to.clone(), &mut vacant)?;
             done.push(Correction {
                 from,
-                to: to_json,
-                removed,
+                to: to.clone().unwrap_or_default(),
+                removed: to.is_none(),
                 reason: self.reason.clone(),
                 fixer: fixer.to_owned(),
-                node_id,
-                field,
+                node_id: node_id.clone(),
+                field: field.clone(),
             });
         }
         let changes = |one: &Correction| one.removed || one.from != one.to;
-        done.iter()
-            .any(changes)
-            .then_some((Value::Object(nodes), done))
+        done.iter().any(changes).then_some(done)
     }
 }
 
@@ -151,7 +168,17 @@ mod tests {
 
     fn apply(proposed: &Value) -> Option<(Value, Vec<Correction>)> {
         let nodes = json!({ "1": { "class_type": "A", "inputs": { "x": 1, "y": 2, "z": 3 } } });
-        Proposal::read(proposed)?.apply(&nodes, "mine")
+        applied(proposed, &nodes)
+    }
+
+    fn applied(proposed: &Value, nodes: &Value) -> Option<(Value, Vec<Correction>)> {
+        let Value::Object(mut changed) = nodes.clone() else {
+            panic!("no nodes");
+        };
+        let done = Proposal::read(proposed)?.apply(&mut changed, "mine");
+        let changed = Value::Object(changed);
+        assert!(done.is_some() || changed == *nodes, "half of it is done");
+        Some((changed, done?))
     }
 
     fn inputs(proposed: &Value) -> String {
@@ -187,6 +214,7 @@ mod tests {
     fn all_changes_are_made_or_none() {
         let half = json!({ "changes": [
             { "node_id": "1", "field": "x", "to": 5 },
+            { "node_id": "2", "field": "class_type", "to": "B" },
             { "node_id": "9", "field": "x", "to": 5 },
         ] });
         assert_eq!(apply(&half), None);
@@ -210,7 +238,7 @@ mod tests {
     fn an_input_named_inputs_is_an_input() {
         let nodes = json!({ "1": { "class_type": "A", "inputs": { "inputs": { "a": 1 } } } });
         let set = json!({ "node_id": "1", "field": "inputs", "to": { "b": 1 } });
-        let (nodes, _) = Proposal::read(&set).unwrap().apply(&nodes, "mine").unwrap();
+        let (nodes, _) = applied(&set, &nodes).unwrap();
         assert_eq!(nodes["1"]["inputs"], json!({ "inputs": { "b": 1 } }));
     }
 }

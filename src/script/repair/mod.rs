@@ -6,8 +6,9 @@
 //! never make a workflow worse, they come to an end, and mending twice is mending once.
 
 mod correction;
+mod mending;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::thread;
 
 use rhai::{Dynamic, Scope};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::correction::Correction;
 use self::correction::Proposal;
+use self::mending::Mending;
 use super::run::{explained, stop_on, wrong_result};
 use super::value::{from_dynamic, to_dynamic};
 use super::{Generation, Kind, Limits, ScriptError, Served, engine};
@@ -26,7 +28,7 @@ use crate::preflight::Report;
 /// Operations of one call of a fixer: some 20 ms, a thousand times what any of ours takes.
 const OPERATIONS: u64 = 20_000_000;
 
-/// A fixer that proposes more at once does not look at what was found.
+/// So many proposals are looked at each time. While any of them helps, the rest come up again.
 const MOST_PROPOSALS: usize = 1_000;
 
 /// A workflow as the fixers left it.
@@ -49,54 +51,45 @@ pub fn repair(
     workflow: Workflow,
     stop: &CancellationToken,
 ) -> Result<Repaired, ScriptError> {
-    let mut nodes = workflow.into_json();
-    let mut report = inspect(&nodes);
+    let mut mending = Mending::of(workflow.into_json(), inspect, stop);
     let mut fixers: Vec<&Served> = generation.of_kind(Kind::Fixer).collect();
-    let (mut corrections, mut failed) = (vec![], vec![]);
+    // With how much had been changed when they were asked last; they would say the same again.
+    let mut asked = HashMap::new();
+    let mut failed = vec![];
     loop {
-        let before = corrections.len();
+        let before = mending.corrections.len();
         for fixer in fixers.clone() {
-            if report.findings.is_empty() {
+            let found = &mending.report.findings;
+            if found.is_empty() {
                 break;
             }
-            let name = &fixer.script.key.name;
-            let proposed = match propose(generation, fixer, &nodes, &report.findings, stop) {
-                Ok(proposed) => proposed,
+            let (key, so_far) = (&fixer.script.key, mending.corrections.len());
+            if asked.insert(key, so_far) == Some(so_far) {
+                continue;
+            }
+            match propose(generation, fixer, &mending.nodes, found, stop) {
+                Ok(proposed) => mending.take(&key.name, &proposed)?,
                 Err(ScriptError::Cancelled) => return Err(ScriptError::Cancelled),
                 Err(error) => {
-                    tracing::warn!("{} failed: {error}", fixer.script.key);
-                    failed.push(format!("{name}: {error}"));
-                    fixers.retain(|other| other.script.key != fixer.script.key);
-                    continue;
-                }
-            };
-            for proposal in proposed {
-                if stop.is_cancelled() {
-                    return Err(ScriptError::Cancelled);
-                }
-                let Some((mended, done)) = proposal.apply(&nodes, name) else {
-                    continue;
-                };
-                let looked_at = inspect(&mended);
-                if is_better(&report.findings, &looked_at.findings) {
-                    (nodes, report) = (mended, looked_at);
-                    corrections.extend(done);
+                    tracing::warn!("{key} failed: {error}");
+                    failed.push(format!("{}: {error}", key.name));
+                    fixers.retain(|other| other.script.key != *key);
                 }
             }
         }
-        if corrections.len() == before {
+        if mending.corrections.len() == before {
             break;
         }
     }
-    let nodes = match nodes {
+    let nodes = match mending.nodes {
         Value::Object(nodes) => nodes,
         _ => serde_json::Map::new(),
     };
     Ok(Repaired {
         workflow: Workflow::from_nodes(nodes),
-        corrections,
+        corrections: mending.corrections,
         failed,
-        report,
+        report: mending.report,
     })
 }
 
@@ -116,25 +109,6 @@ pub fn repair_apart(
         let no_thread = |error| ScriptError::Panicked(format!("no thread for fixers: {error}"));
         mending.map_err(no_thread)?.join().map_err(died)?
     })
-}
-
-/// Whether less is wrong, and nothing that was not before. What an unknown class hid of its node
-/// may come to light.
-fn is_better(before: &[Finding], after: &[Finding]) -> bool {
-    let weigh = |found: &[Finding]| -> u64 { found.iter().map(Finding::weight).sum() };
-    let hiding = |found: &[Finding]| found.iter().filter(|one| one.hides_others()).count();
-    weigh(after) < weigh(before)
-        && (hiding(after) < hiding(before) || errors(after).is_subset(&errors(before)))
-}
-
-/// The errors by kind and place. Exceptions repeat, at another place, what a better one says.
-fn errors(found: &[Finding]) -> HashSet<(&str, Option<&str>, Option<&str>)> {
-    let errors = found
-        .iter()
-        .filter(|one| one.is_error() && !one.kind.starts_with("exception_during"));
-    errors
-        .map(|one| (one.kind, one.node_id.as_deref(), one.input.as_deref()))
-        .collect()
 }
 
 /// Asks one fixer for its corrections.
@@ -160,11 +134,7 @@ fn propose(
     let Ok(Value::Array(proposed)) = from_dynamic(&made) else {
         return Err(wrong_result(script, Proposal::FORM, &made));
     };
-    if proposed.len() > MOST_PROPOSALS {
-        let wanted = format!("return at most {MOST_PROPOSALS} corrections");
-        return Err(wrong_result(script, &wanted, &made));
-    }
-    let read = proposed.iter().map(Proposal::read);
+    let read = proposed.iter().take(MOST_PROPOSALS).map(Proposal::read);
     let read: Option<Vec<Proposal>> = read.collect();
     read.ok_or_else(|| wrong_result(script, Proposal::FORM, &made))
 }

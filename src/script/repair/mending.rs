@@ -1,0 +1,139 @@
+//! Trying proposals: all of a fixer's at once, and in halves where not all of them help.
+//!
+//! Looking at a workflow takes long, and most proposals help. So many are taken together if each one
+//! has put right what it was about and nothing came of it; then each would have been taken alone,
+//! too. Else the halves are tried, one after the other, down to single ones.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::correction::{Correction, Proposal};
+use crate::comfy::check::Finding;
+use crate::preflight::Report;
+use crate::script::ScriptError;
+
+/// A workflow on its way.
+pub(super) struct Mending<'i> {
+    inspect: &'i dyn Fn(&Value) -> Report,
+    stop: &'i CancellationToken,
+    pub(super) nodes: Value,
+    pub(super) report: Report,
+    pub(super) corrections: Vec<Correction>,
+}
+
+impl<'i> Mending<'i> {
+    pub(super) fn of(
+        nodes: Value,
+        inspect: &'i dyn Fn(&Value) -> Report,
+        stop: &'i CancellationToken,
+    ) -> Self {
+        Self {
+            report: inspect(&nodes),
+            inspect,
+            stop,
+            nodes,
+            corrections: vec![],
+        }
+    }
+
+    /// Takes those of a fixer's proposals that help, in their order.
+    pub(super) fn take(&mut self, fixer: &str, proposed: &[Proposal]) -> Result<(), ScriptError> {
+        if self.stop.is_cancelled() {
+            return Err(ScriptError::Cancelled);
+        }
+        let mut nodes = match &self.nodes {
+            Value::Object(nodes) => nodes.clone(),
+            _ => Map::new(),
+        };
+        let done = proposed.iter().map(|one| one.apply(&mut nodes, fixer));
+        let done: Vec<Vec<Correction>> = done.flatten().collect();
+        if done.is_empty() {
+            return Ok(());
+        }
+        let nodes = Value::Object(nodes);
+        let report = (self.inspect)(&nodes);
+        let (before, after) = (&self.report.findings, &report.findings);
+        let helps = match &done[..] {
+            [_] => is_better(before, after),
+            all => each_helps(all, before, after),
+        };
+        if helps {
+            (self.nodes, self.report) = (nodes, report);
+            self.corrections.extend(done.into_iter().flatten());
+        } else if proposed.len() > 1 {
+            let (first, second) = proposed.split_at(proposed.len() / 2);
+            self.take(fixer, first)?;
+            self.take(fixer, second)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether less is wrong, and nothing that was not before. What an unknown class hid of its node
+/// may come to light.
+fn is_better(before: &[Finding], after: &[Finding]) -> bool {
+    weigh(after) < weigh(before)
+        && (hiding(after) < hiding(before) || errors(after).is_subset(&errors(before)))
+}
+
+fn weigh(found: &[Finding]) -> u64 {
+    found.iter().map(Finding::weight).sum()
+}
+
+fn hiding(found: &[Finding]) -> usize {
+    found.iter().filter(|one| one.hides_others()).count()
+}
+
+/// The errors by kind and place.
+fn errors(found: &[Finding]) -> HashSet<Known<'_>> {
+    let errors = found.iter().filter(|one| one.is_error());
+    errors.filter_map(known).collect()
+}
+
+/// What a finding is known by: kind, node and input.
+type Known<'f> = (&'static str, Option<&'f str>, Option<&'f str>);
+
+/// None for exceptions, which repeat at another place what a better one says.
+fn known(one: &Finding) -> Option<Known<'_>> {
+    let repeats = one.kind.starts_with("exception_during");
+    (!repeats).then_some((one.kind, one.node_id.as_deref(), one.input.as_deref()))
+}
+
+/// Whether each of several proposals would help by itself: each has put right something at a place
+/// of its own, and nothing came of it that was not there, but for what unknown classes hid.
+fn each_helps(done: &[Vec<Correction>], before: &[Finding], after: &[Finding]) -> bool {
+    let mut left: HashMap<Known<'_>, usize> = HashMap::new();
+    for one in after.iter().filter_map(known) {
+        *left.entry(one).or_default() += 1;
+    }
+    let mut gone = HashSet::new();
+    for one in before {
+        let Some(known) = known(one) else {
+            continue;
+        };
+        match left.get_mut(&known).filter(|count| **count > 0) {
+            Some(count) => *count -= 1,
+            None => {
+                gone.insert((known.1, known.2));
+            }
+        }
+    }
+    let brings_new = left.values().any(|count| *count > 0);
+    let uncovered = hiding(before).saturating_sub(hiding(after));
+    let mut places = HashSet::new();
+    let mut each = done.iter().map(|one| {
+        let own = one.iter().filter(|one| {
+            let node = one.node_id.as_str();
+            let at_input = gone.contains(&(Some(node), Some(one.field.as_str())));
+            let at_node = gone.contains(&(Some(node), None));
+            (at_input && places.insert((node, one.field.as_str())))
+                || (at_node && places.insert((node, "")))
+        });
+        own.count() > 0
+    });
+    weigh(after) < weigh(before)
+        && (!brings_new || uncovered >= done.len())
+        && each.all(|has_own| has_own)
+}
