@@ -81,11 +81,17 @@ static LOST: OnceLock<String> = OnceLock::new();
 
 /// A line of the result. A reader that has gone away (`| head`) is no failure; a full disk is.
 pub(super) fn line(line: impl Display) {
-    if let Err(error) = writeln!(io::stdout(), "{line}")
+    is_written(writeln!(io::stdout(), "{line}"));
+}
+
+/// Whether a part of the result arrived; notes why not.
+pub(super) fn is_written(written: io::Result<()>) -> bool {
+    if let Err(error) = &written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         LOST.get_or_init(|| error.to_string());
     }
+    written.is_ok()
 }
 
 /// The exit code of a command whose result could not be written, after saying so.

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, sim};
+use crate::support::mmf::{Home, NOWHERE, sim};
 
 #[tokio::test]
 async fn the_server_starts_without_comfyui_and_works_once_it_is_there() {
@@ -59,4 +59,24 @@ async fn a_cut_connection_loses_no_job() {
     let (_, prompt_id) = client.queue(json!({ "PROMPT": "a fox", "STEPS": 2 })).await;
     let done = client.wait(&prompt_id).await;
     assert_eq!(done["outputs"].as_array().unwrap().len(), 1, "{done:#}");
+}
+
+#[tokio::test]
+async fn a_workflow_is_judged_without_a_server_too() {
+    let home = Home::new();
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let workflow = json!({
+        "1": { "class_type": "EmptyImage",
+            "inputs": { "width": "64", "height": 64, "batch_size": 0, "color": 0 } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+    });
+    let arguments = json!({ "workflow": workflow });
+    let judged = client.call("validate_workflow", arguments.clone()).await;
+    assert_eq!(judged["valid"], false, "{judged:#}");
+    let source = judged["source"].as_str().unwrap();
+    assert!(source.contains("without custom nodes"), "{source}");
+
+    let mended = client.call("validate_and_fix_workflow", arguments).await;
+    assert_eq!(mended["valid"], true, "{mended:#}");
+    assert_eq!(mended["workflow"]["1"]["inputs"]["batch_size"], 1);
 }

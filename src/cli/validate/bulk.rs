@@ -7,6 +7,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::cli::facts::Facts;
+use crate::cli::report;
 use crate::cli::workflow_file::without_mark;
 use crate::comfy::BigIntegers;
 use crate::comfy::json::parse_lenient;
@@ -46,11 +47,11 @@ pub(super) fn judge(facts: &Facts) -> Result<bool, Failure> {
         for judged in judge_batch(facts, &batch) {
             all_valid &= judged.is_valid;
             // A reader that has gone away (`| head`) wants no more.
-            if writeln!(out, "{}", judged.verdict).is_err() {
+            if !report::is_written(writeln!(out, "{}", judged.verdict)) {
                 return Ok(all_valid);
             }
         }
-        if out.flush().is_err() {
+        if !report::is_written(out.flush()) {
             return Ok(all_valid);
         }
     }

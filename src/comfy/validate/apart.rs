@@ -12,7 +12,7 @@ use super::inputs::{Check, Checked, Notes};
 use super::node::Shared;
 use super::python::{self, Exception};
 use super::survey::{Node, Nodes};
-use super::verdict::{NodeErrors, ServerError};
+use super::verdict::{Dependents, NodeErrors, ServerError};
 
 /// What is wrong with the inputs of every node whose class is known. Nothing is said of links to
 /// nodes of unknown classes.
@@ -23,7 +23,7 @@ pub(super) fn apart(facts: &NodeFacts, shared: &Shared<'_, '_>, prompt: &Value) 
             node_id: node.id.to_owned(),
             class_type: node.class.name().to_owned(),
             errors,
-            dependent_outputs: Vec::new(),
+            dependent_outputs: Dependents::default(),
         })
     });
     found.collect()

@@ -25,5 +25,5 @@ pub use python::{Exception, equal};
 pub use replace::replace_old_classes;
 pub use rules::Rules;
 pub use types::fits;
-pub use verdict::{NodeErrors, Outcome, ServerError, Verdict};
+pub use verdict::{Dependents, NodeErrors, Outcome, ServerError, Verdict};
 pub use walk::DEEPEST;

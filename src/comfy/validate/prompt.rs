@@ -1,6 +1,7 @@
 //! The whole answer to a prompt, output by output.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::own::{CoreValidation, OwnValidation};
 use super::replace;
 use super::rules::Rules;
 use super::survey::{self, Nodes, Stop};
-use super::verdict::{NodeErrors, Outcome, ServerError, Verdict};
+use super::verdict::{Dependents, NodeErrors, Outcome, ServerError, Verdict};
 use super::walk::Walk;
 
 /// Says what a server would say to a prompt.
@@ -135,7 +136,7 @@ impl<'a> Validator<'a> {
             details.extend(errors.map(|error| format!("{}: {}", error.message, error.details)));
             report.add(&walk, output);
         }
-        let node_errors = report.node_errors;
+        let node_errors = report.into_node_errors();
         let outcome = if good.is_empty() {
             let error = ServerError::new(
                 "prompt_outputs_failed_validation",
@@ -166,8 +167,10 @@ impl<'a> Validator<'a> {
 /// The answer's `node_errors`, gathered output by output.
 struct Report<'r, 'p> {
     nodes: &'r Nodes<'p>,
-    /// Where a node stands among the errors.
-    place: Vec<Option<usize>>,
+    /// The outputs that have failed.
+    failed: Vec<String>,
+    /// How many of the walk's results were looked at.
+    seen: usize,
     node_errors: Vec<NodeErrors>,
 }
 
@@ -175,7 +178,8 @@ impl<'r, 'p> Report<'r, 'p> {
     fn new(nodes: &'r Nodes<'p>) -> Self {
         Self {
             nodes,
-            place: vec![None; nodes.len()],
+            failed: Vec::new(),
+            seen: 0,
             node_errors: Vec::new(),
         }
     }
@@ -183,22 +187,29 @@ impl<'r, 'p> Report<'r, 'p> {
     /// Takes over what is known when an output has failed. The server lists the output under
     /// every faulty node that it has seen so far, also where it does not depend on it.
     fn add(&mut self, walk: &Walk<'_, '_>, output: usize) {
-        let output = self.nodes.at(output).id;
-        for (node, errors) in walk.faulty() {
-            let place = *self.place[node].get_or_insert_with(|| {
-                let node = self.nodes.at(node);
-                self.node_errors.push(NodeErrors {
-                    node_id: node.id.to_owned(),
-                    class_type: node.class.name().to_owned(),
-                    errors: errors.to_vec(),
-                    dependent_outputs: Vec::new(),
-                });
-                self.node_errors.len() - 1
+        for (node, errors) in walk.faulty_from(self.seen) {
+            let node = self.nodes.at(node);
+            self.node_errors.push(NodeErrors {
+                node_id: node.id.to_owned(),
+                class_type: node.class.name().to_owned(),
+                errors: errors.to_vec(),
+                dependent_outputs: Dependents {
+                    from: self.failed.len(),
+                    ..Dependents::default()
+                },
             });
-            self.node_errors[place]
-                .dependent_outputs
-                .push(output.to_owned());
         }
+        self.seen = walk.results();
+        self.failed.push(self.nodes.at(output).id.to_owned());
+    }
+
+    fn into_node_errors(self) -> Vec<NodeErrors> {
+        let failed = Arc::new(self.failed);
+        let mut node_errors = self.node_errors;
+        for node in &mut node_errors {
+            node.dependent_outputs.failed = failed.clone();
+        }
+        node_errors
     }
 }
 
@@ -261,7 +272,7 @@ mod tests {
             panic!("{verdict:?}")
         };
         assert_eq!((&*node.node_id, &*node.class_type), ("1", "EmptyImage"));
-        assert_eq!(node.dependent_outputs, ["2"]);
+        assert_eq!(node.dependent_outputs.ids(), ["2"]);
         assert_eq!(node.errors[0].message, "Value 0 smaller than min of 1");
         assert_eq!(node.errors[0].input_name(), Some("width"));
     }

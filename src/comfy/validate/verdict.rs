@@ -1,6 +1,7 @@
 //! What the server answers to a prompt.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -62,7 +63,29 @@ pub struct NodeErrors {
     pub errors: Vec<ServerError>,
     /// Outputs that will not run. The server also counts outputs that failed later for reasons
     /// of their own.
-    pub dependent_outputs: Vec<String>,
+    pub dependent_outputs: Dependents,
+}
+
+/// The outputs that failed from the first on that brought a node up. All nodes share one list:
+/// with lists of their own, a workflow with thousands of faults would take gigabytes.
+#[derive(Clone, Debug, Default)]
+pub struct Dependents {
+    pub(super) failed: Arc<Vec<String>>,
+    pub(super) from: usize,
+}
+
+impl Dependents {
+    /// Their ids.
+    #[must_use]
+    pub fn ids(&self) -> &[String] {
+        self.failed.get(self.from..).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Dependents {
+    fn eq(&self, other: &Self) -> bool {
+        self.ids() == other.ids()
+    }
 }
 
 /// One error in the server's own words.
@@ -156,7 +179,7 @@ fn by_node(node_errors: &[NodeErrors]) -> Value {
     let entry = |node: &NodeErrors| {
         let body = json!({
             "errors": node.errors,
-            "dependent_outputs": node.dependent_outputs,
+            "dependent_outputs": node.dependent_outputs.ids(),
             "class_type": node.class_type,
         });
         (node.node_id.clone(), body)

@@ -88,9 +88,16 @@ impl<'w, 'p> Walk<'w, 'p> {
         }
     }
 
-    /// Nodes with errors of their own, in the order in which that came out.
-    pub(super) fn faulty(&self) -> impl Iterator<Item = (usize, &[ServerError])> {
-        let errors = self.order.iter().map(|&node| (node, self.errors(node)));
+    /// How many nodes have a result.
+    pub(super) fn results(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Nodes with errors of their own, in the order in which that came out, without the first so
+    /// many results.
+    pub(super) fn faulty_from(&self, seen: usize) -> impl Iterator<Item = (usize, &[ServerError])> {
+        let new = self.order.iter().skip(seen);
+        let errors = new.map(|&node| (node, self.errors(node)));
         errors.filter(|(_, errors)| !errors.is_empty())
     }
 

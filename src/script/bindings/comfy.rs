@@ -1,6 +1,5 @@
 //! `comfy::`: the server. Submitting workflows, waiting for them, asking how it is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
@@ -9,12 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
 use crate::assets::Asset;
-use crate::comfy::nodes::NodeFacts;
-use crate::comfy::validate::Rules;
 use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
-use crate::preflight::{Files, Preflight, Report};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 use crate::script::repair::repair as mend;
@@ -28,6 +24,7 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
+    use crate::script::bindings::grounds::Grounds;
     use crate::script::bindings::runs;
     use crate::script::runs::is_run;
 
@@ -74,9 +71,9 @@ mod functions {
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let nodes = workflow.snapshot().into_json();
-        let grounds = super::grounds(&context, &nodes)?;
+        let grounds = Grounds::of(&context, &nodes)?;
         let report = grounds.judge(&context, &nodes);
-        answer(report.to_json(&grounds.facts))
+        answer(grounds.told(&report))
     }
 
     /// Lets the fixers mend a workflow: `#{ corrections, workflow }`, and of what is left `valid`,
@@ -84,7 +81,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        let grounds = super::grounds(&context, &workflow.snapshot().into_json())?;
+        let grounds = Grounds::of(&context, &workflow.snapshot().into_json())?;
         let inspect = |nodes: &Value| grounds.judge(&context, nodes);
         let repaired = mend(
             &context.generation,
@@ -93,7 +90,7 @@ mod functions {
             &context.stop,
         );
         let repaired = repaired.map_err(thrown)?;
-        let mut verdict = repaired.report.to_json(&grounds.facts);
+        let mut verdict = grounds.told(&repaired.report);
         if let Some(verdict) = verdict.as_object_mut() {
             // The findings say it in full.
             verdict.retain(|key, _| !["node_errors", "node_count"].contains(&&**key));
@@ -190,46 +187,6 @@ mod functions {
         let context = Context::of(&call);
         answer(context.wait(context.host.comfy.model_folders())?)
     }
-}
-
-/// What the server's classes are, and how its version judges.
-/// What workflows are judged by.
-struct Grounds {
-    facts: Arc<NodeFacts>,
-    rules: Rules,
-    files: Files,
-}
-
-impl Grounds {
-    fn judge(&self, context: &Context, nodes: &Value) -> Report {
-        let preflight = Preflight::new(&self.facts, context.generation.knowledge());
-        preflight
-            .rules(self.rules.clone())
-            .files(&self.files)
-            .inspect(nodes)
-    }
-}
-
-/// The grounds to judge a workflow by. Facts are kept for some minutes, and people upload files
-/// without a sign: where one is missed, the server is asked anew.
-fn grounds(context: &Context, nodes: &Value) -> Result<Grounds, Box<EvalAltResult>> {
-    let comfy = &context.host.comfy;
-    let facts = context.wait(comfy.node_facts())?;
-    let version = context.wait(comfy.version())?;
-    let version = version.map(|version| version.to_string());
-    let rules = version.as_deref().map(Rules::of);
-    let mut grounds = Grounds {
-        rules: rules.unwrap_or_else(|| Rules::guessed(&facts)),
-        files: Files::now(&facts),
-        facts,
-    };
-    let report = grounds.judge(context, nodes);
-    let mut findings = report.findings.iter();
-    if findings.any(|one| one.kind == "custom_validation_failed") {
-        grounds.facts = context.wait(comfy.refresh_node_facts())?;
-        grounds.files = Files::now(&grounds.facts);
-    }
-    Ok(grounds)
 }
 
 pub(super) fn submit(

@@ -8,6 +8,7 @@ mod assets;
 mod batch;
 mod comfy;
 mod flow;
+mod grounds;
 mod knowledge;
 mod message;
 mod model_name;

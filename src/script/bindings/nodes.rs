@@ -49,7 +49,7 @@ mod functions {
 /// The facts at hand, and where they are from unless the server told them.
 pub(super) struct Known {
     pub(super) facts: Arc<NodeFacts>,
-    source: Option<String>,
+    pub(super) source: Option<String>,
 }
 
 impl Known {
