@@ -156,13 +156,13 @@ mod tests {
             nodes[format!("s{id}")] = json!({ "class_type": "SaveImage",
                 "inputs": { "images": [format!("p{id}"), 0], "filename_prefix": "x" } });
         }
-        let Value::Object(mut faulty) = nodes else {
+        let Value::Object(mut changed) = nodes else {
             return nodes;
         };
         for fault in faults {
-            let _ = Proposal::read(fault).and_then(|fault| fault.apply(&mut faulty, "fault"));
+            let _ = Proposal::read(fault).and_then(|fault| fault.apply(&mut changed, "fault"));
         }
-        Value::Object(faulty)
+        Value::Object(changed)
     }
 
     /// A change that may mend, break or do neither.
