@@ -125,15 +125,103 @@ fn each_helps(done: &[Vec<Correction>], before: &[Finding], after: &[Finding]) -
     let mut places = HashSet::new();
     let mut each = done.iter().map(|one| {
         let own = one.iter().filter(|one| {
-            let node = one.node_id.as_str();
-            let at_input = gone.contains(&(Some(node), Some(one.field.as_str())));
-            let at_node = gone.contains(&(Some(node), None));
-            (at_input && places.insert((node, one.field.as_str())))
-                || (at_node && places.insert((node, "")))
+            let (node, field) = (one.node_id.as_str(), one.field.as_str());
+            gone.contains(&(Some(node), Some(field))) && places.insert((node, field))
         });
         own.count() > 0
     });
     weigh(after) < weigh(before)
         && (!brings_new || uncovered >= done.len())
         && each.all(|has_own| has_own)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::comfy::nodes::NodeFacts;
+    use crate::knowledge::Knowledge;
+    use crate::preflight::Preflight;
+
+    const PICTURES: usize = 4;
+
+    /// Pictures that are saved, with faults here and there.
+    fn nodes(faults: &[Value]) -> Value {
+        let mut nodes = json!({});
+        for id in 0..PICTURES {
+            nodes[format!("p{id}")] = json!({ "class_type": "EmptyImage",
+                "inputs": { "width": 64, "height": 64, "batch_size": 1, "color": 0 } });
+            nodes[format!("s{id}")] = json!({ "class_type": "SaveImage",
+                "inputs": { "images": [format!("p{id}"), 0], "filename_prefix": "x" } });
+        }
+        let Value::Object(mut changed) = nodes else {
+            return nodes;
+        };
+        for fault in faults {
+            let _ = Proposal::read(fault).and_then(|fault| fault.apply(&mut changed, "fault"));
+        }
+        Value::Object(changed)
+    }
+
+    /// A change that may mend, break or do neither.
+    fn change() -> impl Strategy<Value = Value> {
+        let picture = (0..PICTURES).prop_map(|id| format!("p{id}"));
+        let numbers = [json!(64), json!("64"), json!(-1), json!(true), json!("x")];
+        let value = (
+            picture,
+            select(&["width", "height", "junk"]),
+            select(&numbers),
+        );
+        let value =
+            value.prop_map(|(id, field, to)| json!({ "node_id": id, "field": field, "to": to }));
+        let save = (0..PICTURES, select(&["p0", "p1", "nowhere"]), 0..2_u64);
+        let link = save.prop_map(|(id, from, slot)| {
+            json!({ "node_id": format!("s{id}"), "field": "images", "to": [from, slot] })
+        });
+        let class = (
+            0..PICTURES,
+            select(&["EmptyImage", "Nonsense", "ImageInvert"]),
+        );
+        let class = class.prop_map(|(id, class)| {
+            json!({ "node_id": format!("p{id}"), "field": "class_type", "to": class })
+        });
+        let removal = (0..PICTURES, select(&["width", "junk"]));
+        let removal = removal.prop_map(
+            |(id, field)| json!({ "node_id": format!("p{id}"), "field": field, "remove": true }),
+        );
+        prop_oneof![5 => value, 2 => link, 1 => class, 1 => removal]
+    }
+
+    fn select<T: Clone + std::fmt::Debug + 'static>(
+        from: &[T],
+    ) -> impl Strategy<Value = T> + use<T> {
+        prop::sample::select(from.to_vec())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn together_is_what_one_by_one_is(
+            faults in prop::collection::vec(change(), 0..10),
+            proposed in prop::collection::vec(change(), 2..10),
+        ) {
+            let facts = NodeFacts::bundled();
+            let knowledge = Knowledge::bundled();
+            let inspect = |nodes: &Value| Preflight::new(&facts, &knowledge).inspect(nodes);
+            let stop = CancellationToken::new();
+            let proposed: Option<Vec<Proposal>> = proposed.iter().map(Proposal::read).collect();
+            let proposed = proposed.unwrap();
+            let mut together = Mending::of(nodes(&faults), &inspect, &stop);
+            together.take("mine", &proposed).unwrap();
+            let mut single = Mending::of(nodes(&faults), &inspect, &stop);
+            for one in proposed.chunks(1) {
+                single.take("mine", one).unwrap();
+            }
+            prop_assert_eq!(together.corrections, single.corrections);
+            prop_assert_eq!(together.nodes, single.nodes);
+        }
+    }
 }
