@@ -303,7 +303,7 @@ fn upscaling(phase: &Phase, need: &mut Need) {
 }
 
 /// Cells of one side of the guidance.
-fn area(family: &Family, work: &Work, references: f64) -> f64 {
+pub(super) fn area(family: &Family, work: &Work, references: f64) -> f64 {
     let own = match family.grid {
         Grid::Sound(per_second) => work.seconds * per_second,
         Grid::Body => work.cells,
@@ -355,7 +355,7 @@ fn pictures(vae: Vae, work: &Work, tile: Option<Tile>) -> Extent {
 }
 
 /// From the smallest to the largest; most likely in the middle.
-fn between(all: impl Iterator<Item = f64>) -> Span {
+pub(super) fn between(all: impl Iterator<Item = f64>) -> Span {
     let all: Vec<f64> = all.collect();
     let fold = |with: fn(f64, f64) -> f64| all.iter().copied().reduce(with).unwrap_or(GIB);
     let (low, high) = (fold(f64::min), fold(f64::max));

@@ -88,6 +88,8 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
     if !need.is_known() {
         let least = need.work.low + machine.reserved;
         return Judged::only(match () {
+            // Work of which not even a span is known is anything.
+            () if need.work_unknown && need.work.high <= 0.0 => Fit::Unknown,
             () if total.high <= room => Fit::Whole,
             () if least > bytes(card.total) && !need.can_tile => Fit::No,
             () => Fit::Unknown,
@@ -221,6 +223,13 @@ mod tests {
         assert_eq!((streamed.fit, streamed.by_turns), (Fit::Streamed, true));
         assert!((streamed.moved / GIB - 7.9).abs() < 1e-6, "{streamed:?}");
         assert_eq!(judge(&need(1.0, 30.0, 25.0), &card).fit, Fit::No);
+    }
+
+    #[test]
+    fn work_of_which_nothing_is_known_is_not_none() {
+        let mut unknown = need(1.0, 0.0, 0.0);
+        unknown.work_unknown = true;
+        assert_eq!(judge(&unknown, &machine(Kind::Cuda, 24)).fit, Fit::Unknown);
     }
 
     #[test]
