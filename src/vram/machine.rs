@@ -7,7 +7,7 @@ use super::card::{device, flag, held, option};
 use super::family::{Attention, Edition};
 use super::vae::Workshop;
 use super::{Card, GIB};
-use crate::comfy::{SystemStats, parse_version};
+use crate::comfy::{Device, SystemStats, parse_version};
 
 /// What is kept free beside models and work on Linux and macOS (`EXTRA_RESERVED_VRAM`).
 const RESERVED: f64 = 400.0 * 1_048_576.0;
@@ -152,17 +152,13 @@ impl Machine {
     pub(super) const LEAST_WORK: f64 = 0.8 * GIB;
 }
 
-/// What the server's own tensors take of the device that it works on, in bytes; none where it has no
-/// card, or where that can't be told.
+/// What the server's own tensors take of the card that it works on, in bytes; none where it has no
+/// card, or where only the use of the whole machine is told.
 #[must_use]
 pub fn held_now(stats: &SystemStats) -> Option<u64> {
-    let device = device(stats).filter(|device| device.kind != "cpu" && device.vram_total > 0)?;
-    let counts_own = matches!(&*device.kind, "cuda" | "xpu");
-    Some(if counts_own {
-        held(device)
-    } else {
-        device.vram_total.saturating_sub(device.vram_free)
-    })
+    let counts_own = |device: &&Device| matches!(&*device.kind, "cuda" | "xpu");
+    let device = device(stats).filter(counts_own)?;
+    (device.vram_total > 0).then(|| held(device))
 }
 
 fn edition(version: &str) -> Edition {

@@ -41,7 +41,7 @@ pub use fits::{Alternative, Fits, Precision, fits, fits_on};
 pub use header::{Header, Part, Turned};
 pub use inventory::{Inventory, Sizes};
 pub use machine::{Kind, Machine, Numbers, held_now};
-pub use observed::{Ended, Observations, Observed};
+pub use observed::{Ended, Observations, Observed, Shortage};
 pub use plan::{Loaded, Phase, PhaseKind, Plan, Tile};
 pub use shape::shape;
 pub use sizes::Work;

@@ -20,6 +20,8 @@ pub struct Work {
     pub seconds: f64,
     /// Cells of a latent that has no sides.
     pub cells: f64,
+    /// Whether the frames are the layers of a picture, four to each and one for all.
+    pub layered: bool,
 }
 
 impl Work {
@@ -33,6 +35,7 @@ impl Work {
             batch: batch.max(1.0),
             seconds: 0.0,
             cells: 0.0,
+            layered: false,
         }
     }
 
@@ -74,8 +77,9 @@ impl<'w> Graph<'w> {
             // A picture of layers has one frame more than layers, four to a step of the latent.
             let layers = self.number(node, "layers").map(|layers| layers * 4.0 + 1.0);
             let is_real = width > 0.0 && height > 0.0;
-            return is_real
-                .then(|| Work::of(width, height, frames.or(layers).unwrap_or(1.0), batch));
+            let work = Work::of(width, height, frames.or(layers).unwrap_or(1.0), batch);
+            let layered = frames.is_none() && layers.is_some();
+            return is_real.then_some(Work { layered, ..work });
         }
         let nothing = Work {
             batch,

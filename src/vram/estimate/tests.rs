@@ -292,3 +292,125 @@ proptest! {
         prop_assert!(decoding(Some(tile * 64)) <= decoding(None));
     }
 }
+
+fn asked(plan: &Plan, machine: &Machine, observed: Option<&Observed>) -> Estimate {
+    estimate(&Question {
+        plan,
+        knowledge: &Knowledge::bundled(),
+        inventory: &Inventory::default(),
+        machine,
+        observed,
+    })
+}
+
+fn ran(peak_gb: [f64; 2]) -> Observed {
+    Observed {
+        runs: 1,
+        peak_gb,
+        out_of_memory: 0,
+        shortage: None,
+        last: String::new(),
+    }
+}
+
+#[test]
+fn what_ran_out_of_memory_says_so_and_offers_only_what_needs_less() {
+    let plan = sd15(1024, 1024, 4, None);
+    let observed = Observed {
+        runs: 0,
+        out_of_memory: 1,
+        shortage: Some(Shortage {
+            free_gb: 24.0,
+            node: Some("KSampler".to_owned()),
+        }),
+        ..ran([0.0; 2])
+    };
+    let short = asked(&plan, &machine(24), Some(&observed));
+    assert_eq!(short.verdict, Fit::No);
+    let expected = "ran out of memory on this card with 24 GB to be had, in KSampler, and never ran: \
+        free memory of the card, or take one of ways_out";
+    assert_eq!(short.recommendation, expected);
+    let actions: Vec<&str> = short.ways_out.iter().map(|way| &*way.action).collect();
+    assert!(!actions.is_empty());
+    for action in &actions {
+        assert!(!action.contains("Tiled"), "the sampler failed: {actions:?}");
+        assert!(
+            !action.contains("close"),
+            "nothing else holds it: {actions:?}"
+        );
+    }
+    let larger = Machine {
+        card: machine(48).card,
+        ..machine(24)
+    };
+    assert_eq!(asked(&plan, &larger, Some(&observed)).verdict, Fit::Whole);
+}
+
+#[test]
+fn what_was_seen_is_believed_within_what_is_reckoned() {
+    let plan = sd15(512, 512, 1, None);
+    let [low, high] = asked(&plan, &machine(24), None).range_gb;
+    let between = (low + high) / 2.0;
+    let seen = |peak_gb| asked(&plan, &machine(24), Some(&ran(peak_gb))).estimated_vram_gb;
+    let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 0.02;
+    assert!(
+        near(seen([between, 20.0]), between),
+        "the least that a run took"
+    );
+    assert!(near(seen([20.0, 20.0]), high), "others' models are in it");
+    assert!(near(seen([0.1, 0.1]), low), "the worst moment was missed");
+}
+
+fn clip(model: &str, latent: Value) -> Plan {
+    of(json!({
+        "1": { "class_type": "UNETLoader", "inputs": { "unet_name": model, "weight_dtype": "default" } },
+        "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "x" } },
+        "3": latent,
+        "4": { "class_type": "KSampler", "inputs": {
+            "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
+            "seed": 1, "steps": 1, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0 } },
+    }))
+}
+
+#[test]
+fn fewer_frames_are_on_the_models_rule_and_layers_are_no_frames() {
+    let way = |plan: &Plan, word: &str, gigabytes: u64| {
+        let found = estimated(plan, gigabytes);
+        let way = found.ways_out.iter().find(|way| way.action.contains(word));
+        way.unwrap_or_else(|| panic!("no {word}: {found:#?}"))
+            .action
+            .clone()
+    };
+    let number = |action: &str| -> u32 { action.split(' ').next().unwrap().parse().unwrap() };
+    let latent = |length: u32| {
+        json!({ "class_type": "EmptyHunyuanLatentVideo",
+            "inputs": { "width": 1920, "height": 1088, "length": length, "batch_size": 1 } })
+    };
+    let knowledge = Knowledge::bundled();
+    for (model, length) in [("MiniMax H3", 1025), ("LTX-2 19B", 4001)] {
+        let known = knowledge.model(model).unwrap();
+        let file = known.own_files().next().unwrap();
+        let frames = number(&way(&clip(&file.name, latent(length)), "frames", 6));
+        let rule = knowledge.frame_rule(known).unwrap();
+        assert!(rule.allows(frames), "{model}: {frames} is not {rule}");
+    }
+
+    let layered = json!({ "class_type": "EmptyQwenImageLayeredLatentImage",
+        "inputs": { "width": 2048, "height": 2048, "layers": 30, "batch_size": 1 } });
+    let plan = clip("qwen_image_layered_bf16.safetensors", layered);
+    let action = way(&plan, "layers", 8);
+    assert!(action.ends_with("layers instead of 30"), "{action}");
+    assert!(number(&action) < 30);
+}
+
+#[test]
+fn where_there_are_no_ways_out_none_are_promised() {
+    let found = estimated(&sd15(256, 256, 1, Some(256)), 1);
+    assert_eq!(
+        (found.verdict, found.ways_out.len()),
+        (Fit::No, 0),
+        "{found:#?}"
+    );
+    let expected = "does not run: it takes a larger card or a smaller model";
+    assert_eq!(found.recommendation, expected);
+}

@@ -1,7 +1,6 @@
 //! What servers say of themselves.
 
 use super::*;
-use crate::comfy::Device;
 use serde_json::json;
 
 fn stats(devices: Vec<Device>, argv: &[&str], os: &str, torch: &str) -> SystemStats {
@@ -110,10 +109,10 @@ fn each_kind_of_device_has_its_own_numbers_and_attention() {
         (cpu.numbers.model, cpu.numbers.text, cpu.numbers.vae),
         (4.0, 2.0, 4.0)
     );
-    assert_eq!(
-        held_now(&stats(vec![device("cpu", "cpu", 0, 16)], &[], "posix", "")),
-        None
-    );
+    for kind in ["cpu", "mps", "privateuseone"] {
+        let held = held_now(&stats(vec![device(kind, kind, 0, 16)], &[], "posix", ""));
+        assert_eq!(held, None, "{kind}: only the whole machine's use is told");
+    }
     let split = of(
         "cuda",
         "NVIDIA",
