@@ -110,6 +110,22 @@ async fn what_ran_out_of_memory_is_not_said_to_fit() {
 }
 
 #[tokio::test]
+async fn notes_that_another_process_holds_delay_no_result() {
+    let (home, comfy) = (Home::new(), sim_with_steps(STEP, &[]).await);
+    let notes = home.data().join("vram");
+    std::fs::create_dir_all(&notes).unwrap();
+    let other = std::fs::File::create(notes.join("lock")).unwrap();
+    other.lock().unwrap();
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let params = json!({ "PROMPT": "a fox", "WIDTH": 256, "HEIGHT": 256 });
+    let workflow = built(&mut client, "qwen_txt2img", params).await;
+    let job = queued(&mut client, &workflow).await;
+    let done = client.call("wait_for_completion", job);
+    let done = tokio::time::timeout(Duration::from_secs(20), done).await;
+    assert_eq!(done.unwrap()["status"], "completed");
+}
+
+#[tokio::test]
 async fn where_it_does_not_fit_whole_there_are_ways_out_that_do() {
     let mut options = SimOptions {
         vram_total: 16 << 30,
