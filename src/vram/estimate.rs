@@ -246,8 +246,7 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
     let mut reckoning = Reckoning::new(question.scales());
     let seen = observed.filter(|observed| observed.runs > 0);
     let range = answer.range();
-    // Models of earlier runs may be in what was seen, and a moment may have been missed.
-    let bounded = |gb: f64| gigabytes(of_gigabytes(gb).clamp(range[0], range[1].max(range[0])));
+    let taken = seen.map(|seen| seen.needs(range));
     let ways_out = ways_out(question, &answer);
     let likely = answer
         .peak()
@@ -271,11 +270,9 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
         .zip(answer.judged.iter().cloned())
         .collect();
     Estimate {
-        estimated_vram_gb: seen
-            .map(|seen| bounded(seen.peak_gb[0]))
-            .or(likely.map(gigabytes)),
+        estimated_vram_gb: taken.map(|taken| taken.0).or(likely).map(gigabytes),
         by_turns_gb: (answer.is_by_turns() && seen.is_none()).then(|| gigabytes(answer.as_done())),
-        range_gb: seen.map_or(range.map(gigabytes), |seen| seen.peak_gb.map(bounded)),
+        range_gb: taken.map_or(range, |taken| taken.1).map(gigabytes),
         available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
         total_system_vram_gb: machine.card.map(|card| gigabytes(bytes(card.total))),
         will_fit: answer.fit.can_run(),

@@ -60,6 +60,9 @@ pub struct Fits {
     /// Between which figures that lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range_gb: Option<[f64; 2]>,
+    /// Weights that would be moved in and out, in gigabytes.
+    #[serde(skip)]
+    pub moved_gb: f64,
     /// What the server can have of the card.
     pub available_vram_gb: Option<f64>,
     /// Whether it can run; none if that can't be told.
@@ -181,6 +184,7 @@ pub fn fits_on(
         estimated_vram_gb: known.then(|| gigabytes(total.likely)),
         by_turns_gb: judged.by_turns.then(|| gigabytes(need.least())),
         range_gb: Some([gigabytes(total.low), gigabytes(total.high)]),
+        moved_gb: gigabytes(judged.moved),
         available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
         will_fit: judged.fit.can_run(),
         fit: judged.fit,
@@ -355,6 +359,7 @@ impl Desk<'_> {
             reserve: machine.reserved + (Machine::LEAST_WORK - work.likely).max(0.0),
             source: weighed.source,
             work_unknown: one.is_none(),
+            unbounded: false,
             can_tile: false,
         }
     }

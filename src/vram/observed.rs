@@ -41,9 +41,12 @@ const NO_MORE: f64 = 0.25;
 pub struct Observed {
     /// How many ended well.
     pub runs: u64,
+    /// How many of these began on an empty card.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub from_empty: u64,
     /// The least and the most that a run took at its worst moment, in gigabytes. It is looked at now
-    /// and then, so that a moment may be missed. Of runs that began with models of earlier ones on the
-    /// card, only the least counts.
+    /// and then, so that a moment may be missed. Runs that began with models of earlier ones on the
+    /// card count until one began without.
     pub peak_gb: [f64; 2],
     /// How many ran out of memory.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -116,6 +119,19 @@ pub struct Observations {
 type Devices = BTreeMap<String, Observed>;
 
 impl Observed {
+    /// What it needs by what was seen, and between which figures that lies, in bytes, where so much
+    /// was reckoned. A moment may have been missed; and models of earlier runs are in what was seen if
+    /// none began without.
+    pub(super) fn needs(&self, reckoned: [f64; 2]) -> (f64, [f64; 2]) {
+        let [low, high] = self.peak_gb.map(|gb| of_gigabytes(gb).max(reckoned[0]));
+        if self.from_empty > 0 {
+            (high, [low, high])
+        } else {
+            let most = reckoned[1].max(reckoned[0]);
+            (low.min(most), [low.min(most), high.min(most)])
+        }
+    }
+
     /// Whether it never ran, and there is no more memory now than when it ran out.
     pub(super) fn is_short(&self, machine: &Machine) -> bool {
         let now = machine.card.map(|card| gigabytes(bytes(card.free)));
@@ -152,11 +168,13 @@ impl Observed {
                 let clean = bytes(before) <= bytes(peak) * HELD_BEFORE;
                 let peak = gigabytes(bytes(peak));
                 let [low, high] = self.peak_gb;
-                self.peak_gb = match self.runs {
+                let counts = if clean { self.from_empty } else { self.runs };
+                self.peak_gb = match counts {
                     0 => [peak; 2],
-                    _ if clean => [low.min(peak), high.max(peak)],
-                    _ => [low.min(peak), high],
+                    _ if clean || self.from_empty == 0 => [low.min(peak), high.max(peak)],
+                    _ => [low, high],
                 };
+                self.from_empty += u64::from(clean);
                 self.runs += 1;
             }
             Ended::OutOfMemory { free, node } => {
@@ -222,6 +240,7 @@ impl Observations {
         let is_new = devices.is_empty();
         let seen = devices.entry(device.to_owned()).or_insert(Observed {
             runs: 0,
+            from_empty: 0,
             peak_gb: [0.0; 2],
             out_of_memory: 0,
             shortage: None,
@@ -310,6 +329,7 @@ mod tests {
             observed,
             Observed {
                 runs: 3,
+                from_empty: 3,
                 peak_gb: [3.0, 5.0],
                 out_of_memory: 1,
                 shortage: None,
@@ -354,7 +374,7 @@ mod tests {
             seen.add("a", "card", well(peak, before), day()).unwrap();
         }
         let observed = seen.of("a", "card").unwrap().unwrap();
-        assert_eq!((observed.runs, observed.peak_gb[0]), (4, 6.0));
+        assert_eq!((observed.runs, observed.peak_gb), (4, [6.0, 7.0]));
         seen.add("b", "card", well(6, 0), day()).unwrap();
         seen.add("b", "card", well(18, 12), day()).unwrap();
         let observed = seen.of("b", "card").unwrap().unwrap();
@@ -410,6 +430,7 @@ mod tests {
     fn what_ran_runs_where_there_is_room_for_it() {
         let ran = Observed {
             runs: 1,
+            from_empty: 1,
             peak_gb: [4.0, 5.0],
             out_of_memory: 0,
             shortage: None,

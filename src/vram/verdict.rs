@@ -89,7 +89,7 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
         let least = need.work.low + machine.reserved;
         return Judged::only(match () {
             // Work of which not even a span is known is anything.
-            () if need.work_unknown && need.work.high <= 0.0 => Fit::Unknown,
+            () if need.unbounded || need.work_unknown && need.work.high <= 0.0 => Fit::Unknown,
             () if total.high <= room => Fit::Whole,
             () if least > bytes(card.total) && !need.can_tile => Fit::No,
             () => Fit::Unknown,
@@ -199,6 +199,7 @@ mod tests {
             reserve: 0.0,
             source: Source::FileSize,
             work_unknown: false,
+            unbounded: false,
             can_tile: false,
         }
     }
