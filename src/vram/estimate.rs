@@ -279,7 +279,7 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
         verdict: answer.fit,
         source: seen.map_or(weakest.unwrap_or(Source::FileSize), |_| Source::Observed),
         observed: observed.cloned(),
-        offload: cost(&by_kind).filter(|_| answer.fit == Fit::Streamed),
+        offload: cost(&by_kind, machine).filter(|_| answer.fit == Fit::Streamed),
         phases: answer
             .needs
             .iter()

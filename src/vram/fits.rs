@@ -10,7 +10,7 @@ use super::names::{is_gguf, named_bytes};
 use super::need::{Need, area, between};
 use super::plan::{Loaded, PhaseKind};
 use super::sizes::Work;
-use super::verdict::{Fit, judge};
+use super::verdict::{Fit, crowded, judge};
 use super::ways::{file_named, smaller_files};
 use super::weights::{Scales, Source, Span, Weighed};
 use super::{Card, gigabytes};
@@ -400,10 +400,14 @@ fn advice(fit: Fit, moved: f64, alternatives: &[Alternative], machine: &Machine)
     };
     match fit {
         Fit::Whole | Fit::Elsewhere => "runs with everything on the card".to_owned(),
-        Fit::Streamed => format!(
-            "runs, slower: {} GB of its weights are moved in and out at every step{instead}",
-            gigabytes(moved)
-        ),
+        Fit::Streamed => {
+            let crowded = crowded(moved, machine);
+            let crowded = crowded.map_or_else(String::new, |words| format!("; {words}"));
+            format!(
+                "runs, slower: {} GB of its weights are moved in and out at every step{crowded}{instead}",
+                gigabytes(moved)
+            )
+        }
         Fit::No => format!("does not run at its own size{instead}"),
         Fit::Unknown if machine.card.is_none() => {
             "can't be told: the server's memory is not known".to_owned()

@@ -31,6 +31,8 @@ pub struct Machine {
     pub device: Option<String>,
     /// What of the card's memory is free this moment, the server's own models not counted.
     pub idle: Option<f64>,
+    /// The machine's own memory, in bytes: all of it and what is free; none if that is not told.
+    pub ram: Option<(f64, f64)>,
     /// What kind it is.
     pub kind: Kind,
     /// Whose figures count.
@@ -86,6 +88,7 @@ impl Default for Machine {
             card: None,
             device: None,
             idle: None,
+            ram: None,
             kind: Kind::Cuda,
             edition: Edition::Late,
             attention: Attention::Efficient,
@@ -126,6 +129,7 @@ impl Machine {
             card,
             device: found.map(|device| format!("{} ({})", device.name, device.vram_total)),
             idle: found.map(|device| bytes(device.vram_free)),
+            ram: (stats.ram_total > 0).then(|| (bytes(stats.ram_total), bytes(stats.ram_free))),
             kind,
             edition: edition(&stats.comfyui_version),
             attention,

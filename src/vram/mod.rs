@@ -41,6 +41,7 @@ pub use fits::{Alternative, Fits, Precision, fits, fits_on};
 pub use header::{Header, Part, Turned};
 pub use inventory::{Inventory, Sizes};
 pub use machine::{Kind, Machine, Numbers, held_now};
+pub(crate) use names::named_bytes;
 pub use observed::{Ended, Observations, Observed, Shortage};
 pub use plan::{Loaded, Phase, PhaseKind, Plan, Tile};
 pub use shape::shape;

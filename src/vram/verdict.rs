@@ -142,8 +142,21 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
     }
 }
 
+/// What is to be said where weights hardly find room in the machine's memory.
+pub(super) fn crowded(moved: f64, machine: &Machine) -> Option<String> {
+    let (total, free) = machine.ram.filter(|_| moved > 0.0)?;
+    if moved > total {
+        let total = gigabytes(total);
+        return Some(format!(
+            "the machine has only {total} GB of memory: the rest waits on the disk, which takes very long, or the server is stopped by the system"
+        ));
+    }
+    let free_gb = gigabytes(free);
+    (moved > free).then(|| format!("the machine has only {free_gb} GB of memory free: it may swap"))
+}
+
 /// What it costs, in plain words; nothing if all fits.
-pub(super) fn cost(judged: &[(PhaseKind, Judged)]) -> Option<Offload> {
+pub(super) fn cost(judged: &[(PhaseKind, Judged)], machine: &Machine) -> Option<Offload> {
     let streamed = |judged: &&(PhaseKind, Judged)| judged.1.fit == Fit::Streamed;
     let most = judged
         .iter()
@@ -177,6 +190,7 @@ pub(super) fn cost(judged: &[(PhaseKind, Judged)]) -> Option<Offload> {
     if judged.iter().any(|(_, judged)| judged.by_turns) {
         words.push("the two sides of the guidance are worked on by turns".to_owned());
     }
+    words.extend(crowded(moved, machine));
     Some(Offload {
         moved_gb: gigabytes(moved),
         cost: words.join("; "),
@@ -224,6 +238,29 @@ mod tests {
         assert_eq!((streamed.fit, streamed.by_turns), (Fit::Streamed, true));
         assert!((streamed.moved / GIB - 7.9).abs() < 1e-6, "{streamed:?}");
         assert_eq!(judge(&need(1.0, 30.0, 25.0), &card).fit, Fit::No);
+    }
+
+    #[test]
+    fn where_weights_wait_there_has_to_be_memory() {
+        let with = |ram: f64| {
+            let machine = Machine {
+                ram: Some((ram * GIB, ram * GIB / 2.0)),
+                ..machine(Kind::Cuda, 8)
+            };
+            let judged = judge(&need(20.0, 2.0, 1.0), &machine);
+            cost(&[(PhaseKind::Sample, judged)], &machine).unwrap().cost
+        };
+        assert!(
+            with(8.0).contains("has only 8 GB of memory"),
+            "{}",
+            with(8.0)
+        );
+        assert!(
+            with(16.0).contains("only 8 GB of memory free"),
+            "{}",
+            with(16.0)
+        );
+        assert!(!with(64.0).contains("only"), "{}", with(64.0));
     }
 
     #[test]

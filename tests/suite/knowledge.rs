@@ -256,6 +256,13 @@ async fn facts_of_ones_own_are_taken_up_while_the_server_runs_and_a_broken_save_
     );
     let settings = client.call("get_model_settings", asked).await;
     assert_eq!(settings["cfg"], 2.5, "the last good version stays");
+    let unknown = json!({ "model_name": "House Model 2" });
+    let failure = client.call_fails("get_model_settings", unknown).await;
+    let told = failure["facts_problem"].as_str().unwrap_or_default();
+    assert!(
+        told.contains("sota.toml"),
+        "it may be in there: {failure:#}"
+    );
 }
 
 #[tokio::test]

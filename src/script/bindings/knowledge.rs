@@ -35,7 +35,7 @@ mod functions {
         let newer = super::newer(&context);
         let knowledge = context.generation.knowledge();
         let found = knowledge.sota(category, shelves.as_ref(), &newer);
-        answer(found.map_err(thrown)?)
+        answer(found.map_err(|error| thrown(super::refused(&context, error)))?)
     }
 
     /// Whether a model, by its name or a file's, is current, deprecated or unknown.
@@ -61,7 +61,17 @@ mod functions {
             .as_float()
             .ok()
             .or_else(|| vram_gb.as_int().ok().map(super::whole));
-        answer(super::recommend(&context, task, number).map_err(thrown)?)
+        let found = super::recommend(&context, task, number);
+        answer(found.map_err(|error| thrown(super::refused(&context, error)))?)
+    }
+}
+
+/// Why there is no answer, with what is wrong with a file of facts of one's own: it may be in there.
+pub(super) fn refused(context: &Context, error: KnowledgeError) -> Failure {
+    let failure = Failure::from(error);
+    match context.generation.facts_faults().next() {
+        Some(fault) => failure.detail("facts_problem", fault.to_string()),
+        None => failure,
     }
 }
 
@@ -88,7 +98,7 @@ fn settings(context: &Context, name: &str) -> Result<Map<String, Value>, Failure
     let knowledge = context.generation.knowledge();
     knowledge.settings(name).map_err(|error| {
         let unknown = matches!(error, KnowledgeError::UnknownModel { .. });
-        let failure = Failure::from(error);
+        let failure = refused(context, error);
         let found = if unknown {
             knowledge.freshness(name, &newer(context)).newer_on_server
         } else {

@@ -44,7 +44,8 @@ mod functions {
         let (machine, inventory) = (machine.unwrap_or_default(), inventory.unwrap_or_default());
         let knowledge = context.generation.knowledge();
         let fits = crate::vram::fits_on(knowledge, model, precision, &inventory, &machine);
-        answer(fits.map_err(thrown)?)
+        let refused = |error| thrown(super::super::knowledge::refused(&context, error));
+        answer(fits.map_err(refused)?)
     }
 }
 

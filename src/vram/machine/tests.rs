@@ -146,3 +146,16 @@ fn the_version_says_whose_figures_count() {
         assert_eq!(edition(version), expected, "{version}");
     }
 }
+
+#[test]
+fn a_device_that_tells_a_constant_has_no_known_memory() {
+    let told = stats(
+        vec![device("privateuseone", "DirectML", 0, 1)],
+        &[],
+        "nt",
+        "2.4.1",
+    );
+    let machine = Machine::of(&told);
+    assert_eq!((machine.card, machine.kind), (None, Kind::Other));
+    assert_eq!(machine.ram, Some((64.0 * GIB, 32.0 * GIB)));
+}
