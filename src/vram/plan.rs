@@ -441,8 +441,8 @@ impl<'w> Graph<'w> {
         let mut phase = self.phase(kind, node, Cargo::Vae, Part::Vae);
         let number = |name: &str| self.number(node, name);
         // The nodes for it take no smaller ones.
-        let side = number("tile_size").filter(|side| *side >= Tile::SMALLEST);
-        phase.tile = side.map(|side| Tile {
+        let piece = number("tile_size").filter(|piece| *piece >= Tile::SMALLEST);
+        phase.tile = piece.map(|side| Tile {
             side,
             frames: number("temporal_size")
                 .filter(|frames| *frames >= 1.0)

@@ -136,8 +136,8 @@ fn what_is_done_by_turns_says_what_that_needs() {
     let need = whole.estimated_vram_gb.unwrap();
     assert_eq!(whole.by_turns_gb, None, "{whole:?}");
     let card = Card {
-        total: 1 << 34,
-        free: ((need - 0.3) * GIB) as u64,
+        total: 24 << 30,
+        free: 20 << 30,
     };
     let tight = fits(
         &Knowledge::bundled(),
