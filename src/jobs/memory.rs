@@ -10,14 +10,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::comfy::{Comfy, End, Outcome, Workflow};
+use crate::comfy::{Comfy, End, Outcome, SystemStats, Workflow};
 use crate::vram::{Ended, Machine, Observations, held_now, shape};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a server is asked on which card it works, once a job is over.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Nodes that begin sooner after a look are not looked at.
 const SHORTEST: Duration = Duration::from_millis(150);
@@ -35,8 +39,28 @@ pub(super) struct MemoryWatch {
 struct Seen {
     /// The most that was held, in bytes.
     peak: u64,
-    /// Of which device.
-    device: Option<String>,
+    /// What was held at the first look.
+    before: Option<u64>,
+    /// The card, as it was at the last look.
+    card: Option<CardSeen>,
+}
+
+/// A card at some moment.
+#[derive(Clone, Debug)]
+struct CardSeen {
+    device: String,
+    /// Bytes that the server can have of it.
+    free: Option<u64>,
+}
+
+impl CardSeen {
+    fn on(stats: &SystemStats) -> Option<Self> {
+        let Machine { device, card, .. } = Machine::of(stats);
+        Some(Self {
+            device: device?,
+            free: card.map(|card| card.free),
+        })
+    }
 }
 
 impl MemoryWatch {
@@ -58,42 +82,60 @@ impl MemoryWatch {
         self.look_now.notify_one();
     }
 
-    /// Notes how the job ended and what it took.
-    pub(super) async fn end(
+    /// Notes how the job ended and what it took. Nobody needs to wait for that: the server may have
+    /// to be asked, and another process may hold the notes.
+    pub(super) fn end(
         self,
         prompt: Value,
         outcome: &Outcome,
         observations: &Observations,
         now: Timestamp,
-    ) {
-        let Seen { peak, device } = std::mem::take(&mut *lock(&self.seen));
-        let ended = match &outcome.end {
-            End::Success => Ended::Well(peak),
-            End::Failed(failure) if failure.is_out_of_memory() => Ended::OutOfMemory,
-            _ => return,
-        };
-        let device = match device {
-            // It ended before the first look.
-            None if ended == Ended::OutOfMemory => device_of(&self.comfy).await,
-            known => known,
-        };
-        let (Some(device), Ok(workflow)) = (device, Workflow::from_json(prompt)) else {
-            return;
-        };
-        if ended == Ended::Well(0)
-            || ended == Ended::Well(peak) && !worked(&workflow, &outcome.cached)
-        {
-            return;
+    ) -> JoinHandle<()> {
+        let seen = std::mem::take(&mut *lock(&self.seen));
+        let end = outcome.end.clone();
+        let cached = outcome.cached.clone();
+        let (comfy, observations) = (self.comfy.clone(), observations.clone());
+        tokio::spawn(async move {
+            let Some((card, ended)) = ended(&comfy, seen, &end).await else {
+                return;
+            };
+            let Ok(workflow) = Workflow::from_json(prompt) else {
+                return;
+            };
+            if matches!(ended, Ended::Well { .. }) && !worked(&workflow, &cached) {
+                return;
+            }
+            let add = move || observations.add(&shape(&workflow), &card.device, ended, now);
+            match tokio::task::spawn_blocking(add).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "what a job took is not noted"),
+                Err(error) => tracing::warn!(%error, "what a job took is not noted"),
+            }
+        })
+    }
+}
+
+/// How a job ended as far as memory is concerned, and on which card; none if that says nothing.
+async fn ended(comfy: &Comfy, seen: Seen, end: &End) -> Option<(CardSeen, Ended)> {
+    let Seen { peak, before, card } = seen;
+    match end {
+        End::Success if peak > 0 => {
+            let before = before.unwrap_or_default();
+            Some((card?, Ended::Well { peak, before }))
         }
-        let observations = observations.clone();
-        let noted = tokio::task::spawn_blocking(move || {
-            observations.add(&shape(&workflow), &device, ended, now)
-        });
-        match noted.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "what a job took is not noted"),
-            Err(error) => tracing::warn!(%error, "what a job took is not noted"),
+        End::Failed(failure) if failure.is_out_of_memory() => {
+            let card = match card {
+                // It ended before the first look.
+                None => card_of(comfy).await?,
+                Some(card) => card,
+            };
+            let ended = Ended::OutOfMemory {
+                free: card.free,
+                node: failure.node_type.clone(),
+            };
+            Some((card, ended))
         }
+        _ => None,
     }
 }
 
@@ -105,9 +147,8 @@ async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
             };
             let mut seen = lock(&seen);
             seen.peak = seen.peak.max(held);
-            if seen.device.is_none() {
-                seen.device = Machine::of(&stats).device;
-            }
+            seen.before.get_or_insert(held);
+            seen.card = CardSeen::on(&stats);
         }
         sleep(SHORTEST).await;
         // Either a node has begun, or it is time anyway.
@@ -115,11 +156,11 @@ async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
     }
 }
 
-/// The card that the server works on, if it has one.
-async fn device_of(comfy: &Comfy) -> Option<String> {
-    let stats = comfy.system_stats().await.ok()?;
+/// The card that the server works on, if it has one and says so soon.
+async fn card_of(comfy: &Comfy) -> Option<CardSeen> {
+    let stats = timeout(ASK_LIMIT, comfy.system_stats()).await.ok()?.ok()?;
     held_now(&stats)?;
-    Machine::of(&stats).device
+    CardSeen::on(&stats)
 }
 
 /// Whether any sampler ran, or any node where there is none: a job whose results the server knew

@@ -30,6 +30,9 @@ const RETRY: Duration = Duration::from_secs(30);
 /// Of how many jobs the submitter is known.
 const SUBMITTERS: usize = 1 << 16;
 
+/// How long a result waits for what its job took to be noted.
+const NOTE_LIMIT: Duration = Duration::from_millis(100);
+
 /// How long a cancelled caller waits for the server to be told.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -362,16 +365,12 @@ impl Jobs {
                 }
             }
         };
-        if let Some(observations) = observations
-            && let Some(submission) = watch.submission()
-        {
+        let noting = observations.as_ref().zip(watch.submission());
+        let noting = noting.map(|(observations, submission)| {
             // A job may be over before its beginning is heard of.
             let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
-            let now = assets.now();
-            memory
-                .end(submission.prompt, &outcome, observations, now)
-                .await;
-        }
+            memory.end(submission.prompt, &outcome, observations, assets.now())
+        });
         let outputs = match begun {
             Some(begun) => begun.finish(&outcome).await,
             None if outcome.outputs.is_empty() => vec![],
@@ -388,6 +387,10 @@ impl Jobs {
             .filter_map(|output| output.kept.as_ref().err())
         {
             tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
+        }
+        if let Some(noting) = noting {
+            // Usually it is noted by now; a process that ends with its job is to have noted it.
+            let _ = timeout(NOTE_LIMIT, noting).await;
         }
         // Finished jobs are remembered, and what was run is told by their assets.
         let outcome = Arc::new(Outcome {

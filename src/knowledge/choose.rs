@@ -3,7 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Knowledge, KnowledgeError, Model, Stock};
+use super::{Knowledge, KnowledgeError, Model, Status, Stock};
+
+/// The share of what a model needs that costs little if it is moved in and out.
+const SMALL_SHARE: f64 = 0.15;
 
 /// The models for a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,10 +38,10 @@ pub enum Room {
 
 impl Room {
     /// The lower, the better.
-    fn rank(self) -> u8 {
+    fn rank(self, nearly_whole: bool) -> u8 {
         match self {
             Self::Whole | Self::Likely => 0,
-            Self::Streamed => 1,
+            Self::Streamed => u8::from(!nearly_whole),
             Self::Elsewhere | Self::Unknown => 2,
             Self::TooLarge => 3,
         }
@@ -54,6 +57,10 @@ pub struct Candidate<'k> {
     pub room: Room,
     /// What it needs, if that is known.
     pub needs_gb: Option<f64>,
+    /// The same as it would be done, with the sides of the guidance by turns, if it would.
+    pub by_turns_gb: Option<f64>,
+    /// Weights that would be moved in and out.
+    pub moved_gb: f64,
     /// Which of its files are there; none without a server.
     pub stock: Option<Stock>,
     /// The version of `ComfyUI` that it needs, if the server's is older.
@@ -63,6 +70,14 @@ pub struct Candidate<'k> {
 impl Candidate<'_> {
     fn is_installed(&self) -> bool {
         self.stock.as_ref().is_some_and(Stock::is_complete)
+    }
+
+    /// The lower, the better: how it fits, and of equals what is current.
+    fn rank(&self) -> (u8, bool) {
+        let needs = self.needs_gb.unwrap_or_default();
+        let nearly_whole = self.moved_gb <= needs * SMALL_SHARE;
+        let is_deprecated = self.model.status == Status::Deprecated;
+        (self.room.rank(nearly_whole), is_deprecated)
     }
 
     /// Whether it is known to run, or where nothing is known of the card, whether it may.
@@ -78,6 +93,9 @@ impl Candidate<'_> {
     /// What speaks for or against it.
     fn words(&self, card: Option<f64>) -> String {
         let mut said: Vec<String> = vec![];
+        if let Some(next) = &self.model.replaced_by {
+            said.push(format!("is deprecated, {next} is better"));
+        }
         if let Some(version) = &self.too_new {
             said.push(format!("needs ComfyUI {version}"));
         }
@@ -95,7 +113,12 @@ impl Candidate<'_> {
         let needs = needs.unwrap_or_default();
         if let Some(card) = card {
             said.push(match self.room {
-                Room::Whole => format!("fits {card} GB as a whole"),
+                Room::Whole => match self.by_turns_gb {
+                    Some(by_turns) => format!(
+                        "fits {card} GB with the sides of the guidance by turns, in {by_turns} GB"
+                    ),
+                    None => format!("fits {card} GB as a whole"),
+                },
                 Room::Likely => {
                     let files = self.model.download_gb.unwrap_or_default();
                     format!("should fit {card} GB: all its files together take {files} GB")
@@ -132,15 +155,14 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Takes what is installed and runs before what only runs, what fits whole before what does not,
-    /// and else the better model. `card` is the memory in gigabytes, if that is known.
+    /// Takes what is installed and runs before what only runs, what fits whole or nearly so before what
+    /// does not, what is current before what is not, and else the better model. `card` is the memory in gigabytes, if that is known.
     #[must_use]
     pub fn among(candidates: &[Candidate<'_>], task_reason: &str, card: Option<f64>) -> Self {
         let usable = candidates.iter().enumerate();
         let usable = usable.filter(|(_, candidate)| candidate.runs(card.is_some()));
-        let chosen = usable.min_by_key(|(place, candidate)| {
-            (!candidate.is_installed(), candidate.room.rank(), *place)
-        });
+        let chosen = usable
+            .min_by_key(|(place, candidate)| (!candidate.is_installed(), candidate.rank(), *place));
         let chosen = chosen.map(|(place, _)| place);
         let others = candidates.iter().enumerate();
         let others = others.filter(|(place, _)| Some(*place) != chosen);
@@ -214,6 +236,8 @@ mod tests {
             model,
             room,
             needs_gb: Some(12.5),
+            by_turns_gb: None,
+            moved_gb: 6.0,
             stock: Some(Stock {
                 installed: vec!["unet/y".to_owned()],
                 missing: missing.into_iter().collect(),
@@ -254,6 +278,44 @@ mod tests {
         assert_eq!(of(&[Room::Unknown, Room::Streamed]), Some(1));
         assert_eq!(of(&[Room::TooLarge, Room::Likely]), Some(1));
         assert_eq!(of(&[Room::TooLarge, Room::Unknown]), None);
+    }
+
+    #[test]
+    fn what_is_current_goes_before_what_is_not_even_if_a_little_is_moved() {
+        let (new, mut old) = (model("new"), model("old"));
+        old.status = Status::Deprecated;
+        old.replaced_by = Some("new".to_owned());
+        let of = |moved_gb| {
+            let near = Candidate {
+                moved_gb,
+                ..candidate(&new, Room::Streamed, true)
+            };
+            Choice::among(
+                &[candidate(&old, Room::Whole, true), near],
+                "good",
+                Some(12.0),
+            )
+        };
+        assert_eq!(of(0.5).chosen, Some(1));
+        let slow = of(6.0);
+        assert_eq!(slow.chosen, Some(0));
+        assert!(
+            slow.reason.contains("is deprecated, new is better"),
+            "{}",
+            slow.reason
+        );
+    }
+
+    #[test]
+    fn what_fits_by_turns_says_in_how_much() {
+        let model = model("one");
+        let tight = Candidate {
+            needs_gb: Some(25.0),
+            by_turns_gb: Some(23.0),
+            ..candidate(&model, Room::Whole, true)
+        };
+        let reason = Choice::among(&[tight], "good", Some(24.0)).reason;
+        assert!(reason.ends_with("by turns, in 23 GB"), "{reason}");
     }
 
     #[test]

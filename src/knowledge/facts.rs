@@ -29,7 +29,8 @@ pub const CATEGORIES: [&str; 9] = [
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knowledge {
-    /// The day on which the facts were last looked through.
+    /// The day on which the facts were last looked through. Files of one's own need not say it.
+    #[serde(default)]
     pub last_updated: String,
     /// The index of templates that they were taken from.
     #[serde(default)]

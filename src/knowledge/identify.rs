@@ -28,7 +28,7 @@ const PARTS: [&str; 15] = [
 ];
 
 /// Words that say that a model was distilled or tuned, so that other settings are right for it.
-const VARIANTS: [&str; 10] = [
+const VARIANTS: [&str; 18] = [
     "turbo",
     "lightning",
     "distilled",
@@ -39,6 +39,14 @@ const VARIANTS: [&str; 10] = [
     "klein",
     "kontext",
     "fill",
+    "flash",
+    "fast",
+    "fastvideo",
+    "rapid",
+    "animate",
+    "vace",
+    "s2v",
+    "fun",
 ];
 
 /// Words after a number that make it a measure and no version: `14 b`, `720 p`.
@@ -85,10 +93,18 @@ impl Knowledge {
             return None;
         }
         let mut patterns = index.patterns.iter();
-        let (pattern, place) = patterns.find(|(pattern, _)| contains(&wanted, pattern))?;
-        let tells = |word: &&String| VARIANTS.contains(&word.as_str()) && !pattern.contains(word);
+        let means = |pattern: &[String], place: usize| {
+            let model = self.models.get(place);
+            contains(&wanted, pattern)
+                && !model.is_some_and(|model| is_of_other_size(&wanted, pattern, model))
+        };
+        let (pattern, place) = patterns.find(|(pattern, place)| means(pattern, *place))?;
+        // Whole words, numbers and letters together: `s2v`.
+        let whole = model_name::words(name);
+        let tells =
+            |word: &&String| VARIANTS.contains(&word.as_str()) && !contains(pattern, &words(word));
         Some(Identified {
-            variant: wanted.iter().find(tells).cloned(),
+            variant: whole.iter().find(tells).cloned(),
             ..Identified::exactly(self.models.get(*place)?)
         })
     }
@@ -172,6 +188,33 @@ fn contains(words: &[String], pattern: &[String]) -> bool {
     windows.any(|(at, window)| window == pattern && !goes_on(at + pattern.len()))
 }
 
+/// Whether a name speaks of another number of parameters than the model has, as `13b` does. What the
+/// facts say of the name goes before.
+fn is_of_other_size(words: &[String], pattern: &[String], model: &Model) -> bool {
+    const NEAR: f64 = 0.25;
+    let Some(own) = model.parameters else {
+        return false;
+    };
+    let is_own = |text: &str| {
+        let billions: Result<f64, _> = text.parse();
+        billions.is_ok_and(|billions| (billions / own - 1.0).abs() < NEAR)
+    };
+    let differs = |at: usize| {
+        let Some([number, unit]) = words.get(at..at + 2) else {
+            return false;
+        };
+        let is_size = unit == "b" && number.parse::<f64>().is_ok();
+        // `1.3 b` stands there as two numbers.
+        let before = at.checked_sub(1).and_then(|before| words.get(before));
+        let with = before.map(|before| format!("{before}.{number}"));
+        let told = pattern
+            .windows(2)
+            .any(|pair| pair == [number.clone(), unit.clone()]);
+        is_size && !told && !is_own(number) && !with.is_some_and(|with| is_own(&with))
+    };
+    (0..words.len()).any(differs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +256,11 @@ mod tests {
         "SD3.5 Large ControlNet Canny"
     )]
     #[case("v1-5-pruned-emaonly-fp16.safetensors", "Stable Diffusion 1.5")]
+    #[case("sd15", "Stable Diffusion 1.5")]
+    #[case("ltx-2.3-22b-distilled-1.1.safetensors", "LTX-2.3 distilled")]
+    #[case("Wan2.1-T2V-1.3B-Q8_0.gguf", "Wan 2.1 T2V 1.3B")]
+    #[case("ltxv-2b-0.9.6-dev.safetensors", "LTX-Video 0.9.5")]
+    #[case("flux1-depth-dev-lora.safetensors", "FLUX.1-Depth-dev LoRA")]
     fn a_model_is_known_by_the_words_of_its_name(#[case] name: &str, #[case] model: &str) {
         let knowledge = Knowledge::bundled();
         let found = knowledge
@@ -236,11 +284,30 @@ mod tests {
     #[case("mistral_3_small_flux2_fp8.safetensors")]
     #[case("qwen3vl_32b_minimax_h3_nvfp4_awq.safetensors")]
     #[case("dreamshaper_8.safetensors")]
+    #[case("ltxv-13b-0.9.8-dev-fp8.safetensors")]
+    #[case("flux1-depth-dev.safetensors")]
+    #[case("Wan2_2-Animate-14B_fp8_e4m3fn_scaled_KJ.safetensors")]
     fn what_is_no_known_model_is_not_taken_for_one(#[case] name: &str) {
         let knowledge = Knowledge::bundled();
         let found = knowledge.identify(name);
         let found = found.map(|found| found.model.name.clone());
         assert_eq!(found, None);
+    }
+
+    #[rstest]
+    #[case("Qwen-Image-Edit-Rapid-AIO-v9.safetensors", "Qwen-Image-Edit", "rapid")]
+    #[case("Chroma1-HD-Flash.safetensors", "Chroma1-HD", "flash")]
+    #[case(
+        "hunyuan_video_FastVideo_720_fp8_e4m3fn.safetensors",
+        "HunyuanVideo",
+        "fastvideo"
+    )]
+    #[case("wan2.1_t2v_14B_vace_mix.safetensors", "Wan 2.1 T2V 14B", "vace")]
+    fn what_was_tuned_is_told_apart(#[case] name: &str, #[case] model: &str, #[case] word: &str) {
+        let knowledge = Knowledge::bundled();
+        let found = knowledge.identify(name).unwrap();
+        assert_eq!(found.model.name, model);
+        assert_eq!(found.variant.as_deref(), Some(word));
     }
 
     #[test]

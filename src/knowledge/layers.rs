@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CATEGORIES, Knowledge, KnowledgeError};
+use super::{CATEGORIES, Knowledge, KnowledgeError, Model};
 
 /// The name of a file of facts, in the data folder or the project's `.mmf`.
 pub const FILE_NAME: &str = "sota.toml";
@@ -64,10 +64,27 @@ impl Layers {
                 },
             }
         };
-        let files: Vec<Layer> = texts.iter().map(read).collect();
+        let mut files: Vec<Layer> = texts.iter().map(read).collect();
         let mut knowledge = Knowledge::bundled();
-        for says in files.iter().filter_map(|file| file.says.as_ref()) {
-            knowledge = Arc::new(over(says, &knowledge));
+        for file in &mut files {
+            let Some(says) = file.says.clone() else {
+                continue;
+            };
+            let all = over(&says, &knowledge);
+            match astray(&says, &all) {
+                None => knowledge = Arc::new(all),
+                Some(reason) => {
+                    file.says = previous.and_then(|previous| previous.said(&file.path));
+                    if let Some(before) = &file.says {
+                        knowledge = Arc::new(over(before, &knowledge));
+                    }
+                    file.fault = Some(KnowledgeError::File {
+                        path: file.path.clone(),
+                        line: None,
+                        reason,
+                    });
+                }
+            }
         }
         Self { knowledge, files }
     }
@@ -120,12 +137,70 @@ fn parse(path: &Path, text: &str) -> Result<Knowledge, KnowledgeError> {
             }
         }
     }
+    for model in &own.models {
+        if let Some(reason) = wrong(model) {
+            return Err(fault(None, format!("{} {reason}", model.name)));
+        }
+    }
     Ok(own)
+}
+
+/// What of a model can't be.
+fn wrong(model: &Model) -> Option<String> {
+    let positive = |number: f64| number.is_finite() && number > 0.0;
+    let amounts = [
+        ("parameters", model.parameters),
+        ("download_gb", model.download_gb),
+    ];
+    let mut amounts = amounts.into_iter();
+    if let Some((name, Some(number))) =
+        amounts.find(|(_, number)| number.is_some_and(|number| !positive(number)))
+    {
+        return Some(format!(
+            "has {name} = {number}, which has to be more than 0"
+        ));
+    }
+    if model.native_size.is_some_and(|size| size.contains(&0)) || model.size_multiple == Some(0) {
+        return Some("has a size of 0".to_owned());
+    }
+    if model.frames == Some(0) {
+        return Some("has clips of 0 frames".to_owned());
+    }
+    None
+}
+
+/// What of the successors and bases that a file names can't be, among all that is known.
+fn astray(own: &Knowledge, all: &Knowledge) -> Option<String> {
+    let next = |name: &str| all.model(name)?.replaced_by.as_deref();
+    for model in &own.models {
+        let name = &model.name;
+        let named = [("replaced_by", &model.replaced_by), ("base", &model.base)];
+        for (field, other) in named {
+            let Some(other) = other else { continue };
+            if all.model(other).is_none() && all.partner(other).is_none() {
+                return Some(format!(
+                    "{name} has {field} = \"{other}\", which is not known"
+                ));
+            }
+        }
+        let mut seen = vec![name.as_str()];
+        while let Some(successor) = seen.last().and_then(|last| next(last)) {
+            if seen.contains(&successor) {
+                return Some(format!(
+                    "{name} is replaced by {successor}, which leads back to it"
+                ));
+            }
+            seen.push(successor);
+        }
+    }
+    None
 }
 
 /// What `nearer` says before what `farther` says.
 fn over(nearer: &Knowledge, farther: &Knowledge) -> Knowledge {
     let mut all = nearer.clone();
+    // A line of one's own does not make all facts newer or older.
+    all.last_updated.clone_from(&farther.last_updated);
     let models = farther.models.iter();
     let models = models.filter(|model| nearer.model(&model.name).is_none());
     all.models.extend(models.cloned());
@@ -153,7 +228,7 @@ mod tests {
     use super::*;
 
     const OWN: &str = "last_updated = \"2027-01-01\"\n[[model]]\nname = \"FLUX.2-dev\"\nfamily = \"flux2\"\n\
-        category = \"image_gen\"\nstatus = \"deprecated\"\nreplaced_by = \"Mine\"\n\
+        category = \"image_gen\"\nstatus = \"deprecated\"\nreplaced_by = \"Krea 2 Turbo\"\n\
         released = \"2025-11-26\"\nsource = \"me\"\n";
 
     fn texts(text: &str) -> Vec<(PathBuf, String)> {
@@ -166,7 +241,8 @@ mod tests {
         let knowledge = layers.knowledge();
         assert_eq!(knowledge.model("FLUX.2-dev").unwrap().source, "me");
         assert!(knowledge.model("Qwen-Image-2.1").is_some());
-        assert_eq!(knowledge.last_updated, "2027-01-01");
+        let bundled = Knowledge::bundled();
+        assert_eq!(knowledge.last_updated, bundled.last_updated);
         assert_eq!(knowledge.templates, Knowledge::bundled().templates);
         assert_eq!(layers.faults().count(), 0);
     }
@@ -209,5 +285,31 @@ mod tests {
         let layers = Layers::of(&texts(&text), None);
         let (_, fault) = layers.faults().next().unwrap();
         assert!(fault.to_string().contains("\"pictures\""), "{fault}");
+    }
+
+    #[test]
+    fn the_day_of_the_facts_need_not_be_said() {
+        let text = OWN.replace("last_updated = \"2027-01-01\"\n", "");
+        let layers = Layers::of(&texts(&text), None);
+        assert_eq!(layers.faults().count(), 0);
+        assert_eq!(layers.knowledge().model("FLUX.2-dev").unwrap().source, "me");
+    }
+
+    #[test]
+    fn what_cannot_be_is_a_fault_and_changes_nothing() {
+        for (line, said) in [
+            ("parameters = -5.0", "parameters = -5"),
+            ("native_size = [0, 512]", "a size of 0"),
+            ("base = \"Nobody\"", "\"Nobody\", which is not known"),
+        ] {
+            let layers = Layers::of(&texts(&format!("{OWN}{line}\n")), None);
+            let (_, fault) = layers.faults().next().unwrap();
+            assert!(fault.to_string().contains(said), "{fault}");
+            assert_eq!(layers.knowledge(), &Knowledge::bundled());
+        }
+        let itself = OWN.replace("Krea 2 Turbo", "FLUX.2-dev");
+        let layers = Layers::of(&texts(&itself), None);
+        let (_, fault) = layers.faults().next().unwrap();
+        assert!(fault.to_string().contains("leads back to it"), "{fault}");
     }
 }

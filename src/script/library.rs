@@ -159,7 +159,7 @@ mod tests {
         fs::write(&file, own).unwrap();
         assert!(library.reload());
         let generation = library.generation();
-        assert_eq!(generation.knowledge().last_updated, "2027-01-01");
+        assert_eq!(generation.knowledge().tasks[0].name, "mine");
 
         fs::write(&file, own.replace("reason", "raisin")).unwrap();
         assert!(library.reload());

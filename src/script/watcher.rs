@@ -440,10 +440,10 @@ mod tests {
     #[tokio::test]
     async fn facts_are_taken_up_when_they_are_saved() {
         let mut project = Project::with(&["project/.mmf"]);
-        let text = "last_updated = \"2027-01-01\"\n";
+        let text = "[[task]]\nname = \"mine\"\nmodels = []\nreason = \"so\"\n";
         fs::write(project.path("project/.mmf/sota.toml"), text).unwrap();
         let reached = async {
-            while project.library.generation().knowledge().last_updated != "2027-01-01" {
+            while project.library.generation().knowledge().tasks[0].name != "mine" {
                 project.news.changed().await.unwrap();
             }
         };

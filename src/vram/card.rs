@@ -20,6 +20,10 @@ impl Card {
     }
 
     pub(super) fn on(device: &Device) -> Option<Self> {
+        // DirectML tells a constant instead of its memory.
+        if device.kind == "privateuseone" {
+            return None;
+        }
         let free = device.vram_free.saturating_add(held(device));
         let card = Self {
             total: device.vram_total,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
 use super::need::{Need, Reckoning};
-use super::observed::Observed;
+use super::observed::{Observed, Shortage};
 use super::plan::{Phase, PhaseKind, Plan};
 use super::verdict::{Fit, Judged, Offload, cost, judge};
 use super::ways::{WayOut, ways_out};
@@ -195,7 +195,15 @@ impl Answer {
 
     /// What is needed as it will be done: with the sides of the guidance by turns where they are.
     pub(super) fn as_done(&self) -> f64 {
+        self.as_done_in(None)
+    }
+
+    /// The same of the phases of one kind, if there are any.
+    pub(super) fn as_done_in(&self, kind: Option<PhaseKind>) -> f64 {
+        let kind = kind.filter(|kind| self.needs.iter().any(|need| need.kind == *kind));
+        let counts = |need: &Need| kind.is_none_or(|kind| need.kind == kind);
         let needs = self.needs.iter().zip(&self.judged);
+        let needs = needs.filter(|(need, _)| counts(need));
         let all = needs.map(|(need, judged)| {
             if judged.by_turns {
                 need.least()
@@ -237,6 +245,9 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
     let answer = question.answer();
     let mut reckoning = Reckoning::new(question.scales());
     let seen = observed.filter(|observed| observed.runs > 0);
+    let range = answer.range();
+    let taken = seen.map(|seen| seen.needs(range));
+    let ways_out = ways_out(question, &answer);
     let likely = answer
         .peak()
         .filter(|_| answer.is_known())
@@ -259,16 +270,16 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
         .zip(answer.judged.iter().cloned())
         .collect();
     Estimate {
-        estimated_vram_gb: seen.map(|seen| seen.peak_gb[1]).or(likely.map(gigabytes)),
+        estimated_vram_gb: taken.map(|taken| taken.0).or(likely).map(gigabytes),
         by_turns_gb: (answer.is_by_turns() && seen.is_none()).then(|| gigabytes(answer.as_done())),
-        range_gb: seen.map_or(answer.range().map(gigabytes), |seen| seen.peak_gb),
+        range_gb: taken.map_or(range, |taken| taken.1).map(gigabytes),
         available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
         total_system_vram_gb: machine.card.map(|card| gigabytes(bytes(card.total))),
         will_fit: answer.fit.can_run(),
         verdict: answer.fit,
         source: seen.map_or(weakest.unwrap_or(Source::FileSize), |_| Source::Observed),
         observed: observed.cloned(),
-        offload: cost(&by_kind).filter(|_| answer.fit == Fit::Streamed),
+        offload: cost(&by_kind, machine).filter(|_| answer.fit == Fit::Streamed),
         phases: answer
             .needs
             .iter()
@@ -280,8 +291,8 @@ pub fn estimate(question: &Question<'_>) -> Estimate {
         resolution: work.map(|work| [work.width, work.height]),
         frames: work.map(|work| work.frames).filter(|frames| *frames > 1.0),
         batch_size: work.map(|work| work.batch),
-        ways_out: ways_out(question, &answer),
-        recommendation: advice(question, &answer),
+        recommendation: advice(question, &answer, &ways_out),
+        ways_out,
         unknown: answer.unknown,
     }
 }
@@ -352,10 +363,14 @@ fn models(question: &Question<'_>) -> Vec<ModelNeed> {
     question.plan.files.iter().map(need).collect()
 }
 
-fn advice(question: &Question<'_>, answer: &Answer) -> String {
+fn advice(question: &Question<'_>, answer: &Answer, ways: &[WayOut]) -> String {
     let machine = question.machine;
     let likely = answer.as_done();
     let crowded = machine.idle.is_some_and(|idle| likely > idle);
+    let short = question.observed.filter(|seen| seen.is_short(machine));
+    if let Some(shortage) = short.and_then(|seen| seen.shortage.as_ref()) {
+        return ran_out(shortage, ways);
+    }
     match answer.fit {
         Fit::Whole if answer.needs.is_empty() => "runs: no model is loaded",
         Fit::Whole if machine.kind == super::Kind::Cpu => {
@@ -368,16 +383,46 @@ fn advice(question: &Question<'_>, answer: &Answer) -> String {
             "runs with all weights on the card, the two sides of the guidance by turns"
         }
         Fit::Whole => "runs with everything on the card",
-        Fit::Streamed => "runs, slower: see offload, and ways_out for what would fit whole",
-        Fit::No if machine.card.is_some_and(|card| likely <= bytes(card.total) && card.free < card.total) => {
-            "does not run now: other programs hold the card's memory; close them, or take one of ways_out"
+        Fit::Streamed if ways.iter().any(|way| way.verdict == Fit::Whole) => {
+            "runs, slower: see offload, and ways_out for what would fit whole"
         }
-        Fit::No => "does not run: take one of ways_out",
+        Fit::Streamed => "runs, slower: see offload",
+        Fit::No => return does_not_run(machine, likely, ways),
         Fit::Elsewhere => "runs on the service's machines, not on this card",
         Fit::Unknown if machine.card.is_none() => "can't be told: the server does not say what memory it has",
         Fit::Unknown => "can't be told: see unknown and range_gb",
     }
     .to_owned()
+}
+
+fn does_not_run(machine: &Machine, likely: f64, ways: &[WayOut]) -> String {
+    let others = machine
+        .card
+        .is_some_and(|card| likely <= bytes(card.total) && card.free < card.total);
+    match (others, ways.is_empty()) {
+        (true, true) => "does not run now: other programs hold the card's memory; close them",
+        (true, false) => {
+            "does not run now: other programs hold the card's memory; close them, or take one of ways_out"
+        }
+        (false, true) => "does not run: it takes a larger card or a smaller model",
+        (false, false) => "does not run: take one of ways_out",
+    }
+    .to_owned()
+}
+
+/// What to do about a workflow that is reckoned to run, or is not, and ran out of memory.
+fn ran_out(shortage: &Shortage, ways: &[WayOut]) -> String {
+    let node = shortage.node.as_ref();
+    let node = node.map_or_else(String::new, |node| format!(", in {node}"));
+    let or = if ways.is_empty() {
+        ""
+    } else {
+        ", or take one of ways_out"
+    };
+    format!(
+        "ran out of memory on this card with {} GB to be had{node}, and never ran: free memory of the card{or}",
+        shortage.free_gb
+    )
 }
 
 /// Bytes of so many gigabytes.

@@ -262,6 +262,88 @@ mod tests {
         assert_eq!(family(name).unwrap().latent_frames(frames), latent);
     }
 
+    /// Families of models that are known, of whose work ComfyUI's code was not read.
+    const UNREAD: [&str; 42] = [
+        "anima-controlnet",
+        "birefnet",
+        "depth-anything",
+        "esrgan",
+        "fibo2",
+        "film",
+        "flux1-controlnet",
+        "flux1-reference",
+        "flux3",
+        "gemma4",
+        "hidream-o1",
+        "joyai",
+        "krea2-reference",
+        "lotus",
+        "ltx2-controlnet",
+        "marigold2",
+        "ming-image",
+        "minimax-h3-controlnet",
+        "minimax-music-3",
+        "moge",
+        "moss-image",
+        "moss-image-controlnet",
+        "newbie",
+        "ovis-image",
+        "pid",
+        "pixeldit",
+        "qwen-image-2.1",
+        "qwen-image-controlnet",
+        "qwen3",
+        "qwen3-vl",
+        "qwen3.5",
+        "rt-detr",
+        "sam3",
+        "sam3d-body",
+        "sd3-controlnet",
+        "sdpose",
+        "sdxl-reference",
+        "seedvr2",
+        "triposplat",
+        "wan-api",
+        "yue2",
+        "z-image-controlnet",
+    ];
+
+    /// Families of no known model: those of headers, and those that bound what is not known.
+    const WITHOUT_MODEL: [&str; 10] = [
+        "sd20",
+        "sdxl-refiner",
+        "pixart",
+        "hunyuan-dit",
+        "auraflow",
+        "hunyuan-image",
+        "cosmos",
+        "cosmos-predict2",
+        "cosmos-predict2-14b",
+        "mochi",
+    ];
+
+    #[test]
+    fn models_have_the_names_of_these_families() {
+        let knowledge = crate::knowledge::Knowledge::bundled();
+        let own: std::collections::BTreeSet<&str> = knowledge
+            .models
+            .iter()
+            .map(|model| &*model.family)
+            .collect();
+        let unknown: Vec<&str> = own
+            .iter()
+            .copied()
+            .filter(|name| family(name).is_none())
+            .collect();
+        assert_eq!(unknown, UNREAD);
+        let idle: Vec<&str> = FAMILIES
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| !own.contains(name))
+            .collect();
+        assert_eq!(idle, WITHOUT_MODEL);
+    }
+
     #[test]
     fn no_name_is_there_twice() {
         let names: std::collections::BTreeSet<&str> =

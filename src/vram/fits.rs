@@ -3,14 +3,14 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::family::family;
+use super::family::{Family, Grid, families, family};
 use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
 use super::names::{is_gguf, named_bytes};
-use super::need::Need;
+use super::need::{Need, area, between};
 use super::plan::{Loaded, PhaseKind};
 use super::sizes::Work;
-use super::verdict::{Fit, judge};
+use super::verdict::{Fit, crowded, judge};
 use super::ways::{file_named, smaller_files};
 use super::weights::{Scales, Source, Span, Weighed};
 use super::{Card, gigabytes};
@@ -53,9 +53,16 @@ pub struct Fits {
     pub precision: String,
     /// Weights, work at the model's own size, and what is kept free.
     pub estimated_vram_gb: Option<f64>,
+    /// The same with the two sides of the guidance worked on by turns, as the server does where there
+    /// is no room for both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_turns_gb: Option<f64>,
     /// Between which figures that lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range_gb: Option<[f64; 2]>,
+    /// Weights that would be moved in and out, in gigabytes.
+    #[serde(skip)]
+    pub moved_gb: f64,
     /// What the server can have of the card.
     pub available_vram_gb: Option<f64>,
     /// Whether it can run; none if that can't be told.
@@ -89,8 +96,15 @@ pub struct Alternative {
     pub installed: Option<String>,
 }
 
-/// The clip that is assumed: most families' own length is about this.
+/// The clip that is assumed where the facts tell none: many families' own length is this.
 const FRAMES: f64 = 81.0;
+
+/// Between which sizes the work of a model lies of which no size is known: pictures and clips in
+/// pixels, sound in seconds, bodies in cells.
+const PICTURES: [[f64; 2]; 2] = [[512.0, 512.0], [2048.0, 2048.0]];
+const CLIPS: [[f64; 2]; 2] = [[832.0, 480.0], [1920.0, 1088.0]];
+const SECONDS: [f64; 2] = [30.0, 600.0];
+const CELLS: [f64; 2] = [1024.0, 8192.0];
 
 /// On how many sides of a guidance a sampler works that is set as the model wants it: with a cfg of
 /// 1 there is only one.
@@ -156,9 +170,10 @@ pub fn fits_on(
     let weighed = desk.weigh(asked, file.as_ref());
     let need = desk.need(&weighed);
     let judged = judge(&need, machine);
+    let can_scale = desk.can_scale(file.as_ref());
     let alternatives: Vec<Alternative> = Precision::ALL
         .into_iter()
-        .filter(|one| Some(*one) != asked)
+        .filter(|one| can_scale && Some(*one) != asked)
         .map(|one| desk.alternative(one, file.as_ref()))
         .collect();
     let total = need.total();
@@ -167,7 +182,9 @@ pub fn fits_on(
         model: found.map_or_else(|| name.to_owned(), |model| model.name.clone()),
         precision: precision.to_owned(),
         estimated_vram_gb: known.then(|| gigabytes(total.likely)),
+        by_turns_gb: judged.by_turns.then(|| gigabytes(need.least())),
         range_gb: Some([gigabytes(total.low), gigabytes(total.high)]),
+        moved_gb: gigabytes(judged.moved),
         available_vram_gb: machine.card.map(|card| gigabytes(bytes(card.free))),
         will_fit: judged.fit.can_run(),
         fit: judged.fit,
@@ -220,23 +237,89 @@ impl Desk<'_> {
                 source: Source::Table,
             },
             (None, Some(file), _) => self.scales.weigh(file),
-            (Some(_), Some(file), None) => Weighed {
-                source: Source::Unknown,
-                ..self.scales.weigh(file)
-            },
+            (Some(asked), Some(file), None) => {
+                let Weighed { bytes, source } = self.scales.weigh(file);
+                let by = asked.bytes() / named_bytes(&file.file);
+                Weighed {
+                    bytes: if source == Source::Unknown {
+                        bytes
+                    } else {
+                        Span::about(bytes.likely * by, 0.1)
+                    },
+                    source,
+                }
+            }
             _ => self.scales.weigh(&file_named("diffusion_models", "")),
         }
+    }
+
+    /// Whether weights can be told in another precision than the file's.
+    fn can_scale(&self, file: Option<&Loaded>) -> bool {
+        let parameters = self.model.and_then(|model| model.parameters);
+        parameters.is_some()
+            || file.is_some_and(|file| self.scales.weigh(file).source != Source::Unknown)
     }
 
     fn work(&self) -> Option<Work> {
         let [width, height] = self.model?.native_size?;
         let family = family(&self.model?.family)?;
-        let frames = if self.model?.category == "video_gen" && family.time().is_some() {
-            FRAMES
-        } else {
-            1.0
-        };
+        let frames = family.time().map_or(1.0, |_| self.frames());
         Some(Work::of(width.into(), height.into(), frames, 1.0))
+    }
+
+    /// Frames of what the model makes: its usual clip, or one picture.
+    fn frames(&self) -> f64 {
+        match self.model {
+            Some(model) if model.category == "video_gen" => model.frames.map_or(FRAMES, f64::from),
+            _ => 1.0,
+        }
+    }
+
+    /// Bytes of the work on one side of a guidance.
+    fn side(&self, family: &Family, work: &Work) -> f64 {
+        let machine = self.scales.machine;
+        let area = area(family, work, 0.0);
+        family.sampling(
+            area,
+            machine.numbers.work,
+            machine.attention,
+            machine.edition,
+        )
+    }
+
+    /// The same where the family or the size is not known: from the least to the most that it may be.
+    fn any_side(&self) -> Span {
+        let own = self.model.and_then(|model| family(&model.family));
+        let category = self.model.map_or("", |model| model.category.as_str());
+        let makes = |family: &&Family| match (category, family.grid) {
+            ("audio_gen", grid) => matches!(grid, Grid::Sound(_)),
+            ("3d", grid) => grid == Grid::Body,
+            ("video_gen", grid) => matches!(grid, Grid::Clip(..)),
+            (_, grid) => matches!(grid, Grid::Picture(_)),
+        };
+        let may_be: Vec<Family> = match own {
+            Some(own) => vec![own],
+            None => families().filter(makes).copied().collect(),
+        };
+        let works = may_be.iter().flat_map(|family| {
+            let works = self.any_work(family);
+            works.map(|work| self.side(family, &work))
+        });
+        between(works)
+    }
+
+    /// The least and the most work that is usual.
+    fn any_work(&self, family: &Family) -> [Work; 2] {
+        let native = self.model.and_then(|model| model.native_size);
+        let sides = |usual: [[f64; 2]; 2]| native.map_or(usual, |size| [size.map(f64::from); 2]);
+        let painted = |[width, height]: [f64; 2]| Work::of(width, height, self.frames(), 1.0);
+        let nothing = Work::of(0.0, 0.0, 1.0, 1.0);
+        match family.grid {
+            Grid::Sound(_) => SECONDS.map(|seconds| Work { seconds, ..nothing }),
+            Grid::Body => CELLS.map(|cells| Work { cells, ..nothing }),
+            Grid::Clip(..) if self.frames() > 1.0 => sides(CLIPS).map(painted),
+            Grid::Picture(_) | Grid::Clip(..) => sides(PICTURES).map(painted),
+        }
     }
 
     fn at(&self) -> Option<String> {
@@ -253,26 +336,30 @@ impl Desk<'_> {
     fn need(&self, weighed: &Weighed) -> Need {
         let machine = self.scales.machine;
         let family = self.model.and_then(|model| family(&model.family));
-        let one = family.zip(self.work()).map(|(family, work)| {
-            let area = family.cells(work.width, work.height) * family.latent_frames(work.frames);
-            family.sampling(
-                area,
-                machine.numbers.work,
-                machine.attention,
-                machine.edition,
-            )
-        });
-        let least = one.unwrap_or_default();
-        let likely = least * self.model.map_or(1.0, sides);
+        let one = family
+            .zip(self.work())
+            .map(|(family, work)| self.side(&family, &work));
+        let sides = self.model.map_or(2.0, sides);
+        let work = one.map_or_else(
+            || {
+                let any = self.any_side();
+                Span {
+                    high: any.high * sides,
+                    ..any
+                }
+            },
+            |one| Span::about(one * sides, 0.2),
+        );
         Need {
             kind: PhaseKind::Sample,
             nodes: Vec::new(),
             weights: weighed.bytes,
-            work: Span::about(likely, 0.2),
-            least_work: least,
-            reserve: machine.reserved + (Machine::LEAST_WORK - likely).max(0.0),
+            work,
+            least_work: one.unwrap_or(work.low),
+            reserve: machine.reserved + (Machine::LEAST_WORK - work.likely).max(0.0),
             source: weighed.source,
             work_unknown: one.is_none(),
+            unbounded: false,
             can_tile: false,
         }
     }
@@ -284,13 +371,7 @@ impl Desk<'_> {
             inventory,
             machine,
         } = self.scales;
-        // Smaller ones than the largest that could be meant are all there are.
-        let largest = file.map(|file| Loaded {
-            file: file.file.clone(),
-            ..file.clone()
-        });
-        let smaller = largest
-            .as_ref()
+        let smaller = file
             .map(|file| smaller_files(file, knowledge, inventory))
             .unwrap_or_default();
         let wants_gguf = matches!(precision, Precision::Q8 | Precision::Q4);
@@ -319,10 +400,14 @@ fn advice(fit: Fit, moved: f64, alternatives: &[Alternative], machine: &Machine)
     };
     match fit {
         Fit::Whole | Fit::Elsewhere => "runs with everything on the card".to_owned(),
-        Fit::Streamed => format!(
-            "runs, slower: {} GB of its weights are moved in and out at every step{instead}",
-            gigabytes(moved)
-        ),
+        Fit::Streamed => {
+            let crowded = crowded(moved, machine);
+            let crowded = crowded.map_or_else(String::new, |words| format!("; {words}"));
+            format!(
+                "runs, slower: {} GB of its weights are moved in and out at every step{crowded}{instead}",
+                gigabytes(moved)
+            )
+        }
         Fit::No => format!("does not run at its own size{instead}"),
         Fit::Unknown if machine.card.is_none() => {
             "can't be told: the server's memory is not known".to_owned()
@@ -332,105 +417,4 @@ fn advice(fit: Fit, moved: f64, alternatives: &[Alternative], machine: &Machine)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vram::GIB;
-
-    fn card(gigabytes: u64) -> Card {
-        Card {
-            total: gigabytes << 30,
-            free: gigabytes << 30,
-        }
-    }
-
-    fn asked(name: &str, precision: &str, gigabytes: u64) -> Fits {
-        fits(
-            &Knowledge::bundled(),
-            name,
-            precision,
-            None,
-            Some(card(gigabytes)),
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn what_does_not_fit_whole_has_a_smaller_precision_that_does() {
-        let fits = asked("Qwen-Image-2512", "fp16", 24);
-        assert_eq!(fits.fit, Fit::Streamed);
-        let whole: Vec<Precision> = fits
-            .alternatives
-            .iter()
-            .filter(|one| one.fit == Fit::Whole)
-            .map(|one| one.precision)
-            .collect();
-        assert_eq!(whole, [Precision::Fp8, Precision::Q8, Precision::Q4]);
-    }
-
-    #[test]
-    fn a_files_name_says_its_precision() {
-        let half = asked("flux1-dev.safetensors", "default", 24);
-        let quarter = asked("flux1-dev-fp8.safetensors", "default", 24);
-        let difference = half.estimated_vram_gb.unwrap() - quarter.estimated_vram_gb.unwrap();
-        assert!((difference - 12e9 / GIB).abs() < 0.02, "{difference}");
-    }
-
-    #[test]
-    fn a_model_that_runs_with_a_cfg_of_1_needs_one_side() {
-        let knowledge = Knowledge::bundled();
-        let sides = |name: &str| sides(knowledge.identify(name).unwrap().model);
-        assert!(sides("flux1-dev.safetensors") < 1.5);
-        assert!(sides("sd_xl_base_1.0.safetensors") > 1.5);
-    }
-
-    #[test]
-    fn of_an_unknown_model_nothing_is_said() {
-        let error = fits(&Knowledge::bundled(), "w", "default", None, None).unwrap_err();
-        assert!(matches!(error, KnowledgeError::UnknownModel { .. }));
-    }
-
-    #[test]
-    fn of_an_unknown_file_that_is_there_a_range_is_told() {
-        let knowledge = Knowledge::bundled();
-        let found = fits(
-            &knowledge,
-            "mine.safetensors",
-            "default",
-            Some(40 << 30),
-            Some(card(24)),
-        )
-        .unwrap();
-        assert_eq!((found.fit, found.estimated_vram_gb), (Fit::Unknown, None));
-        assert!(found.range_gb.unwrap()[0] > 30.0, "{found:?}");
-    }
-
-    #[test]
-    fn an_installed_file_that_fits_is_named() {
-        let mut inventory = Inventory::default();
-        for (file, size) in [
-            ("flux1-dev.safetensors", 24_000_000_000),
-            ("flux1-dev-Q4_0.gguf", 6_800_000_000_u64),
-        ] {
-            inventory
-                .sizes
-                .insert(("diffusion_models".to_owned(), file.to_owned()), size);
-        }
-        let machine = Machine::with_card(Some(card(16)));
-        let found = fits_on(
-            &Knowledge::bundled(),
-            "flux1-dev.safetensors",
-            "default",
-            &inventory,
-            &machine,
-        )
-        .unwrap();
-        assert_eq!(found.fit, Fit::Streamed);
-        assert!(
-            found
-                .recommendation
-                .contains("flux1-dev-Q4_0.gguf is installed"),
-            "{}",
-            found.recommendation
-        );
-    }
-}
+mod tests;

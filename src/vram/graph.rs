@@ -108,7 +108,10 @@ impl<'w> Graph<'w> {
         }
         let depth = depth.checked_sub(1)?;
         let from = self.link(node, input)?.from;
-        // A constant has one number, whatever it is called.
+        // A constant has one number, whatever it is called; what is reckoned from links is none.
+        if from.inputs.values().any(Value::is_array) && !from.inputs.contains_key("value") {
+            return None;
+        }
         let mut numbers = from.inputs.iter().filter(|(_, value)| value.is_number());
         let (name, _) = match (numbers.next(), numbers.next()) {
             (Some(only), None) => only,

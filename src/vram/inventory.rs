@@ -23,7 +23,7 @@ type Directories = BTreeMap<String, Vec<PathBuf>>;
 
 impl Inventory {
     /// The files in the folders from which a workflow loads.
-    pub async fn of(comfy: &Comfy, plan: &Plan) -> Result<Self, ComfyError> {
+    pub async fn of(comfy: &Comfy, plan: &Plan) -> Self {
         let mut folders: BTreeSet<&str> = plan.files.iter().map(|file| file.folder).collect();
         if folders.contains("vae") {
             // Small ones go by a name there, and lie here.
@@ -39,27 +39,27 @@ impl Inventory {
     }
 
     /// The files in the folders of diffusion models, `name` among them.
-    pub async fn of_model(comfy: &Comfy, name: &str) -> Result<Self, ComfyError> {
+    pub async fn of_model(comfy: &Comfy, name: &str) -> Self {
         let folders = ["checkpoints", "diffusion_models"];
         Self::in_folders(comfy, folders, |file| file == name).await
     }
 
     /// The files in these folders, with the headers of those that are used if the server is on this
-    /// machine. A server that does not tell sizes (before 0.3.8) leaves them to the table.
+    /// machine. A server that does not tell sizes (before 0.3.8, or none) leaves them to the table.
     async fn in_folders<'f>(
         comfy: &Comfy,
         folders: impl IntoIterator<Item = &'f str>,
         is_used: impl Fn(&str) -> bool,
-    ) -> Result<Self, ComfyError> {
+    ) -> Self {
         let mut inventory = Self::default();
         let mut wanted = Vec::new();
         let directories = if comfy.server().is_local() {
-            lenient(comfy.model_directories().await)?
+            told(comfy.model_directories().await)
         } else {
             Directories::new()
         };
         for folder in folders {
-            for file in lenient(comfy.model_sizes(folder).await)? {
+            for file in told(comfy.model_sizes(folder).await) {
                 if file.size == 0 {
                     continue;
                 }
@@ -79,7 +79,7 @@ impl Inventory {
         });
         // The runtime shuts down if it fails, and sizes do as well.
         inventory.headers = read.await.unwrap_or_default();
-        Ok(inventory)
+        inventory
     }
 }
 
@@ -101,10 +101,11 @@ fn header(path: &std::path::Path, size: u64) -> Option<Header> {
     })
 }
 
-/// An answer that an old server may not have.
-fn lenient<T: Default>(answer: Result<T, ComfyError>) -> Result<T, ComfyError> {
-    match answer {
-        Err(error) if error.is_outage() => Err(error),
-        other => Ok(other.unwrap_or_default()),
-    }
+/// An answer that an old server may not have, and a broken one not give: what is not known of files
+/// is left to the table.
+fn told<T: Default>(answer: Result<T, ComfyError>) -> T {
+    answer.unwrap_or_else(|error| {
+        tracing::debug!(%error, "what files there are is not told");
+        T::default()
+    })
 }

@@ -89,7 +89,7 @@ pub(super) fn is_gguf(file: &str) -> bool {
 }
 
 /// Bytes of one weight by what the file's name says; two without a word.
-pub(super) fn named_bytes(file: &str) -> f64 {
+pub(crate) fn named_bytes(file: &str) -> f64 {
     let gguf = is_gguf(file);
     let words = words(file);
     let says = |parts: &[&str]| {

@@ -11,6 +11,9 @@ use super::weights::{Scales, Source, Span};
 /// By how much the server's own reckoning of work may be off (its makers call it a guess).
 const WORK_OFF: f64 = 0.2;
 
+/// By how much the work may be off where its size is a picture's: twice and half of each side.
+const PICTURE_OFF: f64 = 4.0;
+
 /// The tile to which the server goes over by itself when whole decoding runs out of memory.
 const LAST_RESORT: Tile = Tile {
     side: 256.0,
@@ -31,6 +34,8 @@ pub(super) struct Need {
     pub(super) source: Source,
     /// Whether the work is reckoned for want of better knowledge.
     pub(super) work_unknown: bool,
+    /// Whether it may be more than the span says: nobody knows how large what is worked on is.
+    pub(super) unbounded: bool,
     /// Whether it can be done in tiles instead.
     pub(super) can_tile: bool,
 }
@@ -90,6 +95,7 @@ impl<'a> Reckoning<'a> {
             reserve: self.machine().reserved,
             source,
             work_unknown: false,
+            unbounded: false,
             can_tile: false,
         };
         match phase.kind {
@@ -176,6 +182,13 @@ impl<'a> Reckoning<'a> {
         if phase.work.is_some() {
             return phase.work;
         }
+        if !phase.unread.is_empty() {
+            phase
+                .unread
+                .iter()
+                .for_each(|input| self.note(input.clone()));
+            return None;
+        }
         let native = phase
             .files
             .iter()
@@ -188,14 +201,20 @@ impl<'a> Reckoning<'a> {
     }
 
     fn sampling(&mut self, phase: &Phase, need: &mut Need) {
-        let work = self.work(phase).unwrap_or_else(|| {
+        phase.notes.iter().for_each(|note| self.note(note.clone()));
+        let family = self.family(phase);
+        let known = self.work(phase);
+        if known.is_none() && phase.unread.is_empty() {
             self.note("the size of what is sampled".to_owned());
-            need.work_unknown = true;
-            Work::of(1024.0, 1024.0, 1.0, 1.0)
-        });
+        }
+        need.unbounded = known.is_none();
+        let is_clip = known.map_or_else(
+            || family.is_some_and(|family| family.time().is_some()),
+            |work| work.frames > 1.0,
+        );
+        let works = known.map_or_else(|| any_work(is_clip), |work| vec![work]);
         let machine = self.machine();
-        let bytes = |family: &Family, sides: f64| {
-            let area = area(family, &work, phase.references) * sides;
+        let sampling = |family: &Family, area: f64| {
             family.sampling(
                 area,
                 machine.numbers.work,
@@ -203,14 +222,35 @@ impl<'a> Reckoning<'a> {
                 machine.edition,
             )
         };
-        if let Some(family) = self.family(phase) {
+        // References are looked at once, however many sides there are, and one side's are the least.
+        let all = phase.references.iter().sum();
+        let one = phase.references.iter().copied().fold(0.0, f64::max);
+        let bytes = |family: &Family, work: &Work| {
+            sampling(
+                family,
+                area(family, work, 0.0) * phase.sides + seen(family, all),
+            )
+        };
+        let least = |family: &Family, work: &Work| sampling(family, area(family, work, one));
+        if let Some(family) = family {
             let off = if phase.custom || machine.attention_guessed {
                 0.5
             } else {
                 WORK_OFF
             };
-            need.work = Span::about(bytes(&family, phase.sides), off);
-            need.least_work = bytes(&family, 1.0);
+            if let Some(work) = known {
+                need.work = Span::about(bytes(&family, &work), off);
+                need.least_work = least(&family, &work);
+            } else {
+                need.work_unknown = true;
+                need.work = between(works.iter().map(|work| bytes(&family, work)));
+                need.least_work = need.work.low;
+            }
+            if known.is_some() && phase.work.is_none() {
+                // A picture may be smaller or larger than what the model was made for.
+                need.work.low /= PICTURE_OFF;
+                need.work.high *= PICTURE_OFF;
+            }
             if phase.custom {
                 self.note(
                     "how the custom sampler works: reckoned as ComfyUI's own would".to_owned(),
@@ -220,13 +260,13 @@ impl<'a> Reckoning<'a> {
         }
         self.note("the model's family, and with it the sampler's work".to_owned());
         need.work_unknown = true;
-        let is_clip = work.frames > 1.0;
         let alike = families().filter(|family| match family.grid {
             Grid::Clip(..) => is_clip,
             Grid::Picture(_) => !is_clip,
             _ => false,
         });
-        need.work = between(alike.map(|family| bytes(family, phase.sides)));
+        let bytes = |family| works.iter().map(move |work| bytes(family, work));
+        need.work = between(alike.flat_map(bytes));
         need.least_work = need.work.low;
     }
 
@@ -268,10 +308,24 @@ impl<'a> Reckoning<'a> {
         }
         self.note("what its autoencoder needs".to_owned());
         need.work_unknown = true;
-        let work = work.unwrap_or_else(|| Work::of(1024.0, 1024.0, 1.0, 1.0));
-        let is_clip = work.frames > 1.0;
-        let alike = families().filter(|family| family.vae.is_of_clips() == is_clip);
-        need.work = between(alike.filter_map(|family| bytes(family.vae, &work, phase.tile)));
+        need.unbounded = work.is_none();
+        let is_clip = work.map_or_else(
+            || vae.is_some_and(Vae::is_of_clips),
+            |work| work.frames > 1.0,
+        );
+        let works = work.map_or_else(|| any_work(is_clip), |work| vec![work]);
+        let alike: Vec<Vae> = vae.map_or_else(
+            || {
+                let all = families().map(|family| family.vae);
+                all.filter(|vae| vae.is_of_clips() == is_clip).collect()
+            },
+            |vae| vec![vae],
+        );
+        let bytes = alike.iter().flat_map(|vae| {
+            let works = works.iter();
+            works.filter_map(|work| bytes(*vae, work, phase.tile))
+        });
+        need.work = between(bytes);
         need.can_tile = phase.tile.is_none();
     }
 
@@ -303,7 +357,7 @@ fn upscaling(phase: &Phase, need: &mut Need) {
 }
 
 /// Cells of one side of the guidance.
-fn area(family: &Family, work: &Work, references: f64) -> f64 {
+pub(super) fn area(family: &Family, work: &Work, references: f64) -> f64 {
     let own = match family.grid {
         Grid::Sound(per_second) => work.seconds * per_second,
         Grid::Body => work.cells,
@@ -311,12 +365,31 @@ fn area(family: &Family, work: &Work, references: f64) -> f64 {
             family.cells(work.width, work.height) * family.latent_frames(work.frames)
         }
     };
-    let seen = if family.references {
+    own * work.batch + seen(family, references)
+}
+
+/// Cells of so many millions of pixels of reference pictures.
+fn seen(family: &Family, references: f64) -> f64 {
+    if family.references {
         references * 1_048_576.0 / (family.space() * family.space())
     } else {
         0.0
-    };
-    own * work.batch + seen
+    }
+}
+
+/// The least and the most work that is usual, where no size can be read.
+fn any_work(is_clip: bool) -> Vec<Work> {
+    if is_clip {
+        vec![
+            Work::of(832.0, 480.0, 17.0, 1.0),
+            Work::of(1920.0, 1088.0, 241.0, 1.0),
+        ]
+    } else {
+        vec![
+            Work::of(512.0, 512.0, 1.0, 1.0),
+            Work::of(2048.0, 2048.0, 1.0, 1.0),
+        ]
+    }
 }
 
 /// The extent of a latent, or of a tile of it.
@@ -355,7 +428,7 @@ fn pictures(vae: Vae, work: &Work, tile: Option<Tile>) -> Extent {
 }
 
 /// From the smallest to the largest; most likely in the middle.
-fn between(all: impl Iterator<Item = f64>) -> Span {
+pub(super) fn between(all: impl Iterator<Item = f64>) -> Span {
     let all: Vec<f64> = all.collect();
     let fold = |with: fn(f64, f64) -> f64| all.iter().copied().reduce(with).unwrap_or(GIB);
     let (low, high) = (fold(f64::min), fold(f64::max));

@@ -1,9 +1,11 @@
 //! What a workflow does with a card, one thing after the other: `ComfyUI` lets go of one model to
 //! make room for the next, so it is the most demanding of these phases that counts, not their sum.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
-use super::graph::{Cargo, Graph, Vertex};
+use super::graph::{Cargo, Graph, Link, Vertex};
 use super::header::Part;
 use super::sizes::Work;
 use crate::comfy::Workflow;
@@ -55,8 +57,12 @@ pub struct Phase {
     pub work: Option<Work>,
     /// How many sides of a guidance are worked on.
     pub sides: f64,
-    /// Reference pictures that a sampler looks at, in millions of pixels each.
-    pub references: f64,
+    /// Reference pictures that a sampler looks at, in millions of pixels, for each side.
+    pub references: Vec<f64>,
+    /// Inputs on which its work depends and whose numbers can't be read.
+    pub unread: Vec<String>,
+    /// What was assumed of it.
+    pub notes: Vec<String>,
     /// In what pieces an autoencoder works.
     pub tile: Option<Tile>,
     /// By how much an upscaler enlarges.
@@ -95,6 +101,9 @@ pub struct Tile {
 }
 
 impl Tile {
+    /// The smallest side that the nodes for it take.
+    pub const SMALLEST: f64 = 64.0;
+
     /// What the nodes for it propose.
     pub const USUAL: Self = Self {
         side: 512.0,
@@ -203,7 +212,9 @@ impl Phase {
             files: Vec::new(),
             work: None,
             sides: 1.0,
-            references: 0.0,
+            references: Vec::new(),
+            unread: Vec::new(),
+            notes: Vec::new(),
             tile: None,
             enlarges: 1.0,
             custom: false,
@@ -324,18 +335,27 @@ impl<'w> Graph<'w> {
         let mut phase = self.phase(PhaseKind::Sample, node, Cargo::Model, Part::Model);
         phase.files = self.files(node, &models, Part::Model);
         let heads: Vec<Vertex<'w>> = self.upstream(node, &[Cargo::Guider]);
-        let guided = |node: &Vertex<'w>| {
-            let cfg = ["cfg", "cfg_conds", "cfg_cond2_negative"]
-                .iter()
-                .filter_map(|name| self.number(*node, name));
-            cfg.into_iter().any(|cfg| (cfg - 1.0).abs() > f64::EPSILON)
-        };
-        if heads.iter().any(guided) {
-            phase.sides = 2.0;
+        for head in &heads {
+            match self.is_guided(*head) {
+                Ok(true) => phase.sides = 2.0,
+                Ok(false) => {}
+                Err(input) => {
+                    phase.sides = 2.0;
+                    phase.notes.push(format!(
+                        "{input} of node {}, which another node reckons: two sides of a guidance are assumed",
+                        head.id
+                    ));
+                }
+            }
         }
+        let one_sided = phase.sides < 2.0;
+        let told = heads.iter().flat_map(|head| self.links(*head));
+        phase.references = told
+            .filter(|link| link.carries(Cargo::Conditioning))
+            .filter(|link| !(one_sided && link.input.contains("negative")))
+            .map(|link| self.seen(link))
+            .collect();
         let mut asks = vec![Cargo::Conditioning, Cargo::Guider];
-        let told = self.upstream(node, &asks);
-        phase.references = told.iter().map(|node| self.references(*node)).sum();
         asks.push(Cargo::Control);
         for file in self.files(node, &asks, Part::Whole) {
             if file.folder == "controlnet" {
@@ -345,10 +365,46 @@ impl<'w> Graph<'w> {
         let latent = self
             .carrying(node, Cargo::Latent)
             .or_else(|| self.link(node, "image_embeds"));
+        phase.unread = latent.map_or_else(Vec::new, |link| self.unread(link));
+        if !phase.unread.is_empty() {
+            return phase;
+        }
         phase.work = latent
             .and_then(|link| self.latent(link))
             .or_else(|| self.written(node));
         phase
+    }
+
+    /// Whether a sampler or a guider works on two sides of a guidance; the input that would tell, if
+    /// its number can't be read.
+    fn is_guided(&self, node: Vertex<'w>) -> Result<bool, &'static str> {
+        let inputs = ["cfg", "cfg_conds", "cfg_cond2_negative"];
+        let mut there = inputs
+            .into_iter()
+            .filter(|name| node.inputs.contains_key(*name));
+        there.try_fold(false, |guided, name| {
+            let cfg = self.number(node, name).ok_or(name)?;
+            Ok(guided || (cfg - 1.0).abs() > f64::EPSILON)
+        })
+    }
+
+    /// Millions of pixels of the reference pictures of one side of a guidance.
+    fn seen(&self, side: Link<'w>) -> f64 {
+        let mut known = HashSet::from([(side.from.id, side.slot)]);
+        let mut next = vec![side];
+        let mut sum = 0.0;
+        while let Some(Link { from, slot, .. }) = next.pop() {
+            sum += self.references(from);
+            // What takes both sides gives both, in that order.
+            let of_side = ["positive", "negative"].get(slot).copied();
+            let both =
+                self.link(from, "positive").is_some() && self.link(from, "negative").is_some();
+            let sources = self.links(from).filter(|link| {
+                link.carries(Cargo::Conditioning) && (!both || of_side == Some(link.input))
+            });
+            next.extend(sources.filter(|link| known.insert((link.from.id, link.slot))));
+        }
+        sum
     }
 
     /// How many millions of pixels a node adds to those that a sampler looks at. Encoders of
@@ -384,9 +440,13 @@ impl<'w> Graph<'w> {
         };
         let mut phase = self.phase(kind, node, Cargo::Vae, Part::Vae);
         let number = |name: &str| self.number(node, name);
-        phase.tile = number("tile_size").map(|side| Tile {
+        // The nodes for it take no smaller ones.
+        let piece = number("tile_size").filter(|piece| *piece >= Tile::SMALLEST);
+        phase.tile = piece.map(|side| Tile {
             side,
-            frames: number("temporal_size").unwrap_or(Tile::USUAL.frames),
+            frames: number("temporal_size")
+                .filter(|frames| *frames >= 1.0)
+                .unwrap_or(Tile::USUAL.frames),
         });
         let size = |link| {
             if kind == PhaseKind::Decode {

@@ -20,6 +20,8 @@ pub struct Work {
     pub seconds: f64,
     /// Cells of a latent that has no sides.
     pub cells: f64,
+    /// Whether the frames are the layers of a picture, four to each and one for all.
+    pub layered: bool,
 }
 
 impl Work {
@@ -33,6 +35,7 @@ impl Work {
             batch: batch.max(1.0),
             seconds: 0.0,
             cells: 0.0,
+            layered: false,
         }
     }
 
@@ -58,7 +61,60 @@ const FRAMES: [&str; 6] = [
     "max_frames",
 ];
 
+/// The longest side of a picture (`MAX_RESOLUTION` of `nodes.py`), the largest batch of a latent, and
+/// more frames than any clip has. Beyond them, what is written there is a mistake.
+const LIMITS: [(&str, f64); 3] = [
+    ("width", 16_384.0),
+    ("height", 16_384.0),
+    ("batch_size", 4096.0),
+];
+const FRAMES_LIMIT: f64 = 100_000.0;
+
+/// By how much a size is changed.
+const CHANGES: [&str; 3] = ["scale_by", "megapixels", "amount"];
+
 impl<'w> Graph<'w> {
+    /// Why the size of what comes over a link can't be told: inputs whose numbers are reckoned by
+    /// other nodes, or are none that there can be. What depends on a picture is not among them.
+    pub(super) fn unread(&self, link: Link<'w>) -> Vec<String> {
+        self.unread_within(link, DEPTH)
+    }
+
+    fn unread_within(&self, link: Link<'w>, depth: usize) -> Vec<String> {
+        let node = link.from;
+        let limits = LIMITS.into_iter();
+        let limits = limits.chain(FRAMES.map(|name| (name, FRAMES_LIMIT)));
+        let limits = limits.chain(CHANGES.map(|name| (name, f64::INFINITY)));
+        let found: Vec<String> = limits
+            .filter_map(|(name, limit)| self.unclear(node, name, limit))
+            .collect();
+        let Some(depth) = depth.checked_sub(1).filter(|_| found.is_empty()) else {
+            return found;
+        };
+        if self.written(node).is_some() && !node.class.contains("Scale") {
+            return found;
+        }
+        let latent = self.link(node, "video_latent");
+        let latent = latent.or_else(|| self.carrying(node, Cargo::Latent));
+        let before = latent.or_else(|| self.carrying(node, Cargo::Picture));
+        before.map_or(found, |link| self.unread_within(link, depth))
+    }
+
+    /// What is wrong with the number of an input, if anything is.
+    fn unclear(&self, node: Vertex<'w>, name: &str, limit: f64) -> Option<String> {
+        let value = node.inputs.get(name)?;
+        let place = || format!("{name} of node {} ({})", node.id, node.class);
+        if let Some(number) = self.number(node, name) {
+            // Nodes that change sizes take 0 for a side that follows from the other.
+            let follows = number == 0.0 && node.class.contains("Scale");
+            let is_real = follows || number > 0.0 && number <= limit;
+            return (!is_real).then(|| format!("{}, which is {value}", place()));
+        }
+        let from = self.link(node, name)?.from;
+        let of_picture = self.carrying(from, Cargo::Picture).is_some();
+        (!of_picture).then(|| format!("{}, which another node reckons", place()))
+    }
+
     /// The size of the latent that comes over a link.
     pub(super) fn latent(&self, link: Link<'w>) -> Option<Work> {
         self.size(link, DEPTH)
@@ -73,9 +129,13 @@ impl<'w> Graph<'w> {
             let frames = FRAMES.iter().find_map(|name| self.number(node, name));
             // A picture of layers has one frame more than layers, four to a step of the latent.
             let layers = self.number(node, "layers").map(|layers| layers * 4.0 + 1.0);
-            let is_real = width > 0.0 && height > 0.0;
-            return is_real
-                .then(|| Work::of(width, height, frames.or(layers).unwrap_or(1.0), batch));
+            let is_real = [(width, 0), (height, 1), (batch, 2)]
+                .into_iter()
+                .all(|(number, at)| number > 0.0 && number <= LIMITS[at].1)
+                && frames.is_none_or(|frames| frames <= FRAMES_LIMIT);
+            let work = Work::of(width, height, frames.or(layers).unwrap_or(1.0), batch);
+            let layered = frames.is_none() && layers.is_some();
+            return is_real.then_some(Work { layered, ..work });
         }
         let nothing = Work {
             batch,

@@ -88,6 +88,8 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
     if !need.is_known() {
         let least = need.work.low + machine.reserved;
         return Judged::only(match () {
+            // Work of which not even a span is known is anything.
+            () if need.unbounded || need.work_unknown && need.work.high <= 0.0 => Fit::Unknown,
             () if total.high <= room => Fit::Whole,
             () if least > bytes(card.total) && !need.can_tile => Fit::No,
             () => Fit::Unknown,
@@ -140,8 +142,21 @@ pub(super) fn judge(need: &Need, machine: &Machine) -> Judged {
     }
 }
 
+/// What is to be said where weights hardly find room in the machine's memory.
+pub(super) fn crowded(moved: f64, machine: &Machine) -> Option<String> {
+    let (total, free) = machine.ram.filter(|_| moved > 0.0)?;
+    if moved > total {
+        let total = gigabytes(total);
+        return Some(format!(
+            "the machine has only {total} GB of memory: the rest waits on the disk, which takes very long, or the server is stopped by the system"
+        ));
+    }
+    let free_gb = gigabytes(free);
+    (moved > free).then(|| format!("the machine has only {free_gb} GB of memory free: it may swap"))
+}
+
 /// What it costs, in plain words; nothing if all fits.
-pub(super) fn cost(judged: &[(PhaseKind, Judged)]) -> Option<Offload> {
+pub(super) fn cost(judged: &[(PhaseKind, Judged)], machine: &Machine) -> Option<Offload> {
     let streamed = |judged: &&(PhaseKind, Judged)| judged.1.fit == Fit::Streamed;
     let most = judged
         .iter()
@@ -175,6 +190,7 @@ pub(super) fn cost(judged: &[(PhaseKind, Judged)]) -> Option<Offload> {
     if judged.iter().any(|(_, judged)| judged.by_turns) {
         words.push("the two sides of the guidance are worked on by turns".to_owned());
     }
+    words.extend(crowded(moved, machine));
     Some(Offload {
         moved_gb: gigabytes(moved),
         cost: words.join("; "),
@@ -197,6 +213,7 @@ mod tests {
             reserve: 0.0,
             source: Source::FileSize,
             work_unknown: false,
+            unbounded: false,
             can_tile: false,
         }
     }
@@ -221,6 +238,36 @@ mod tests {
         assert_eq!((streamed.fit, streamed.by_turns), (Fit::Streamed, true));
         assert!((streamed.moved / GIB - 7.9).abs() < 1e-6, "{streamed:?}");
         assert_eq!(judge(&need(1.0, 30.0, 25.0), &card).fit, Fit::No);
+    }
+
+    #[test]
+    fn where_weights_wait_there_has_to_be_memory() {
+        let with = |ram: f64| {
+            let machine = Machine {
+                ram: Some((ram * GIB, ram * GIB / 2.0)),
+                ..machine(Kind::Cuda, 8)
+            };
+            let judged = judge(&need(20.0, 2.0, 1.0), &machine);
+            cost(&[(PhaseKind::Sample, judged)], &machine).unwrap().cost
+        };
+        assert!(
+            with(8.0).contains("has only 8 GB of memory"),
+            "{}",
+            with(8.0)
+        );
+        assert!(
+            with(16.0).contains("only 8 GB of memory free"),
+            "{}",
+            with(16.0)
+        );
+        assert!(!with(64.0).contains("only"), "{}", with(64.0));
+    }
+
+    #[test]
+    fn work_of_which_nothing_is_known_is_not_none() {
+        let mut unknown = need(1.0, 0.0, 0.0);
+        unknown.work_unknown = true;
+        assert_eq!(judge(&unknown, &machine(Kind::Cuda, 24)).fit, Fit::Unknown);
     }
 
     #[test]

@@ -12,13 +12,16 @@ use super::plan::{Loaded, PhaseKind, Plan, Tile};
 use super::sizes::Work;
 use super::verdict::Fit;
 use crate::comfy::model_name::{is_precision, words};
-use crate::knowledge::Knowledge;
+use crate::knowledge::{FrameRule, Knowledge};
 
 /// Sides of pictures are taken in steps of this, which every family takes.
 const STEP: f64 = 64.0;
 
 /// Smaller pictures are not worth painting.
 const SMALLEST: f64 = 256.0;
+
+/// What ran out of memory has to need so much less that it's likely to run.
+const LESS: f64 = 0.9;
 
 /// What would help, and what it would come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,9 +40,15 @@ pub(super) fn ways_out(question: &Question<'_>, answer: &Answer) -> Vec<WayOut> 
     if !matches!(answer.fit, Fit::Streamed | Fit::No) {
         return Vec::new();
     }
+    let short = question
+        .observed
+        .filter(|seen| seen.is_short(question.machine));
+    let failed = short.and_then(|seen| seen.shortage.as_ref()?.kind());
     let desk = Desk {
         question,
         worst: answer.fit,
+        failed,
+        at_most: short.map_or(f64::INFINITY, |_| answer.as_done_in(failed) * LESS),
     };
     let mut ways = Vec::new();
     ways.extend(desk.smaller_files());
@@ -51,25 +60,61 @@ pub(super) fn ways_out(question: &Question<'_>, answer: &Answer) -> Vec<WayOut> 
     ways
 }
 
+/// What a changed plan comes to.
+struct Reckoned {
+    verdict: Fit,
+    needs: f64,
+    helps: bool,
+}
+
+impl Reckoned {
+    fn way(&self, action: String) -> WayOut {
+        WayOut {
+            action,
+            needs_gb: Some(gigabytes(self.needs)),
+            verdict: self.verdict,
+        }
+    }
+}
+
 struct Desk<'a> {
     question: &'a Question<'a>,
     worst: Fit,
+    /// What ran out of memory.
+    failed: Option<PhaseKind>,
+    /// What it may need so that it's a way out.
+    at_most: f64,
 }
 
 impl Desk<'_> {
     /// What a changed plan comes to.
-    fn verdict(&self, plan: &Plan) -> (Fit, f64) {
-        verdict_of(self.question, plan, self.question.machine)
+    fn verdict(&self, plan: &Plan) -> Reckoned {
+        self.verdict_on(plan, self.question.machine)
+    }
+
+    fn verdict_on(&self, plan: &Plan, machine: &Machine) -> Reckoned {
+        let asked = Question {
+            plan,
+            machine,
+            observed: None,
+            ..*self.question
+        };
+        let answer = asked.answer();
+        Reckoned {
+            verdict: answer.fit,
+            needs: answer.as_done(),
+            helps: answer.fit < self.worst && answer.as_done_in(self.failed) <= self.at_most,
+        }
+    }
+
+    fn helps(&self, plan: &Plan) -> bool {
+        self.verdict(plan).helps
     }
 
     /// The way, if it is one.
     fn way(&self, plan: &Plan, action: String) -> Option<WayOut> {
-        let (verdict, needs) = self.verdict(plan);
-        (verdict < self.worst).then(|| WayOut {
-            action,
-            needs_gb: Some(gigabytes(needs)),
-            verdict,
-        })
+        let reckoned = self.verdict(plan);
+        reckoned.helps.then(|| reckoned.way(action))
     }
 
     /// Installed files of the same models with smaller numbers.
@@ -114,19 +159,14 @@ impl Desk<'_> {
         )
     }
 
-    /// The most frames that would do, on the family's rule.
+    /// The most frames that would do, on the model's rule, or the most layers.
     fn fewer_frames(&self) -> Option<WayOut> {
         let plan = self.question.plan;
         let work = plan.work.filter(|work| work.frames > 1.0)?;
-        let sampled = plan
-            .phases
-            .iter()
-            .find(|phase| phase.kind == PhaseKind::Sample)?;
-        let scales = self.question.scales();
-        let family = sampled.files.iter().find_map(|file| scales.family(file))?;
-        let rule = family.time()?;
+        let rule = self.frame_rule(&work)?;
+        let (first, step) = (f64::from(rule.first), f64::from(rule.step));
         let of = |steps: u32| {
-            let frames = f64::from(steps) * rule + 1.0;
+            let frames = f64::from(steps) * step + first;
             (
                 frames,
                 with_work(plan, &|own| Work {
@@ -135,11 +175,41 @@ impl Desk<'_> {
                 }),
             )
         };
-        let most = steps_of(work.frames / rule);
-        let helps = |steps: u32| self.verdict(&of(steps).1).0 < self.worst;
-        let steps = most_that(1, most.saturating_sub(1), helps)?;
+        // The most that are fewer.
+        let most = steps_of(((work.frames - first) / step).ceil()).checked_sub(1)?;
+        // A clip of one frame is none, and a picture has at least one layer.
+        let least = u32::from(rule.first == 1);
+        let steps = most_that(least, most, |steps| self.helps(&of(steps).1))?;
         let (frames, plan) = of(steps);
-        self.way(&plan, format!("{frames} frames instead of {}", work.frames))
+        let action = if work.layered {
+            format!("{steps} layers instead of {}", (work.frames - first) / step)
+        } else {
+            format!("{frames} frames instead of {}", work.frames)
+        };
+        self.way(&plan, action)
+    }
+
+    /// How many frames there may be: by the model's rule, else by its family's latent.
+    fn frame_rule(&self, work: &Work) -> Option<FrameRule> {
+        if work.layered {
+            return Some(FrameRule { step: 4, first: 1 });
+        }
+        let sampled = &self.question.plan.phases;
+        let sampled = sampled
+            .iter()
+            .find(|phase| phase.kind == PhaseKind::Sample)?;
+        let scales = self.question.scales();
+        let model = sampled.files.iter().find_map(|file| scales.model(file));
+        let family = sampled.files.iter().find_map(|file| scales.family(file));
+        let told = model.and_then(|model| self.question.knowledge.frame_rule(model));
+        told.or_else(|| {
+            let step = family?.time()?;
+            let whole = step.fract() == 0.0;
+            whole.then(|| FrameRule {
+                step: steps_of(step),
+                first: 1,
+            })
+        })
     }
 
     /// The largest size of the same shape that would do.
@@ -160,9 +230,10 @@ impl Desk<'_> {
             });
             (width, height, smaller)
         };
-        let helps = |steps: u32| self.verdict(&of(steps).2).0 < self.worst;
-        let most = steps_of(short / STEP).saturating_sub(1);
-        let steps = most_that(steps_of(SMALLEST / STEP), most, helps)?;
+        let least = steps_of(SMALLEST / STEP);
+        // The most that is smaller.
+        let most = steps_of((short / STEP).ceil()).saturating_sub(1);
+        let steps = most_that(least, most, |steps| self.helps(&of(steps).2))?;
         let (width, height, plan) = of(steps);
         let action = format!(
             "{width} x {height} instead of {} x {}",
@@ -182,28 +253,19 @@ impl Desk<'_> {
             card: Some(whole),
             ..self.question.machine.clone()
         };
-        let (verdict, needs) = verdict_of(self.question, self.question.plan, &machine);
+        let reckoned = self.verdict_on(self.question.plan, &machine);
+        // What ran out of memory may do so again unless there is more.
+        let still = self
+            .question
+            .observed
+            .is_some_and(|seen| seen.is_short(&machine));
         let held = bytes(card.total - card.free);
-        (verdict < self.worst).then(|| WayOut {
-            action: format!(
-                "close what else holds {} GB of the card's memory",
-                gigabytes(held)
-            ),
-            needs_gb: Some(gigabytes(needs)),
-            verdict,
-        })
+        let action = format!(
+            "close what else holds {} GB of the card's memory",
+            gigabytes(held)
+        );
+        (reckoned.verdict < self.worst && !still).then(|| reckoned.way(action))
     }
-}
-
-fn verdict_of(question: &Question<'_>, plan: &Plan, machine: &Machine) -> (Fit, f64) {
-    let asked = Question {
-        plan,
-        machine,
-        observed: None,
-        ..*question
-    };
-    let answer = asked.answer();
-    (answer.fit, answer.as_done())
 }
 
 /// The greatest number of steps with which it works: what works with more works with fewer.

@@ -73,6 +73,9 @@ pub struct Weighed {
     pub source: Source,
 }
 
+/// Families whose tensors are named and shaped as those of another: that other one, and its own name.
+const BUILT_ALIKE: [(&str, &str); 2] = [("flux1", "longcat"), ("wan", "wan-dancer")];
+
 /// Weighs files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scales<'a> {
@@ -89,15 +92,19 @@ impl<'a> Scales<'a> {
         found.map(|found| found.model)
     }
 
-    /// The family of the model in a file: by its tensors, else by its name.
+    /// The family of the model in a file: by its tensors, else by its name. Some families are built
+    /// alike, so that only the name tells them apart.
     pub(super) fn family(&self, file: &Loaded) -> Option<Family> {
         let is_model = ["checkpoints", "diffusion_models"].contains(&file.folder);
-        let named = || family(&self.model(file)?.family);
+        let named = self.model(file).map(|model| model.family.as_str());
         let header = self.header(file).filter(|_| is_model);
-        header
-            .and_then(Header::family)
+        let built = header.and_then(Header::family);
+        let alike = |pair: &(&str, &str)| (built, named) == (Some(pair.0), Some(pair.1));
+        let narrower = named.filter(|_| BUILT_ALIKE.iter().any(alike));
+        narrower
+            .or(built)
             .and_then(family)
-            .or_else(named)
+            .or_else(|| named.and_then(family))
     }
 
     fn header(&self, file: &Loaded) -> Option<&'a Header> {
@@ -309,6 +316,33 @@ mod tests {
             machine,
         };
         scales.weigh(file)
+    }
+
+    #[test]
+    fn of_families_that_are_built_alike_the_name_tells_which() {
+        let tensors = json!({
+            "double_blocks.0.img_attn.norm.key_norm.scale": { "dtype": "BF16", "shape": [1], "data_offsets": [0, 2] },
+            "img_in.weight": { "dtype": "BF16", "shape": [1], "data_offsets": [2, 4] },
+        });
+        let of = |name: &str| {
+            let file = loaded("diffusion_models", name, Part::Model);
+            let mut inventory = Inventory::default();
+            let header = Header::of(tensors.as_object().unwrap());
+            inventory.headers.insert(key(file.folder, name), header);
+            let scales = Scales {
+                knowledge: &Knowledge::bundled(),
+                inventory: &inventory,
+                machine: &Machine::default(),
+            };
+            scales.family(&file)
+        };
+        assert_eq!(of("longcat_image_bf16.safetensors"), family("longcat"));
+        assert_eq!(
+            of("qwen_image_bf16.safetensors"),
+            family("flux1"),
+            "tensors go before a name"
+        );
+        assert_eq!(of("mine.safetensors"), family("flux1"));
     }
 
     #[test]

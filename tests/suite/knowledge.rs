@@ -256,6 +256,13 @@ async fn facts_of_ones_own_are_taken_up_while_the_server_runs_and_a_broken_save_
     );
     let settings = client.call("get_model_settings", asked).await;
     assert_eq!(settings["cfg"], 2.5, "the last good version stays");
+    let unknown = json!({ "model_name": "House Model 2" });
+    let failure = client.call_fails("get_model_settings", unknown).await;
+    let told = failure["facts_problem"].as_str().unwrap_or_default();
+    assert!(
+        told.contains("sota.toml"),
+        "it may be in there: {failure:#}"
+    );
 }
 
 #[tokio::test]
@@ -382,4 +389,36 @@ async fn a_fixer_of_ones_own_is_used_and_never_makes_it_worse() {
         .await;
     assert_eq!(mended["valid"], true, "{mended:#}");
     assert_eq!(mended["workflow"]["1"]["inputs"]["width"], 64, "{mended:#}");
+}
+
+#[tokio::test]
+async fn memory_is_estimated_without_a_server() {
+    let mut client = McpClient::start(&Home::new(), NOWHERE).await;
+    let built = json!({ "name": "qwen_txt2img", "params": { "PROMPT": "a fox" } });
+    let built = client.call("create_workflow_from_template", built).await;
+    let workflow = json!({ "workflow": built["workflow"] });
+    let estimate = client.call("estimate_vram", workflow).await;
+    assert_eq!(
+        (
+            &estimate["source"],
+            &estimate["verdict"],
+            &estimate["available_vram_gb"]
+        ),
+        (&json!("parameter table"), &json!("unknown"), &Value::Null),
+        "{estimate:#}"
+    );
+    assert!(
+        estimate["estimated_vram_gb"].as_f64().unwrap() > 18.0,
+        "{estimate:#}"
+    );
+    let note = estimate["unknown"][0].as_str().unwrap();
+    assert!(note.starts_with("the server does not answer"), "{note}");
+
+    let fits = json!({ "model_name": "Qwen-Image-2512", "precision": "fp16" });
+    let fits = client.call("check_model_fits", fits).await;
+    assert_eq!(fits["verdict"], "unknown", "{fits:#}");
+    assert!(
+        fits["estimated_vram_gb"].as_f64().unwrap() > 37.0,
+        "{fits:#}"
+    );
 }

@@ -265,9 +265,7 @@ async fn weights_are_what_the_server_says_that_it_loaded() {
     let server = Server::parse(rig.url()).unwrap();
     let comfy = Comfy::new(server, Ids::default(), Clock::default());
     let machine = Machine::of(&comfy.system_stats().await.unwrap());
-    let inventory = Inventory::of(&comfy, &Plan::of(&workflow, &NodeFacts::bundled()))
-        .await
-        .unwrap();
+    let inventory = Inventory::of(&comfy, &Plan::of(&workflow, &NodeFacts::bundled())).await;
     let found = estimated(&workflow, &machine, &inventory);
 
     let queued = client

@@ -3,13 +3,13 @@
 //! own templates.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use super::vram::{PATIENCE, told};
 use super::{SharedModule, indexed};
 use crate::comfy::{ComfyError, parse_version};
 use crate::failure::Failure;
@@ -17,10 +17,7 @@ use crate::knowledge::{
     Candidate, Choice, Knowledge, KnowledgeError, Model, Newer, Room, Shelves, Stock,
 };
 use crate::script::host::{Context, answer, thrown};
-use crate::vram::{Card, Fit, Fits, fits};
-
-/// How long a server that is there but slow is waited for: its word is only a further one.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::vram::{Card, Fit, Fits, Inventory, Kind, Machine, fits_on};
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -38,7 +35,7 @@ mod functions {
         let newer = super::newer(&context);
         let knowledge = context.generation.knowledge();
         let found = knowledge.sota(category, shelves.as_ref(), &newer);
-        answer(found.map_err(thrown)?)
+        answer(found.map_err(|error| thrown(super::refused(&context, error)))?)
     }
 
     /// Whether a model, by its name or a file's, is current, deprecated or unknown.
@@ -64,7 +61,17 @@ mod functions {
             .as_float()
             .ok()
             .or_else(|| vram_gb.as_int().ok().map(super::whole));
-        answer(super::recommend(&context, task, number).map_err(thrown)?)
+        let found = super::recommend(&context, task, number);
+        answer(found.map_err(|error| thrown(super::refused(&context, error)))?)
+    }
+}
+
+/// Why there is no answer, with what is wrong with a file of facts of one's own: it may be in there.
+pub(super) fn refused(context: &Context, error: KnowledgeError) -> Failure {
+    let failure = Failure::from(error);
+    match context.generation.facts_faults().next() {
+        Some(fault) => failure.detail("facts_problem", fault.to_string()),
+        None => failure,
     }
 }
 
@@ -91,7 +98,7 @@ fn settings(context: &Context, name: &str) -> Result<Map<String, Value>, Failure
     let knowledge = context.generation.knowledge();
     knowledge.settings(name).map_err(|error| {
         let unknown = matches!(error, KnowledgeError::UnknownModel { .. });
-        let failure = Failure::from(error);
+        let failure = refused(context, error);
         let found = if unknown {
             knowledge.freshness(name, &newer(context)).newer_on_server
         } else {
@@ -108,37 +115,41 @@ fn settings(context: &Context, name: &str) -> Result<Map<String, Value>, Failure
 
 /// A server as far as a recommendation depends on it.
 struct Server {
-    card: Option<Card>,
+    machine: Machine,
     version: Option<semver::Version>,
     shelves: Option<Shelves>,
+    inventory: Inventory,
 }
 
 impl Server {
-    /// The one at hand. A recommendation can be had without it.
+    /// The one at hand, with a card of so many gigabytes if that is asked about. A recommendation can
+    /// be had without it.
     fn of(context: &Context, gigabytes: Option<f64>) -> Self {
-        let stats = context.wait(async {
-            let stats = timeout(PATIENCE, context.host.comfy.system_stats());
-            Ok::<_, ComfyError>(stats.await.ok().and_then(Result::ok))
-        });
-        let stats = stats.ok().flatten();
+        let comfy = &context.host.comfy;
+        let stats = told(context, async { comfy.system_stats().await.ok() });
+        let stats = stats.ok().flatten().flatten();
         let version = stats.as_ref().map(|stats| stats.comfyui_version.as_str());
+        let inventory = stats.as_ref().and_then(|_| {
+            let inventory = told(context, Inventory::of_model(comfy, ""));
+            inventory.ok().flatten()
+        });
         Self {
-            card: gigabytes
-                .map(card_of)
-                .or_else(|| stats.as_ref().and_then(Card::of)),
+            machine: on(stats.as_ref().map(Machine::of), gigabytes),
             version: version.and_then(parse_version),
             shelves: stats.as_ref().and_then(|_| shelves(context)),
+            inventory: inventory.unwrap_or_default(),
         }
     }
 
-    fn total_gb(&self) -> Option<f64> {
-        self.card
-            .map(|card| crate::vram::gigabytes(bytes(card.total)))
+    /// What it can have of its card.
+    fn available_gb(&self) -> Option<f64> {
+        let card = self.machine.card?;
+        Some(crate::vram::gigabytes(bytes(card.free)))
     }
 
     fn judge<'k>(&self, knowledge: &Knowledge, model: &'k Model) -> (Candidate<'k>, Option<Fits>) {
         let heavy = model.base.as_deref().unwrap_or(&model.name);
-        let fits = fits(knowledge, heavy, "default", None, self.card).ok();
+        let fits = fits_on(knowledge, heavy, "default", &self.inventory, &self.machine).ok();
         let needed = model.comfyui.as_deref().filter(|needed| {
             let needed = parse_version(needed);
             needed
@@ -146,14 +157,32 @@ impl Server {
                 .is_some_and(|(needed, has)| has < needed)
         });
         let shelves = self.shelves.as_ref();
+        let known = fits.as_ref();
         let candidate = Candidate {
             model,
-            room: room(model, fits.as_ref(), self.total_gb()),
-            needs_gb: fits.as_ref().and_then(|fits| fits.estimated_vram_gb),
+            room: room(model, known, self.available_gb()),
+            needs_gb: known.and_then(|fits| fits.estimated_vram_gb),
+            by_turns_gb: known.and_then(|fits| fits.by_turns_gb),
+            moved_gb: known.map_or(0.0, |fits| fits.moved_gb),
             stock: shelves.map(|shelves| knowledge.stock(model, shelves)),
             too_new: needed.map(str::to_owned),
         };
         (candidate, fits)
+    }
+}
+
+/// What a server works on, with another card in place of its own. Without a card of its own, it's one
+/// of NVIDIA's.
+fn on(machine: Option<Machine>, gigabytes: Option<f64>) -> Machine {
+    let Some(card) = gigabytes.map(card_of) else {
+        return machine.unwrap_or_default();
+    };
+    let with_card = machine.filter(|machine| machine.kind != Kind::Cpu);
+    Machine {
+        card: Some(card),
+        device: None,
+        idle: None,
+        ..with_card.unwrap_or_default()
     }
 }
 
@@ -188,7 +217,7 @@ fn recommend(
         .map(|model| server.judge(knowledge, model))
         .collect();
     let (candidates, fits): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
-    let card = server.total_gb();
+    let card = server.available_gb();
     let choice = Choice::among(&candidates, recommendation.reason, card);
     let mut told = json!({
         "task": task,
@@ -237,11 +266,18 @@ fn chosen_one(candidate: &Candidate<'_>) -> Map<String, Value> {
         ("estimated_vram_gb", json!(candidate.needs_gb)),
         ("will_fit", json!(will_fit)),
         ("fit", json!(candidate.room)),
+        ("status", json!(model.status)),
     ] {
         told.insert(name.to_owned(), value);
     }
-    if let Some(base) = &model.base {
-        told.insert("base".to_owned(), base.as_str().into());
+    for (name, value) in [
+        ("base", json!(model.base)),
+        ("replaced_by", json!(model.replaced_by)),
+        ("by_turns_gb", json!(candidate.by_turns_gb)),
+    ] {
+        if !value.is_null() {
+            told.insert(name.to_owned(), value);
+        }
     }
     if let Some(Stock { installed, missing }) = &candidate.stock {
         told.insert("installed".to_owned(), json!(installed));
@@ -295,4 +331,31 @@ fn whole(gigabytes: rhai::INT) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
 fn bytes(bytes: u64) -> f64 {
     bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_card_changes_the_card_alone() {
+        let own = Machine {
+            kind: Kind::Mps,
+            reserved: 7.0,
+            idle: Some(1.0),
+            ..Machine::with_card(Some(card_of(16.0)))
+        };
+        let other = on(Some(own.clone()), Some(24.0));
+        assert_eq!((other.kind, other.card), (Kind::Mps, Some(card_of(24.0))));
+        assert_eq!(
+            (other.reserved.to_bits(), other.idle),
+            (7.0_f64.to_bits(), None)
+        );
+        assert_eq!(on(Some(own.clone()), None), own);
+        let none = Machine {
+            kind: Kind::Cpu,
+            ..own
+        };
+        assert_eq!(on(Some(none), Some(24.0)).kind, Kind::Cuda);
+    }
 }

@@ -1,13 +1,21 @@
 //! `vram::`: what memory a workflow or a model needs.
 
+use std::time::Duration;
+
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 
+use tokio::time::timeout;
+
 use super::{SharedModule, indexed};
-use crate::comfy::Workflow;
+use crate::comfy::nodes::NodeFacts;
+use crate::comfy::{ComfyError, Workflow};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::vram::{Estimate, Inventory, Machine, Observed, Plan, Question, shape};
+
+/// How long a server that is there but slow is waited for: its word is only a further one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -31,32 +39,52 @@ mod functions {
     pub fn fits(call: NativeCallContext, model: &str, precision: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let machine = super::machine(&context)?;
-        let inventory = context.wait(Inventory::of_model(&context.host.comfy, model))?;
+        let comfy = &context.host.comfy;
+        let inventory = super::told(&context, Inventory::of_model(comfy, model))?;
+        let (machine, inventory) = (machine.unwrap_or_default(), inventory.unwrap_or_default());
         let knowledge = context.generation.knowledge();
         let fits = crate::vram::fits_on(knowledge, model, precision, &inventory, &machine);
-        answer(fits.map_err(thrown)?)
+        let refused = |error| thrown(super::super::knowledge::refused(&context, error));
+        answer(fits.map_err(refused)?)
     }
 }
 
+/// The facts and the figures answer without a server, too; one that is there says more.
 fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
-    let facts = context.wait(context.host.comfy.node_facts())?;
+    let comfy = &context.host.comfy;
+    let facts = told(context, async { comfy.node_facts().await.ok() })?;
+    let facts = facts.flatten().unwrap_or_else(NodeFacts::bundled);
     let plan = Plan::of(workflow, &facts);
-    let inventory = context.wait(Inventory::of(&context.host.comfy, &plan))?;
     let machine = machine(context)?;
+    let is_there = machine.is_some();
+    let machine = machine.unwrap_or_default();
+    let inventory = told(context, Inventory::of(comfy, &plan))?.unwrap_or_default();
     let observed = observed(context, workflow, &machine);
-    Ok(crate::vram::estimate(&Question {
+    let mut estimate = crate::vram::estimate(&Question {
         plan: &plan,
         knowledge: context.generation.knowledge(),
         inventory: &inventory,
         machine: &machine,
         observed: observed.as_ref(),
-    }))
+    });
+    if !is_there {
+        let note = "the server does not answer: what memory and which files it has";
+        estimate.unknown.push(note.to_owned());
+    }
+    Ok(estimate)
 }
 
-fn machine(context: &Context) -> Fallible<Machine> {
-    Ok(Machine::of(
-        &context.wait(context.host.comfy.system_stats())?,
-    ))
+/// What a server works on; none if it does not say so soon.
+pub(super) fn machine(context: &Context) -> Fallible<Option<Machine>> {
+    let stats = told(context, async {
+        context.host.comfy.system_stats().await.ok()
+    })?;
+    Ok(stats.flatten().map(|stats| Machine::of(&stats)))
+}
+
+/// What a server tells, if it does so soon.
+pub(super) fn told<T>(context: &Context, told: impl Future<Output = T>) -> Fallible<Option<T>> {
+    context.wait(async { Ok::<_, ComfyError>(timeout(PATIENCE, told).await.ok()) })
 }
 
 /// What earlier runs took; what can't be read is merely not known.

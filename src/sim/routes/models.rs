@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::options::FOLDERS;
 use super::super::world::World;
 use super::reply;
+use crate::vram::named_bytes;
 
 /// The endings of model files (`supported_pt_extensions`).
 const EXTENSIONS: [&str; 8] = [
@@ -97,14 +98,8 @@ pub(super) async fn files_with_sizes(
 
 /// A size in bytes that fits what the name says: billions of parameters, and bytes for each.
 fn size(name: &str) -> u64 {
+    let bytes = named_bytes(name);
     let name = name.to_lowercase();
-    let bytes = if name.contains("fp4") {
-        0.5
-    } else if name.contains("fp8") {
-        1.0
-    } else {
-        2.0
-    };
     let billions = billions(&name).unwrap_or_else(|| {
         let known = [
             ("tiny", 0.001),

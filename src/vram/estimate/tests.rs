@@ -292,3 +292,305 @@ proptest! {
         prop_assert!(decoding(Some(tile * 64)) <= decoding(None));
     }
 }
+
+fn asked(plan: &Plan, machine: &Machine, observed: Option<&Observed>) -> Estimate {
+    estimate(&Question {
+        plan,
+        knowledge: &Knowledge::bundled(),
+        inventory: &Inventory::default(),
+        machine,
+        observed,
+    })
+}
+
+fn ran(peak_gb: [f64; 2]) -> Observed {
+    Observed {
+        runs: 1,
+        from_empty: 0,
+        peak_gb,
+        out_of_memory: 0,
+        shortage: None,
+        last: String::new(),
+    }
+}
+
+#[test]
+fn what_ran_out_of_memory_says_so_and_offers_only_what_needs_less() {
+    let plan = sd15(1024, 1024, 4, None);
+    let observed = Observed {
+        runs: 0,
+        out_of_memory: 1,
+        shortage: Some(Shortage {
+            free_gb: 24.0,
+            node: Some("KSampler".to_owned()),
+        }),
+        ..ran([0.0; 2])
+    };
+    let short = asked(&plan, &machine(24), Some(&observed));
+    assert_eq!(short.verdict, Fit::No);
+    let expected = "ran out of memory on this card with 24 GB to be had, in KSampler, and never ran: \
+        free memory of the card, or take one of ways_out";
+    assert_eq!(short.recommendation, expected);
+    let actions: Vec<&str> = short.ways_out.iter().map(|way| &*way.action).collect();
+    assert!(!actions.is_empty());
+    for action in &actions {
+        assert!(!action.contains("Tiled"), "the sampler failed: {actions:?}");
+        assert!(
+            !action.contains("close"),
+            "nothing else holds it: {actions:?}"
+        );
+    }
+    let larger = Machine {
+        card: machine(48).card,
+        ..machine(24)
+    };
+    assert_eq!(asked(&plan, &larger, Some(&observed)).verdict, Fit::Whole);
+}
+
+#[test]
+fn what_was_seen_is_believed_within_what_is_reckoned() {
+    let plan = sd15(512, 512, 1, None);
+    let [low, high] = asked(&plan, &machine(24), None).range_gb;
+    let between = f64::midpoint(low, high);
+    let seen = |peak_gb| asked(&plan, &machine(24), Some(&ran(peak_gb))).estimated_vram_gb;
+    let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 0.02;
+    assert!(
+        near(seen([between, 20.0]), between),
+        "the least that a run took"
+    );
+    assert!(near(seen([20.0, 20.0]), high), "others' models are in it");
+    assert!(near(seen([0.1, 0.1]), low), "the worst moment was missed");
+    let clean = Observed {
+        from_empty: 1,
+        ..ran([20.0, 20.0])
+    };
+    let clean = asked(&plan, &machine(24), Some(&clean)).estimated_vram_gb;
+    assert!(near(clean, 20.0), "nothing else is in it");
+}
+
+fn clip(model: &str, latent: &Value) -> Plan {
+    of(json!({
+        "1": { "class_type": "UNETLoader", "inputs": { "unet_name": model, "weight_dtype": "default" } },
+        "2": { "class_type": "CLIPTextEncode", "inputs": { "text": "x" } },
+        "3": latent,
+        "4": { "class_type": "KSampler", "inputs": {
+            "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
+            "seed": 1, "steps": 1, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0 } },
+    }))
+}
+
+#[test]
+fn fewer_frames_are_on_the_models_rule_and_layers_are_no_frames() {
+    let way = |plan: &Plan, word: &str, gigabytes: u64| {
+        let found = estimated(plan, gigabytes);
+        let way = found.ways_out.iter().find(|way| way.action.contains(word));
+        way.unwrap_or_else(|| panic!("no {word}: {found:#?}"))
+            .action
+            .clone()
+    };
+    let number = |action: &str| -> u32 { action.split(' ').next().unwrap().parse().unwrap() };
+    let latent = |length: u32| {
+        json!({ "class_type": "EmptyHunyuanLatentVideo",
+            "inputs": { "width": 1920, "height": 1088, "length": length, "batch_size": 1 } })
+    };
+    let knowledge = Knowledge::bundled();
+    for (model, length) in [("MiniMax H3", 1025), ("LTX-2 19B", 4001)] {
+        let known = knowledge.model(model).unwrap();
+        let file = known.own_files().next().unwrap();
+        let frames = number(&way(&clip(&file.name, &latent(length)), "frames", 6));
+        let rule = knowledge.frame_rule(known).unwrap();
+        assert!(rule.allows(frames), "{model}: {frames} is not {rule}");
+    }
+
+    let layered = json!({ "class_type": "EmptyQwenImageLayeredLatentImage",
+        "inputs": { "width": 2048, "height": 2048, "layers": 30, "batch_size": 1 } });
+    let plan = clip("qwen_image_layered_bf16.safetensors", &layered);
+    let action = way(&plan, "layers", 8);
+    assert!(action.ends_with("layers instead of 30"), "{action}");
+    assert!(number(&action) < 30);
+}
+
+#[test]
+fn where_there_are_no_ways_out_none_are_promised() {
+    let found = estimated(&sd15(256, 256, 1, Some(256)), 1);
+    assert_eq!(
+        (found.verdict, found.ways_out.len()),
+        (Fit::No, 0),
+        "{found:#?}"
+    );
+    let expected = "does not run: it takes a larger card or a smaller model";
+    assert_eq!(found.recommendation, expected);
+}
+
+#[test]
+fn reference_pictures_are_looked_at_once_by_each_side() {
+    let edit = |pictures: usize, cfg: f64| {
+        let mut encoder = json!({ "class_type": "TextEncodeQwenImageEditPlus",
+            "inputs": { "prompt": "x", "vae": ["vae", 0] } });
+        for picture in 1..=pictures {
+            encoder["inputs"][format!("image{picture}")] = json!(["picture", 0]);
+        }
+        let plan = of(json!({
+            "picture": { "class_type": "LoadImage", "inputs": { "image": "a.png" } },
+            "vae": { "class_type": "VAELoader", "inputs": { "vae_name": "qwen_image_vae.safetensors" } },
+            "model": { "class_type": "UNETLoader",
+                "inputs": { "unet_name": "qwen_image_edit_2511_fp8mixed.safetensors", "weight_dtype": "default" } },
+            "wanted": encoder.clone(),
+            "unwanted": encoder,
+            "latent": { "class_type": "EmptySD3LatentImage", "inputs": { "width": 1024, "height": 1024, "batch_size": 1 } },
+            "sample": { "class_type": "KSampler", "inputs": {
+                "model": ["model", 0], "positive": ["wanted", 0], "negative": ["unwanted", 0],
+                "latent_image": ["latent", 0], "seed": 1, "steps": 1, "cfg": cfg, "sampler_name": "euler",
+                "scheduler": "simple", "denoise": 1.0 } },
+        }));
+        estimated(&plan, 24)
+            .breakdown
+            .sampling_gb
+            .unwrap()
+            .to_string()
+    };
+    // 128 x 128 cells x 0.02 x 1.8 MiB are 0.576 GiB: one of the picture on each side, one for each
+    // reference of each side.
+    assert_eq!(edit(0, 4.0), "1.15");
+    assert_eq!(edit(1, 4.0), "2.3");
+    assert_eq!(edit(3, 4.0), "4.61");
+    assert_eq!(edit(3, 1.0), "2.3");
+}
+
+#[test]
+fn a_reference_of_one_side_is_not_the_others_though_both_go_through_one_node() {
+    let plan = |side: &str| {
+        let mut workflow = sd15_workflow(1024, 1024, 1);
+        workflow["1"] = json!({ "class_type": "UNETLoader",
+            "inputs": { "unet_name": "flux1-dev.safetensors", "weight_dtype": "default" } });
+        workflow["2"] = json!({ "class_type": "CLIPTextEncode", "inputs": { "text": "x" } });
+        workflow["reference"] = json!({ "class_type": "ReferenceLatent",
+            "inputs": { "conditioning": ["2", 0], "latent": ["3", 0] } });
+        workflow["both"] = json!({ "class_type": "InpaintModelConditioning",
+            "inputs": { "positive": ["2", 0], "negative": ["2", 0] } });
+        workflow["both"]["inputs"][side] = json!(["reference", 0]);
+        workflow["4"]["inputs"]["positive"] = json!(["both", 0]);
+        workflow["4"]["inputs"]["negative"] = json!(["both", 1]);
+        of(workflow)
+    };
+    let references = |side: &str| {
+        plan(side)
+            .phases
+            .into_iter()
+            .find(|phase| phase.kind == PhaseKind::Sample)
+            .unwrap()
+            .references
+    };
+    let mut positive = references("positive");
+    positive.sort_by(f64::total_cmp);
+    assert_eq!(positive, [0.0, 1.0]);
+    let mut negative = references("negative");
+    negative.sort_by(f64::total_cmp);
+    assert_eq!(negative, [0.0, 1.0]);
+}
+
+#[test]
+fn a_size_that_cannot_be_read_is_not_assumed() {
+    let with = |input: &str, value: Value| {
+        let mut workflow = sd15_workflow(1024, 1024, 1);
+        workflow["m"] = json!({ "class_type": "SomeMath", "inputs": { "a": 3000, "b": 4000 } });
+        workflow["3"]["inputs"][input] = value;
+        estimated(&of(workflow), 8)
+    };
+    for (input, value, said) in [
+        (
+            "width",
+            json!(["m", 0]),
+            "width of node 3 (EmptyLatentImage), which another node reckons",
+        ),
+        (
+            "batch_size",
+            json!(["m", 0]),
+            "batch_size of node 3 (EmptyLatentImage), which another node reckons",
+        ),
+        (
+            "width",
+            json!(0),
+            "width of node 3 (EmptyLatentImage), which is 0",
+        ),
+        (
+            "height",
+            json!(-512),
+            "height of node 3 (EmptyLatentImage), which is -512",
+        ),
+        (
+            "width",
+            json!(1e15),
+            "width of node 3 (EmptyLatentImage), which is 1000000000000000.0",
+        ),
+        (
+            "batch_size",
+            json!(1e308),
+            "batch_size of node 3 (EmptyLatentImage), which is 1e+308",
+        ),
+    ] {
+        let found = with(input, value);
+        assert_eq!(
+            (found.verdict, found.estimated_vram_gb),
+            (Fit::Unknown, None),
+            "{found:#?}"
+        );
+        assert!(
+            found.unknown.iter().any(|one| one == said),
+            "{said}: {:?}",
+            found.unknown
+        );
+        let [low, high] = found.range_gb;
+        assert!(low < high && high < 100.0, "{:?}", found.range_gb);
+    }
+}
+
+#[test]
+fn a_cfg_that_cannot_be_read_counts_as_a_guidance() {
+    let with = |cfg: Value| {
+        let mut workflow = sd15_workflow(1024, 1024, 1);
+        workflow["m"] = json!({ "class_type": "SomeMath", "inputs": { "a": 3, "b": 4 } });
+        workflow["4"]["inputs"]["cfg"] = cfg;
+        estimated(&of(workflow), 8)
+    };
+    let (linked, written) = (with(json!(["m", 0])), with(json!(7.0)));
+    assert_eq!(linked.breakdown.sampling_gb, written.breakdown.sampling_gb);
+    assert!(
+        linked.unknown[0].starts_with("cfg of node 4"),
+        "{:?}",
+        linked.unknown
+    );
+}
+
+#[test]
+fn a_tile_that_is_none_is_no_tile() {
+    let whole = estimated(&sd15(1024, 1024, 1, None), 8)
+        .breakdown
+        .decoding_gb;
+    assert_eq!(
+        estimated(&sd15(1024, 1024, 1, Some(0)), 8)
+            .breakdown
+            .decoding_gb,
+        whole
+    );
+}
+
+#[test]
+fn a_size_that_is_a_pictures_may_be_smaller_or_larger() {
+    let mut workflow = sd15_workflow(512, 512, 1);
+    workflow["3"] = json!({ "class_type": "LoadImage", "inputs": { "image": "a.png" } });
+    workflow["6"] =
+        json!({ "class_type": "VAEEncode", "inputs": { "pixels": ["3", 0], "vae": ["1", 2] } });
+    workflow["4"]["inputs"]["latent_image"] = json!(["6", 0]);
+    let found = estimated(&of(workflow), 24);
+    let sampling = found
+        .phases
+        .iter()
+        .find(|phase| phase.phase == PhaseKind::Sample)
+        .unwrap();
+    assert!(
+        sampling.work.high > sampling.work.likely * 4.0,
+        "{:?}",
+        sampling.work
+    );
+}
