@@ -81,12 +81,12 @@ static LOST: OnceLock<String> = OnceLock::new();
 
 /// A line of the result. A reader that has gone away (`| head`) is no failure; a full disk is.
 pub(super) fn line(line: impl Display) {
-    is_written(writeln!(io::stdout(), "{line}"));
+    is_written(&writeln!(io::stdout(), "{line}"));
 }
 
 /// Whether a part of the result arrived; notes why not.
-pub(super) fn is_written(written: io::Result<()>) -> bool {
-    if let Err(error) = &written
+pub(super) fn is_written(written: &io::Result<()>) -> bool {
+    if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         LOST.get_or_init(|| error.to_string());

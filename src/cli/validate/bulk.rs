@@ -47,11 +47,11 @@ pub(super) fn judge(facts: &Facts) -> Result<bool, Failure> {
         for judged in judge_batch(facts, &batch) {
             all_valid &= judged.is_valid;
             // A reader that has gone away (`| head`) wants no more.
-            if !report::is_written(writeln!(out, "{}", judged.verdict)) {
+            if !report::is_written(&writeln!(out, "{}", judged.verdict)) {
                 return Ok(all_valid);
             }
         }
-        if !report::is_written(out.flush()) {
+        if !report::is_written(&out.flush()) {
             return Ok(all_valid);
         }
     }
