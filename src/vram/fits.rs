@@ -3,11 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::extents::{area, between};
 use super::family::{Family, Grid, families, family};
 use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
 use super::names::{is_gguf, named_bytes};
-use super::need::{Need, area, between};
+use super::need::Need;
 use super::plan::{Loaded, PhaseKind};
 use super::sizes::Work;
 use super::verdict::{Fit, crowded, judge};

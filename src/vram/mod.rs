@@ -10,13 +10,14 @@
 //! estimate        the answer; ways: what would help; fits: the same for a model alone
 //!   observed      what runs took, by shape
 //!   verdict       whether it fits
-//!   need          what a phase needs: weights (by header, inventory and names), family, vae
-//!   plan          the phases of a workflow: graph, sizes
+//!   need          what a phase needs: weights (by header, inventory and names), family, vae, extents
+//!   plan          the phases of a workflow: phases, graph, sizes
 //!   machine       what the server works on: card
 //! ```
 
 mod card;
 mod estimate;
+mod extents;
 mod family;
 mod fits;
 mod graph;
@@ -26,6 +27,7 @@ mod machine;
 mod names;
 mod need;
 mod observed;
+mod phases;
 mod plan;
 mod shape;
 mod sizes;
