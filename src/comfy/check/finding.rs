@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 use super::fixable::fixer_of;
 
-/// One thing that is wrong; see the [module](self) for what its fields mean.
+/// One thing that is wrong. What its fields mean stands at the top of this file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Who says so.
