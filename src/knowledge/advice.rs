@@ -156,9 +156,6 @@ fn summary(model: &Model, stock: Option<&Stock>) -> Value {
         "strengths": model.strengths,
         "released": model.released,
     });
-    if let Some(size) = model.native_size {
-        summary["native_size"] = json!(size);
-    }
     if let Some(template) = &model.template {
         summary["template"] = json!(template);
     }
