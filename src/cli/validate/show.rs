@@ -49,13 +49,14 @@ pub(super) fn all(given: &ApiFormat, findings: &[&Finding], facts: &Facts, strea
 fn one_by_one(given: &ApiFormat, findings: &[&Finding], stream: Stream) {
     let colours = stream.shows_colours();
     let places = Places::of(&given.text);
+    let lines = Lines::of(&given.text);
     let mut ordered: Vec<(Option<Range<usize>>, &Finding)> = findings
         .iter()
         .map(|finding| (span(given, &places, finding), *finding))
         .collect();
     ordered.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
     for (span, finding) in ordered {
-        stream.say(render(given, span, finding, colours));
+        stream.say(render(given, &lines, span, finding, colours));
         stream.say("");
     }
 }
@@ -90,8 +91,32 @@ fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stre
     ));
 }
 
+/// Where the lines of a text begin. A finding is laid out within its own lines: within the whole
+/// text, thousands of findings would take minutes.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self(std::iter::once(0).chain(ends).collect())
+    }
+
+    /// The number of the line in which a place is, from 1, and where the line begins.
+    fn at(&self, place: usize) -> (usize, usize) {
+        let number = self.0.partition_point(|begin| *begin <= place).max(1);
+        (number, self.0[number - 1])
+    }
+
+    /// Where the line of a place ends, at most at the end of the text.
+    fn end(&self, place: usize, text: &str) -> usize {
+        let (number, _) = self.at(place);
+        self.0.get(number).copied().unwrap_or(text.len())
+    }
+}
+
 fn render(
     given: &ApiFormat,
+    lines: &Lines,
     span: Option<Range<usize>>,
     finding: &Finding,
     colours: bool,
@@ -102,11 +127,16 @@ fn render(
     };
     let title = level.primary_title(&*finding.message).id(finding.kind);
     let mut group = match span {
-        Some(span) => title.element(
-            Snippet::source(&*given.text)
-                .path(&*given.name)
-                .annotation(AnnotationKind::Primary.span(span)),
-        ),
+        Some(span) => {
+            let (number, begin) = lines.at(span.start);
+            let end = lines.end(span.end, &given.text).max(span.end);
+            title.element(
+                Snippet::source(&given.text[begin..end])
+                    .line_start(number)
+                    .path(&*given.name)
+                    .annotation(AnnotationKind::Primary.span(span.start - begin..span.end - begin)),
+            )
+        }
         None => title.element(Origin::path(&*given.name)),
     };
     if let Some(id) = &finding.node_id {
