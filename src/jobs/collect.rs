@@ -9,9 +9,11 @@
 //! where the server has made its small corrections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::prompt_text::prompt_text;
 use super::{JobError, KeptOutput, Origin};
@@ -131,12 +133,17 @@ fn template(prompt_id: &str, submission: Submission) -> NewAsset {
     }
 }
 
+/// How long an output waits for the server to say its version: it is kept without one rather than
+/// late.
+const VERSION_LIMIT: Duration = Duration::from_secs(2);
+
 impl Keeper {
     async fn keep(&self, output: &Output) -> Result<Asset, JobError> {
         // The semaphore is never closed; without a place there is only more haste.
         let _place = self.places.acquire().await.ok();
         let Self { comfy, assets, .. } = self;
-        let version = comfy.version().await.ok().flatten();
+        let version = timeout(VERSION_LIMIT, comfy.version()).await;
+        let version = version.ok().and_then(Result::ok).flatten();
         let new = NewAsset {
             node_id: Some(output.node_id.clone()),
             kind: Some(kind(output.kind)),
