@@ -66,34 +66,19 @@ impl Facts {
     async fn of_server(server: Server, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
         let url = server.to_string();
         let comfy = Comfy::new(server, Ids::default(), Clock::default());
-        let version = comfy.version().await?;
+        let version = comfy.version().await?.map(|version| version.to_string());
         let nodes = comfy.node_facts().await?;
-        let version = version.map(|version| version.to_string());
-        let shown = version.as_deref().unwrap_or("of unknown version");
-        let origin = format!("ComfyUI {shown} at {url}");
+        let origin = format!("ComfyUI {} at {url}", shown(version.as_deref()));
         let files = Files::now(&nodes);
-        Ok(Self::new(
-            nodes,
-            version.as_deref(),
-            origin,
-            knowledge,
-            files,
-        ))
+        Ok(Self::new(nodes, version, origin, knowledge, files))
     }
 
     fn of_file(path: &Path, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
         let (nodes, version) = read(path)?;
-        let shown = version.as_deref().unwrap_or("of unknown version");
-        let origin = format!("{} (ComfyUI {shown})", path.display());
+        let version_shown = shown(version.as_deref());
+        let origin = format!("{} (ComfyUI {version_shown})", path.display());
         let files = Files::once(&nodes);
-        let nodes = nodes.into();
-        Ok(Self::new(
-            nodes,
-            version.as_deref(),
-            origin,
-            knowledge,
-            files,
-        ))
+        Ok(Self::new(nodes.into(), version, origin, knowledge, files))
     }
 
     /// The latest snapshot in this folder, or the facts that are part of this program.
@@ -111,20 +96,20 @@ impl Facts {
         ));
         let nodes = NodeFacts::bundled();
         let origin = format!("the built-in facts of ComfyUI {BUNDLED_VERSION}");
-        let version = Some(BUNDLED_VERSION);
+        let version = Some(BUNDLED_VERSION.to_owned());
         Ok(Self::new(nodes, version, origin, knowledge, Files::Foreign))
     }
 
     fn new(
         nodes: Arc<NodeFacts>,
-        version: Option<&str>,
+        version: Option<String>,
         origin: String,
         knowledge: Arc<Knowledge>,
         files: Files,
     ) -> Self {
         Self {
             files,
-            rules: version.map_or_else(|| Rules::guessed(&nodes), Rules::of),
+            rules: version.map_or_else(|| Rules::guessed(&nodes), |version| Rules::of(&version)),
             origin,
             nodes,
             knowledge,
@@ -136,6 +121,10 @@ impl Facts {
         let preflight = Preflight::new(&self.nodes, &self.knowledge).rules(self.rules.clone());
         preflight.files(&self.files).inspect_exactly(prompt, big)
     }
+}
+
+fn shown(version: Option<&str>) -> &str {
+    version.unwrap_or("of unknown version")
 }
 
 /// A snapshot as `mmf nodes snapshot` writes it, or what a server answers at `/object_info`, each

@@ -96,16 +96,20 @@ impl MemoryWatch {
         let cached = outcome.cached.clone();
         let (comfy, observations) = (self.comfy.clone(), observations.clone());
         tokio::spawn(async move {
-            let Some((card, ended)) = ended(&comfy, seen, &end).await else {
-                return;
-            };
             let Ok(workflow) = Workflow::from_json(prompt) else {
                 return;
             };
-            if matches!(ended, Ended::Well { .. }) && !worked(&workflow, &cached) {
+            let shape = shape(&workflow);
+            // One that is over before the first look tells that it ran, which is news only where
+            // memory ran out before.
+            let is_news = seen.peak > 0 || observations.has_shortage(&shape);
+            if end == End::Success && !(is_news && worked(&workflow, &cached)) {
                 return;
             }
-            let add = move || observations.add(&shape(&workflow), &card.device, ended, now);
+            let Some((card, ended)) = ended(&comfy, seen, &end).await else {
+                return;
+            };
+            let add = move || observations.add(&shape, &card.device, ended, now);
             match tokio::task::spawn_blocking(add).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "what a job took is not noted"),
@@ -118,17 +122,26 @@ impl MemoryWatch {
 /// How a job ended as far as memory is concerned, and on which card; none if that says nothing.
 async fn ended(comfy: &Comfy, seen: Seen, end: &End) -> Option<(CardSeen, Ended)> {
     let Seen { peak, before, card } = seen;
+    let is_telling = match end {
+        End::Success => true,
+        End::Failed(failure) => failure.is_out_of_memory(),
+        _ => false,
+    };
+    if !is_telling {
+        return None;
+    }
+    let card = match card {
+        // It ended before the first look.
+        None => card_of(comfy).await?,
+        Some(card) => card,
+    };
     match end {
         End::Success if peak > 0 => {
             let before = before.unwrap_or_default();
-            Some((card?, Ended::Well { peak, before }))
+            Some((card, Ended::Well { peak, before }))
         }
-        End::Failed(failure) if failure.is_out_of_memory() => {
-            let card = match card {
-                // It ended before the first look.
-                None => card_of(comfy).await?,
-                Some(card) => card,
-            };
+        End::Success => Some((card, Ended::Unseen)),
+        End::Failed(failure) => {
             let ended = Ended::OutOfMemory {
                 free: card.free,
                 node: failure.node_type.clone(),

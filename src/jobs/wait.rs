@@ -349,10 +349,7 @@ impl Jobs {
                 Some(Ok(JobEvent::Finished(outcome))) => break outcome,
                 Some(Ok(JobEvent::Started | JobEvent::Node { .. })) => match &memory {
                     Some(memory) => memory.node_begins(),
-                    // What others run is nothing that could be noted: its workflow is not known.
-                    None if observations.is_some() && watch.submission().is_some() => {
-                        memory = Some(MemoryWatch::begin(comfy));
-                    }
+                    None if observations.is_some() => memory = Some(MemoryWatch::begin(comfy)),
                     None => {}
                 },
                 Some(Ok(_)) => {}
@@ -365,11 +362,14 @@ impl Jobs {
                 }
             }
         };
-        let noting = observations.as_ref().zip(watch.submission());
-        let noting = noting.map(|(observations, submission)| {
+        // What another process submitted is known by the history, and counts if it was seen to run.
+        let own = watch.submission().map(|submission| submission.prompt);
+        let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()));
+        let noting = observations.as_ref().zip(prompt);
+        let noting = noting.map(|(observations, prompt)| {
             // A job may be over before its beginning is heard of.
             let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
-            memory.end(submission.prompt, &outcome, observations, assets.now())
+            memory.end(prompt, &outcome, observations, assets.now())
         });
         let outputs = match begun {
             Some(begun) => begun.finish(&outcome).await,

@@ -101,8 +101,11 @@ impl Knowledge {
         let (pattern, place) = patterns.find(|(pattern, place)| means(pattern, *place))?;
         // Whole words, numbers and letters together: `s2v`.
         let whole = model_name::words(name);
-        let tells =
-            |word: &&String| VARIANTS.contains(&word.as_str()) && !contains(pattern, &words(word));
+        let is_said = |word: &str| {
+            let said = words(word);
+            pattern.windows(said.len()).any(|window| window == said)
+        };
+        let tells = |word: &&String| VARIANTS.contains(&word.as_str()) && !is_said(word);
         Some(Identified {
             variant: whole.iter().find(tells).cloned(),
             ..Identified::exactly(self.models.get(*place)?)
@@ -308,6 +311,15 @@ mod tests {
         let found = knowledge.identify(name).unwrap();
         assert_eq!(found.model.name, model);
         assert_eq!(found.variant.as_deref(), Some(word));
+    }
+
+    #[test]
+    fn a_version_after_the_word_that_tells_makes_no_other_variant_of_it() {
+        let knowledge = Knowledge::bundled();
+        let found = knowledge.identify("ltx-2.3-22b-distilled-1.1.safetensors");
+        let found = found.unwrap();
+        assert_eq!(found.model.name, "LTX-2.3 distilled");
+        assert_eq!(found.variant, None);
     }
 
     #[test]

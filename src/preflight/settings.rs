@@ -54,7 +54,8 @@ fn steps(chain: &Chain<'_, '_, '_>) -> Option<Finding> {
         return None;
     }
     let name = &chain.model.name;
-    let message = if given < wanted / 4.0 {
+    // What is put on a model may be made for few steps, whatever it is called.
+    let message = if given < wanted / 4.0 && chain.is_bare {
         format!("{name} takes some {wanted} steps: {given} leave noise")
     } else if given > wanted * 6.0 {
         format!("{name} takes some {wanted} steps: {given} take longer for nothing")

@@ -3,6 +3,8 @@
 //! Only what fits is named, and only what can be meant in one way is suggested: the one output of the
 //! linked node that fits, or else the one that fits in the whole workflow.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::view::{Node, View};
@@ -22,9 +24,26 @@ const KINDS: [&str; 4] = [
 const NAMED: usize = 8;
 
 pub(super) fn find(view: &View<'_>, found: &mut [Finding]) {
-    for finding in found {
+    for finding in found.iter_mut() {
         if KINDS.contains(&finding.kind) && finding.suggestion.is_null() {
             suggest(view, finding);
+        }
+    }
+    none_twice(found);
+}
+
+/// Two inputs of one node that lack a link mean different things: which of them the one output is for
+/// can't be told.
+fn none_twice(found: &mut [Finding]) {
+    let place = |one: &Finding| (one.node_id.clone(), one.suggestion.to_string());
+    let mut times: HashMap<_, usize> = HashMap::new();
+    let is_link = |one: &Finding| KINDS.contains(&one.kind) && one.suggestion.is_array();
+    for one in found.iter().filter(|one| is_link(one)) {
+        *times.entry(place(one)).or_default() += 1;
+    }
+    for one in found.iter_mut().filter(|one| is_link(one)) {
+        if times.get(&place(one)).is_some_and(|times| *times > 1) {
+            one.suggestion = Value::Null;
         }
     }
 }

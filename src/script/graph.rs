@@ -1,9 +1,11 @@
 //! Graphs as the editor saves them, where a tool declares a workflow: converted before the tool
-//! sees them, with the node facts of the server on which they are to run.
+//! sees them, with the node facts of the server on which they are to run, or while that is away with
+//! those of `ComfyUI` itself.
 
 use serde_json::{Map, Value, json};
 
 use super::{Host, Kind, Reply, Served, Type};
+use crate::comfy::nodes::NodeFacts;
 use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::Failure;
 
@@ -31,7 +33,10 @@ impl Conversions {
             let Some(graph) = graph_in(value) else {
                 continue;
             };
-            let facts = host.comfy.node_facts().await?;
+            let facts = match host.comfy.node_facts().await {
+                Err(error) if error.is_outage() => NodeFacts::bundled(),
+                facts => facts?,
+            };
             let converted = to_api(graph, &facts, &Options::new(&host.clock))
                 .map_err(|error| Failure::from(error).detail("field", param.name.as_str()))?;
             *value = converted.workflow.into_json();

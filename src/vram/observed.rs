@@ -101,6 +101,8 @@ pub enum Ended {
         /// Bytes that were held when it was first looked at.
         before: u64,
     },
+    /// Well, before anybody looked.
+    Unseen,
     /// For want of memory.
     OutOfMemory {
         /// Bytes that the server could have of the card, if that was seen.
@@ -176,7 +178,9 @@ impl Observed {
                 };
                 self.from_empty += u64::from(clean);
                 self.runs += 1;
+                self.shortage = None;
             }
+            Ended::Unseen => self.shortage = None,
             Ended::OutOfMemory { free, node } => {
                 self.out_of_memory += 1;
                 let Some(free) = free else { return };
@@ -224,6 +228,13 @@ impl Observations {
     /// What was observed of a shape on a device.
     pub fn of(&self, shape: &str, device: &str) -> Result<Option<Observed>, StoreError> {
         Ok(self.read(shape)?.remove(device))
+    }
+
+    /// Whether memory ran out the last time that a run of a shape was seen.
+    #[must_use]
+    pub fn has_shortage(&self, shape: &str) -> bool {
+        let devices = self.read(shape).unwrap_or_default();
+        devices.values().any(|seen| seen.shortage.is_some())
     }
 
     /// Adds a run.

@@ -150,3 +150,16 @@ fn what_ran_runs_where_there_is_room_for_it() {
         "others hold the card now"
     );
 }
+
+#[test]
+fn a_shape_that_ran_after_memory_ran_out_is_short_of_it_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = Observations::new(dir.path().to_owned());
+    for ended in [Ended::Unseen, well(3, 0)] {
+        seen.add("a", "card", short(Some(24)), day()).unwrap();
+        assert!(seen.has_shortage("a"));
+        seen.add("a", "card", ended, day()).unwrap();
+        assert!(!seen.has_shortage("a"));
+    }
+    assert_eq!(seen.of("a", "card").unwrap().unwrap().out_of_memory, 2);
+}
