@@ -31,6 +31,7 @@ pub(super) fn judge(facts: &Facts) -> Result<bool, Failure> {
             let mut line = vec![];
             match input.read_until(b'\n', &mut line) {
                 Ok(0) => return Ok(()),
+                Ok(_) if line.trim_ascii().is_empty() => {}
                 Ok(_) => {
                     if sender.send(line).is_err() {
                         return Ok(());
