@@ -116,6 +116,15 @@ impl Facts {
         }
     }
 
+    /// The same for whoever asks what the server of a snapshot would say: what it did not list was
+    /// not there.
+    pub(super) fn by_the_letter(mut self) -> Self {
+        if matches!(self.files, Files::Once(_)) {
+            self.files = Files::said(&self.nodes);
+        }
+        self
+    }
+
     /// Everything that is wrong with a prompt.
     pub(super) fn judge(&self, prompt: &Value, big: &BigIntegers) -> Report {
         let preflight = Preflight::new(&self.nodes, &self.knowledge).rules(self.rules.clone());

@@ -8,32 +8,36 @@ use crate::comfy::check::Finding;
 pub(super) fn find(view: &View<'_>, found: &mut Vec<Finding>) {
     for (_, node) in view.live_nodes() {
         for (name, value) in node.inputs().into_iter().flatten() {
-            if let Some(placeholder) = value.as_str().and_then(placeholder) {
-                let finding = Finding::warning("placeholder", node.id, node.class_type);
-                found.push(
-                    finding
-                        .at(name, &Value::from(placeholder))
-                        .says(format!("{placeholder} was never filled in")),
-                );
+            let left: Vec<&str> = value.as_str().into_iter().flat_map(placeholders).collect();
+            if left.is_empty() {
+                continue;
             }
+            let (left, were) = (
+                left.join(", "),
+                if left.len() == 1 { "was" } else { "were" },
+            );
+            let finding = Finding::warning("placeholder", node.id, node.class_type);
+            found.push(
+                finding
+                    .says(format!("{left} {were} never filled in"))
+                    .at(name, &Value::from(left)),
+            );
         }
     }
 }
 
-/// `{{NAME}}` in capitals, digits and underscores, as templates of the original have them.
-fn placeholder(text: &str) -> Option<&str> {
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        let inner = &rest[start + 2..];
-        let end = inner.find("}}")?;
-        let name = &inner[..end];
-        let is_name = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        if name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(is_name) {
-            return rest.get(start..start + end + 4);
-        }
-        rest = inner;
-    }
-    None
+/// Each `{{NAME}}` in capitals, digits and underscores, as templates of the original have them.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |name: &str| {
+        let mut bytes = name.bytes();
+        bytes.next().is_some_and(|first| first.is_ascii_uppercase())
+            && bytes.all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+    };
+    text.match_indices("{{").filter_map(move |(start, _)| {
+        let length = text[start + 2..].find("}}")?;
+        let end = start + 2 + length;
+        is_name(&text[start + 2..end]).then(|| &text[start..end + 2])
+    })
 }
 
 #[cfg(test)]
@@ -42,10 +46,16 @@ mod tests {
 
     #[test]
     fn names_in_capitals_between_two_braces_are_placeholders() {
-        assert_eq!(placeholder("a {{PROMPT_2}} b"), Some("{{PROMPT_2}}"));
-        assert_eq!(placeholder("{{x}} and {{SEED}}"), Some("{{SEED}}"));
+        for (text, all) in [
+            ("a {{PROMPT_2}} b", vec!["{{PROMPT_2}}"]),
+            ("{{x}} and {{SEED}}", vec!["{{SEED}}"]),
+            ("{{A}} in {{B}}{{C}}", vec!["{{A}}", "{{B}}", "{{C}}"]),
+            ("{{A {{B}}", vec!["{{B}}"]),
+        ] {
+            assert_eq!(placeholders(text).collect::<Vec<_>>(), all, "{text}");
+        }
         for text in ["{{}}", "{{red|blue}}", "{A|B}", "{{PROMPT", "é{{a}}"] {
-            assert_eq!(placeholder(text), None, "{text}");
+            assert_eq!(placeholders(text).next(), None, "{text}");
         }
     }
 }

@@ -19,31 +19,39 @@ pub enum Files {
     Foreign,
     /// Those that were there when somebody noted them; more may have come since.
     Once(Uploads),
-    /// Those that are there.
+    /// Those that are there, or are to be taken for all that are.
     Now(Uploads),
 }
 
 /// The files that loaders list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uploads {
-    /// In small letters: many a server's disk knows no others.
     names: HashSet<String>,
     /// The endings of files in the folder itself, as `ComfyUI`'s own loaders list them: they list
     /// all of such an ending. Others may list another folder.
     endings: HashSet<String>,
+    /// Whether the list is to be taken by the letter.
+    is_exact: bool,
 }
 
 impl Files {
-    /// Those that a server lists right now.
+    /// Those that a server lists right now. Many a server's disk knows small letters only, and not
+    /// all that can be read is listed.
     #[must_use]
     pub fn now(facts: &NodeFacts) -> Self {
-        Uploads::listed(facts).map_or(Self::Any, Self::Now)
+        Uploads::listed(facts, false).map_or(Self::Any, Self::Now)
+    }
+
+    /// Those of a server that is judged for by the letter: what it does not list is not there.
+    #[must_use]
+    pub fn said(facts: &NodeFacts) -> Self {
+        Uploads::listed(facts, true).map_or(Self::Any, Self::Now)
     }
 
     /// Those that a server listed at some time.
     #[must_use]
     pub fn once(facts: &NodeFacts) -> Self {
-        Uploads::listed(facts).map_or(Self::Any, Self::Once)
+        Uploads::listed(facts, false).map_or(Self::Any, Self::Once)
     }
 
     /// The list, if there is one.
@@ -57,7 +65,7 @@ impl Files {
 
 impl Uploads {
     /// What loaders list of the input folder; none if they list nothing.
-    fn listed(facts: &NodeFacts) -> Option<Self> {
+    fn listed(facts: &NodeFacts, is_exact: bool) -> Option<Self> {
         let (mut names, mut endings) = (HashSet::new(), HashSet::new());
         for class in facts.classes() {
             let loads = class.inputs().iter().filter(|input| {
@@ -65,16 +73,20 @@ impl Uploads {
             });
             let listed = loads.filter_map(|input| input.choices()).flatten();
             let listed = listed.filter_map(Value::as_str);
-            let listed = listed.filter(|name| *name != "none").map(str::to_lowercase);
-            for name in listed {
+            let listed = listed.filter(|name| *name != "none");
+            for name in listed.map(|name| written(name, is_exact)) {
                 let is_in_it = !class.is_custom() && !name.contains('/');
                 if let Some((_, ending)) = name.rsplit_once('.').filter(|_| is_in_it) {
-                    endings.insert(ending.to_owned());
+                    endings.insert(ending.to_lowercase());
                 }
                 names.insert(name);
             }
         }
-        (!names.is_empty()).then_some(Self { names, endings })
+        (!names.is_empty()).then_some(Self {
+            names,
+            endings,
+            is_exact,
+        })
     }
 
     /// Whether a file may be there, by the name that a prompt gives.
@@ -91,11 +103,35 @@ impl Uploads {
             chars.as_str()
         });
         let name = own.unwrap_or(name);
-        let name = name.strip_prefix("./").unwrap_or(name).to_lowercase();
-        let is_elsewhere = name.contains(['/', '\\']);
-        let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-        let is_listed = ending.is_some_and(|ending| self.endings.contains(ending));
-        is_elsewhere || !is_listed || self.names.contains(&name)
+        let name = written(name.strip_prefix("./").unwrap_or(name), self.is_exact);
+        name.contains(['/', '\\']) || self.names.contains(&name) || !self.would_list(&name)
+    }
+
+    /// Whether a file of that name is listed if it is there.
+    fn would_list(&self, name: &str) -> bool {
+        match name.rsplit_once('.') {
+            Some((_, ending)) => self.endings.contains(&ending.to_lowercase()),
+            // Without an ending it may be a folder, which is there for the server as well.
+            None => self.is_exact && !self.is_folder(name),
+        }
+    }
+
+    fn is_folder(&self, name: &str) -> bool {
+        // The server makes this one itself when it lists what `Load3D` takes (0.3.75 and 0.33.0).
+        if name == "3d" {
+            return true;
+        }
+        let mut folders = self.names.iter().filter_map(|one| one.split_once('/'));
+        folders.any(|(folder, _)| folder == name)
+    }
+}
+
+/// A name as it is compared.
+fn written(name: &str, is_exact: bool) -> String {
+    if is_exact {
+        name.to_owned()
+    } else {
+        name.to_lowercase()
     }
 }
 
@@ -108,6 +144,27 @@ mod tests {
         Uploads {
             names: names.map(str::to_owned).into(),
             endings: ["png".to_owned()].into(),
+            is_exact: false,
+        }
+    }
+
+    #[test]
+    fn a_list_by_the_letter_says_what_is_not_there() {
+        let listed = Uploads {
+            is_exact: true,
+            ..listed()
+        };
+        for name in [
+            "a.png",
+            "a.png [input]",
+            "sub/b.png",
+            "b.png [temp]",
+            "b.mkv",
+        ] {
+            assert!(listed.may_exist(name), "{name}");
+        }
+        for name in ["A.PNG", "b.png", "nothing", "x [nonsense]"] {
+            assert!(!listed.may_exist(name), "{name}");
         }
     }
 

@@ -1,15 +1,9 @@
 //! The validator against what real servers answered.
-//!
-//! The recordings are not part of this repository. They are looked for where `MMF_REFERENCE`
-//! points, or beside the repository; without them these tests say so and pass.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 
-use flate2::read::GzDecoder;
 use massmediafactory::comfy::BigIntegers;
 use massmediafactory::comfy::json::parse_lenient;
 use massmediafactory::comfy::nodes::{NodeClass, NodeFacts};
@@ -19,24 +13,11 @@ use massmediafactory::comfy::validate::{
 };
 use serde_json::{Value, json};
 
-fn golden(name: &str) -> Option<impl Read> {
-    let reference = std::env::var_os("MMF_REFERENCE").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/reference")),
-        PathBuf::from,
-    );
-    let path = reference.join("golden").join(name);
-    match File::open(&path) {
-        Ok(file) => Some(GzDecoder::new(BufReader::new(file))),
-        Err(error) => {
-            eprintln!("skipped, there is no {}: {error}", path.display());
-            None
-        }
-    }
-}
+use crate::support::golden;
 
 fn golden_json(name: &str) -> Option<Value> {
     let mut body = Vec::new();
-    golden(name)?.read_to_end(&mut body).unwrap();
+    golden::open(name)?.read_to_end(&mut body).unwrap();
     Some(parse_lenient(&body).unwrap())
 }
 
@@ -263,8 +244,8 @@ pub(crate) struct Real {
 impl Real {
     pub(crate) fn load() -> Option<Self> {
         const INFO: &str = "validate-0.33.0-object_info.json.gz";
-        let facts = NodeFacts::read(golden(INFO)?).unwrap();
-        let cases = BufReader::new(golden("validate-0.33.0-sample.jsonl.gz")?);
+        let facts = NodeFacts::read(golden::open(INFO)?).unwrap();
+        let cases = BufReader::new(golden::open("validate-0.33.0-sample.jsonl.gz")?);
         let cases = cases.lines().map(|line| {
             let line = line.unwrap();
             let case = parse_lenient(line.as_bytes()).unwrap();

@@ -33,6 +33,7 @@ pub(super) async fn validate(global: &Global, args: &ValidateArgs) -> Result<End
 
 async fn bulk(global: &Global, args: &ValidateArgs) -> Result<Ended, Stopped> {
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+    let facts = facts.by_the_letter();
     let judged = tokio::task::spawn_blocking(move || bulk::judge(&facts));
     let all_valid = judged.await.map_err(|died| {
         crate::failure::Failure::new(crate::failure::Code::INTERNAL_ERROR, died.to_string())
