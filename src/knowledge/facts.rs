@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::lookup::Lookup;
-use super::{File, FrameRule};
+use super::{File, FrameRule, Memory};
 
 /// The facts that are part of this program.
 const BUNDLED: &str = include_str!("../../sota.toml");
@@ -35,9 +35,9 @@ pub struct Knowledge {
     /// The index of templates that they were taken from.
     #[serde(default)]
     pub templates: Templates,
-    /// What sizes families take.
+    /// What is said of whole families.
     #[serde(default)]
-    pub families: BTreeMap<String, Sizes>,
+    pub families: BTreeMap<String, FamilyFacts>,
     /// The models; of equals the first counts.
     #[serde(default, rename = "model")]
     pub models: Vec<Model>,
@@ -66,16 +66,19 @@ pub struct Templates {
     pub models: Vec<String>,
 }
 
-/// The sizes that a family takes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What is said of a whole family.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sizes {
+pub struct FamilyFacts {
     /// Width and height are multiples of so many pixels.
     #[serde(default)]
     pub size_multiple: Option<u32>,
     /// How many frames a clip may have.
     #[serde(default)]
     pub frame_rule: Option<FrameRule>,
+    /// How the server reckons its memory.
+    #[serde(default)]
+    pub vram: Option<Memory>,
     /// Where that is from.
     pub source: String,
 }

@@ -142,6 +142,12 @@ fn parse(path: &Path, text: &str) -> Result<Knowledge, KnowledgeError> {
             return Err(fault(None, format!("{} {reason}", model.name)));
         }
     }
+    let mut families = own.families.iter();
+    let off = families.find(|(_, facts)| facts.vram.is_some_and(|memory| !memory.is_possible()));
+    if let Some((name, _)) = off {
+        let reason = format!("the vram of family {name} has a number that is not more than 0");
+        return Err(fault(None, reason));
+    }
     Ok(own)
 }
 
@@ -226,6 +232,7 @@ fn over(nearer: &Knowledge, farther: &Knowledge) -> Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::knowledge::Grid;
 
     const OWN: &str = "last_updated = \"2027-01-01\"\n[[model]]\nname = \"FLUX.2-dev\"\nfamily = \"flux2\"\n\
         category = \"image_gen\"\nstatus = \"deprecated\"\nreplaced_by = \"Krea 2 Turbo\"\n\
@@ -245,6 +252,23 @@ mod tests {
         assert_eq!(knowledge.last_updated, bundled.last_updated);
         assert_eq!(knowledge.templates, Knowledge::bundled().templates);
         assert_eq!(layers.faults().count(), 0);
+    }
+
+    #[test]
+    fn a_family_of_ones_own_has_its_own_way_with_memory() {
+        let own = "[families]\nmine = { vram = { factor = 2.9, grid = { picture = 16 }, autoencoder = \"flux-2\" }, source = \"us\" }\n";
+        let layers = Layers::of(&texts(own), None);
+        assert_eq!(layers.faults().count(), 0);
+        let families = &layers.knowledge().families;
+        let mine = families["mine"].vram.unwrap();
+        assert_eq!((mine.factor, mine.grid), (2.9, Grid::Picture(16.0)));
+        assert!(families.contains_key("flux2"));
+
+        for (text, off) in [("2.9", "0.0"), ("2.9", "inf"), ("16", "-16")] {
+            let layers = Layers::of(&texts(&own.replace(text, off)), None);
+            let (_, fault) = layers.faults().next().unwrap();
+            assert!(fault.to_string().contains("family mine"), "{fault}");
+        }
     }
 
     #[test]

@@ -12,16 +12,20 @@ mod freshness;
 mod identify;
 mod layers;
 mod lookup;
+mod memory;
 mod newer;
 mod stock;
 
 pub use choose::{Candidate, Choice, Recommendation, Room};
 pub use error::KnowledgeError;
-pub use facts::{CATEGORIES, Knowledge, Model, Partner, Sizes, Status, Task, Templates, Variant};
+pub use facts::{
+    CATEGORIES, FamilyFacts, Knowledge, Model, Partner, Status, Task, Templates, Variant,
+};
 pub use file::File;
 pub use frames::FrameRule;
 pub use freshness::Freshness;
 pub use identify::Identified;
 pub use layers::{FILE_NAME, Layers};
+pub use memory::{Autoencoder, Grid, Memory};
 pub use newer::Newer;
 pub use stock::{Shelves, Stock};

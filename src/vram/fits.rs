@@ -263,7 +263,7 @@ impl Desk<'_> {
 
     fn work(&self) -> Option<Work> {
         let [width, height] = self.model?.native_size?;
-        let family = family(&self.model?.family)?;
+        let family = family(self.scales.knowledge, &self.model?.family)?;
         let frames = family.time().map_or(1.0, |_| self.frames());
         Some(Work::of(width.into(), height.into(), frames, 1.0))
     }
@@ -290,9 +290,11 @@ impl Desk<'_> {
 
     /// The same where the family or the size is not known: from the least to the most that it may be.
     fn any_side(&self) -> Span {
-        let own = self.model.and_then(|model| family(&model.family));
+        let own = self
+            .model
+            .and_then(|model| family(self.scales.knowledge, &model.family));
         let category = self.model.map_or("", |model| model.category.as_str());
-        let makes = |family: &&Family| match (category, family.grid) {
+        let makes = |family: &Family| match (category, family.grid) {
             ("audio_gen", grid) => matches!(grid, Grid::Sound(_)),
             ("3d", grid) => grid == Grid::Body,
             ("video_gen", grid) => matches!(grid, Grid::Clip(..)),
@@ -300,7 +302,7 @@ impl Desk<'_> {
         };
         let may_be: Vec<Family> = match own {
             Some(own) => vec![own],
-            None => families().filter(makes).copied().collect(),
+            None => families(self.scales.knowledge).filter(makes).collect(),
         };
         let works = may_be.iter().flat_map(|family| {
             let works = self.any_work(family);
@@ -336,7 +338,9 @@ impl Desk<'_> {
     /// What a model of that weight needs to work at its own size.
     fn need(&self, weighed: &Weighed) -> Need {
         let machine = self.scales.machine;
-        let family = self.model.and_then(|model| family(&model.family));
+        let family = self
+            .model
+            .and_then(|model| family(self.scales.knowledge, &model.family));
         let one = family
             .zip(self.work())
             .map(|(family, work)| self.side(&family, &work));

@@ -260,12 +260,12 @@ impl<'a> Reckoning<'a> {
         }
         self.note("the model's family, and with it the sampler's work".to_owned());
         need.work_unknown = true;
-        let alike = families().filter(|family| match family.grid {
+        let alike = families(self.scales.knowledge).filter(|family| match family.grid {
             Grid::Clip(..) => is_clip,
             Grid::Picture(_) => !is_clip,
             _ => false,
         });
-        let bytes = |family| works.iter().map(move |work| bytes(family, work));
+        let bytes = |family: Family| works.iter().map(move |work| bytes(&family, work));
         need.work = between(alike.flat_map(bytes));
         need.least_work = need.work.low;
     }
@@ -276,7 +276,10 @@ impl<'a> Reckoning<'a> {
         let own = phase.files.iter().find_map(|file| self.scales.family(file));
         let named = phase.files.iter().find_map(|file| Vae::in_file(&file.file));
         let family = own.or(family);
-        (named.or_else(|| family.map(|family| family.vae)), family)
+        (
+            named.or_else(|| family.map(|family| family.autoencoder)),
+            family,
+        )
     }
 
     fn with_vae(&mut self, phase: &Phase, sampled: &[&Phase], need: &mut Need) {
@@ -316,7 +319,7 @@ impl<'a> Reckoning<'a> {
         let works = work.map_or_else(|| any_work(is_clip), |work| vec![work]);
         let alike: Vec<Vae> = vae.map_or_else(
             || {
-                let all = families().map(|family| family.vae);
+                let all = families(self.scales.knowledge).map(|family| family.autoencoder);
                 all.filter(|vae| vae.is_of_clips() == is_clip).collect()
             },
             |vae| vec![vae],

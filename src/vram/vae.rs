@@ -7,45 +7,7 @@
 //! read off 0.38.1.
 
 use super::family::Edition;
-
-/// One autoencoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vae {
-    /// Of Stable Diffusion and FLUX.1.
-    Kl,
-    /// Of FLUX.2: the same with cells of 16 pixels.
-    Flux2,
-    /// Of Mage-Flow.
-    Mage,
-    /// Of `HunyuanImage` 2.1.
-    HunyuanImage,
-    /// None: the model works on pixels.
-    Pixels,
-    /// Of Wan 2.1, which Qwen-Image uses too.
-    Wan21,
-    /// Of the Wan 2.2 of 5 billion weights.
-    Wan22,
-    /// Of `HunyuanVideo`.
-    Hunyuan,
-    /// Of `HunyuanVideo` 1.5.
-    Hunyuan15,
-    /// Of LTX-Video and LTX-2.
-    Ltxv,
-    /// Of Cosmos.
-    Cosmos,
-    /// Of Mochi.
-    Mochi,
-    /// Of `CogVideoX`.
-    Cog,
-    /// Of `MiniMax` H3, which works in pieces of its own.
-    MiniMax,
-    /// Of ACE-Step.
-    AceStep,
-    /// Of Stable Audio and ACE-Step 1.5.
-    Sound,
-    /// Not known.
-    Unknown,
-}
+pub use crate::knowledge::Autoencoder as Vae;
 
 /// Frames, height and width: of a latent in cells, of pictures in pixels. Sound has its cells as
 /// its width.

@@ -103,8 +103,8 @@ impl<'a> Scales<'a> {
         let narrower = named.filter(|_| BUILT_ALIKE.iter().any(alike));
         narrower
             .or(built)
-            .and_then(family)
-            .or_else(|| named.and_then(family))
+            .and_then(|name| family(self.knowledge, name))
+            .or_else(|| family(self.knowledge, named?))
     }
 
     fn header(&self, file: &Loaded) -> Option<&'a Header> {
@@ -320,6 +320,7 @@ mod tests {
 
     #[test]
     fn of_families_that_are_built_alike_the_name_tells_which() {
+        let knowledge = Knowledge::bundled();
         let tensors = json!({
             "double_blocks.0.img_attn.norm.key_norm.scale": { "dtype": "BF16", "shape": [1], "data_offsets": [0, 2] },
             "img_in.weight": { "dtype": "BF16", "shape": [1], "data_offsets": [2, 4] },
@@ -330,19 +331,22 @@ mod tests {
             let header = Header::of(tensors.as_object().unwrap());
             inventory.headers.insert(key(file.folder, name), header);
             let scales = Scales {
-                knowledge: &Knowledge::bundled(),
+                knowledge: &knowledge,
                 inventory: &inventory,
                 machine: &Machine::default(),
             };
             scales.family(&file)
         };
-        assert_eq!(of("longcat_image_bf16.safetensors"), family("longcat"));
+        assert_eq!(
+            of("longcat_image_bf16.safetensors"),
+            family(&knowledge, "longcat")
+        );
         assert_eq!(
             of("qwen_image_bf16.safetensors"),
-            family("flux1"),
+            family(&knowledge, "flux1"),
             "tensors go before a name"
         );
-        assert_eq!(of("mine.safetensors"), family("flux1"));
+        assert_eq!(of("mine.safetensors"), family(&knowledge, "flux1"));
     }
 
     #[test]

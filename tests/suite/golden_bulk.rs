@@ -66,10 +66,8 @@ async fn each_recorded_prompt_gets_the_recorded_verdict() {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let prompts: String = cases
-        .iter()
-        .map(|case| format!("{}\n", case.prompt.get()))
-        .collect();
+    let lines: Vec<&str> = cases.iter().map(|case| case.prompt.get()).collect();
+    let prompts = lines.join("\n");
     let writing = tokio::spawn(async move { stdin.write_all(prompts.as_bytes()).await });
     let ran = Ran::end(child).await.exits(3);
     writing.await.unwrap().unwrap();
