@@ -14,6 +14,7 @@ mod layers;
 mod lookup;
 mod memory;
 mod newer;
+mod recipe;
 mod stock;
 
 pub use choose::{Candidate, Choice, Recommendation, Room};
@@ -28,4 +29,5 @@ pub use identify::Identified;
 pub use layers::{FILE_NAME, Layers};
 pub use memory::{Autoencoder, Grid, Memory};
 pub use newer::Newer;
+pub use recipe::{Recipe, RecipeError};
 pub use stock::{Shelves, Stock};

@@ -13,16 +13,20 @@ use super::resolver::{Libraries, library_at};
 use super::{
     Diagnostic, Generation, Key, Kind, Limits, Script, Served, Source, Sources, engine, explain,
 };
-use crate::knowledge::Layers;
+use crate::knowledge::{Knowledge, Layers};
 
 impl Generation {
     /// Compiles what changed since `previous` and takes over the rest. What is broken keeps its
     /// last good version, if it had one, and is listed among the [`Generation::problems`].
     #[must_use]
     pub fn build(sources: Sources, previous: Option<&Self>) -> Self {
+        let facts = Layers::of(&sources.facts, previous.map(|previous| &previous.facts));
+        let knows_more = previous.is_some_and(|previous| previous.knowledge() != facts.knowledge());
         let mut builder = Builder {
             sources: &sources.found,
             previous,
+            knowledge: facts.knowledge(),
+            knows_more,
             under_way: vec![],
             settled: BTreeMap::new(),
             problems: BTreeMap::new(),
@@ -41,7 +45,7 @@ impl Generation {
             served: kept(settled),
             problems,
             unreadable: sources.unreadable,
-            facts: Layers::of(&sources.facts, previous.map(|previous| &previous.facts)),
+            facts,
         }
     }
 
@@ -53,6 +57,8 @@ impl Generation {
         let mut builder = Builder {
             sources: &BTreeMap::from([(source.key.clone(), source.clone())]),
             previous: None,
+            knowledge: self.knowledge(),
+            knows_more: false,
             under_way: vec![],
             settled: others
                 .map(|(key, served)| (key.clone(), Some(served.clone())))
@@ -84,6 +90,9 @@ fn kept(settled: BTreeMap<Key, Option<Served>>) -> BTreeMap<Key, Served> {
 struct Builder<'a> {
     sources: &'a BTreeMap<Key, Source>,
     previous: Option<&'a Generation>,
+    knowledge: &'a Arc<Knowledge>,
+    /// Whether the previous generation knew other facts.
+    knows_more: bool,
     /// What is being put together, each for the import of the one before it.
     under_way: Vec<Key>,
     /// What will be served; nothing of what never was good.
@@ -136,12 +145,19 @@ impl Builder<'_> {
     fn make(&mut self, source: &Source) -> Result<Served, Box<Diagnostic>> {
         let unchanged = |served: &&Served| {
             let script = &served.script;
-            script.text == source.text && script.path == source.path && script.layer == source.layer
+            script.text == source.text
+                && script.path == source.path
+                && script.layer == source.layer
+                && !(script.quoted.is_some() && self.knows_more)
         };
-        let before = self.previous(&source.key).filter(unchanged).cloned();
+        // What was found broken is served in a last good version that may look unchanged.
+        let was_good = |previous: &&Generation| !previous.problems.contains_key(&source.key);
+        let before = self.previous.filter(was_good);
+        let before = before.and_then(|previous| previous.served.get(&source.key));
+        let before = before.filter(unchanged).cloned();
         let script = match &before {
             Some(before) => before.script.clone(),
-            None => Script::compile(source)?,
+            None => Script::compile(source, self.knowledge)?,
         };
         let libraries = self.libraries_of(&script)?;
         let hash = hash(&script, &libraries);
@@ -413,6 +429,40 @@ mod tests {
             ["libraries import each other in a circle: sizes -> base -> sizes"]
         );
         assert_eq!(project.width(), 64);
+    }
+
+    #[test]
+    fn facts_of_ones_own_change_the_templates_that_quote_them() {
+        let project = Project::new();
+        project.write(
+            "templates/one.rhai",
+            "const FACTS = facts(\"Qwen-Image-2512\");\n\
+             param(\"WIDE\", \"int\", #{ value: FACTS.steps });\n\
+             fn build(p) { let g = workflow(); \
+             g.node(\"EmptyImage\", #{ width: p.WIDE + global::FACTS.steps }); g }",
+        );
+        assert_eq!(project.problems(), Vec::<String>::new());
+        let before = project.width();
+
+        let own = |steps: &str| {
+            format!(
+                "last_updated = \"2027-01-01\"\n[[model]]\nname = \"Qwen-Image-2512\"\n\
+                 family = \"qwen-image\"\ncategory = \"image_gen\"\nreleased = \"2026-01-01\"\n\
+                 source = \"us\"\nsettings = {{ {steps} }}\n"
+            )
+        };
+        project.write("sota.toml", &own("steps = 7"));
+        assert_eq!((project.width(), before != 14), (14, true));
+
+        project.write("sota.toml", &own("cfg = 7"));
+        let told = project.problems().join("");
+        assert!(
+            told.contains("no \"steps\" is known; what is known is cfg"),
+            "{told}"
+        );
+        project.library.reload();
+        assert_eq!(project.problems().join(""), told, "told until it is mended");
+        assert_eq!(project.width(), 14);
     }
 
     #[test]

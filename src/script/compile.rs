@@ -15,6 +15,7 @@ use super::{
     Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine,
     explain,
 };
+use crate::knowledge::Knowledge;
 
 /// The function of a resource that lists what there is to read.
 pub(super) const LIST: &str = "list";
@@ -36,6 +37,9 @@ pub struct Script {
     pub uri: Option<UriTemplate>,
     /// The libraries that it imports, with the place of each import.
     pub(super) imports: Vec<(String, Position)>,
+    /// The facts about models that its declaration quotes. It goes on with them if it does not
+    /// work with newer ones.
+    pub(super) quoted: Option<Arc<Knowledge>>,
     /// Functions, constants and imports; the declaration is not among them.
     pub(super) ast: AST,
 }
@@ -53,15 +57,18 @@ impl Script {
     }
 
     /// Compiles `source`; what is wrong with it is shown in place.
-    pub(super) fn compile(source: &Source) -> Result<Arc<Self>, Box<Diagnostic>> {
-        let compiler = Compiler { source };
+    pub(super) fn compile(
+        source: &Source,
+        knowledge: &Arc<Knowledge>,
+    ) -> Result<Arc<Self>, Box<Diagnostic>> {
+        let compiler = Compiler { source, knowledge };
         let mut ast = engine::compiling(source.key.kind.is_pure())
             .compile(&source.text)
             .map_err(|error| compiler.diagnose_parse(&error))?;
         ast.set_source(source.key.path());
         compiler.check_top_level(&ast)?;
         compiler.check_entry(&ast)?;
-        let declaration = compiler.declare(&ast)?;
+        let (declaration, quoted) = compiler.declare(&ast)?;
         let uri = compiler.uri(&ast, &declaration)?;
         Ok(Arc::new(Self {
             key: source.key.clone(),
@@ -71,6 +78,7 @@ impl Script {
             declaration,
             uri,
             imports: compiler.imports(&ast)?,
+            quoted,
             ast: without_declaration(&ast),
         }))
     }
@@ -101,6 +109,7 @@ impl Script {
 
 struct Compiler<'a> {
     source: &'a Source,
+    knowledge: &'a Arc<Knowledge>,
 }
 
 impl Compiler<'_> {
@@ -174,13 +183,15 @@ impl Compiler<'_> {
         }
     }
 
-    fn declare(&self, ast: &AST) -> Result<Declaration, Box<Diagnostic>> {
+    /// The declaration, and the facts that it quotes.
+    fn declare(&self, ast: &AST) -> Result<(Declaration, Option<Arc<Knowledge>>), Box<Diagnostic>> {
         let statements = ast.statements().iter();
         let declaring = statements
             .filter(|statement| role(statement) != Role::Import)
             .cloned();
         let declaring = AST::new(declaring, rhai::Module::new());
-        let mut declaration = declare::evaluate(&declaring).map_err(|error| {
+        let evaluated = declare::evaluate(&declaring, self.knowledge);
+        let (mut declaration, quotes) = evaluated.map_err(|error| {
             let innermost = explain::innermost(&error);
             let message = explain::message(innermost.error);
             let hint = explain::hint(
@@ -199,7 +210,7 @@ impl Compiler<'_> {
         if declaration.title.is_empty() {
             declaration.title.clone_from(&self.source.key.name);
         }
-        Ok(declaration)
+        Ok((declaration, quotes.then(|| self.knowledge.clone())))
     }
 
     /// The address of a resource, whose variables are its parameters.

@@ -1,17 +1,20 @@
 //! The calls at a script's top that make up its declaration: `title`, `about`, `param`,
 //! `input_schema`, `meta`.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{AST, exported_module};
 use serde_json::Value;
 
 use super::arguments::{did_you_mean, nearest};
+use super::bindings::facts;
 use super::declaration::CompletionSource;
 use super::engine::SharedModule;
 use super::value::from_map;
 use super::{Declaration, InputSchema, Limits, Param, Type, engine};
+use crate::knowledge::Knowledge;
 
 /// The names of the declaring functions.
 pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
@@ -22,7 +25,28 @@ const OPTIONS: [&str; 11] = [
     "complete",
 ];
 
-type Declaring = Arc<Mutex<Declaration>>;
+/// A declaration in the making, and the facts that it may quote.
+#[derive(Clone)]
+pub(super) struct Declaring(Arc<State>);
+
+struct State {
+    declaration: Mutex<Declaration>,
+    knowledge: Arc<Knowledge>,
+    quoted: AtomicBool,
+}
+
+impl Declaring {
+    /// The facts, of which the declaration speaks from now on.
+    pub(super) fn quote(&self) -> Arc<Knowledge> {
+        self.0.quoted.store(true, Ordering::Relaxed);
+        self.0.knowledge.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Declaration> {
+        let declaration = self.0.declaration.lock();
+        declaration.unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 static MODULE: LazyLock<SharedModule> = LazyLock::new(|| {
     let mut module = exported_module!(functions);
@@ -30,18 +54,23 @@ static MODULE: LazyLock<SharedModule> = LazyLock::new(|| {
     module.into()
 });
 
-/// Runs a script's declaring statements.
-pub(super) fn evaluate(ast: &AST) -> Result<Declaration, Box<EvalAltResult>> {
-    let declaring = Declaring::default();
+/// Runs a script's declaring statements; tells, too, whether they quote facts.
+pub(super) fn evaluate(
+    ast: &AST,
+    knowledge: &Arc<Knowledge>,
+) -> Result<(Declaration, bool), Box<EvalAltResult>> {
+    let declaring = Declaring(Arc::new(State {
+        declaration: Mutex::default(),
+        knowledge: knowledge.clone(),
+        quoted: AtomicBool::new(false),
+    }));
     let mut engine = engine::bare(&Limits::default());
     engine.register_global_module(MODULE.clone());
+    engine.register_global_module(facts::module());
     engine.set_default_tag(Dynamic::from(declaring.clone()));
     engine.run_ast(ast)?;
-    let declaration = declaring
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    Ok(declaration)
+    let declaration = declaring.lock().clone();
+    Ok((declaration, declaring.0.quoted.load(Ordering::Relaxed)))
 }
 
 #[export_module]
@@ -122,7 +151,7 @@ fn edit<T>(context: &NativeCallContext, change: impl FnOnce(&mut Declaration) ->
         .tag()
         .and_then(|tag| tag.clone().try_cast::<Declaring>())
         .expect("the declaring engine carries its declaration");
-    change(&mut declaring.lock().unwrap_or_else(PoisonError::into_inner))
+    change(&mut declaring.lock())
 }
 
 fn param_of(name: &str, ty: &str, options: &rhai::Map) -> Result<Param, String> {

@@ -182,6 +182,9 @@ pub(super) fn build_checked(
     stop: Option<&CancellationToken>,
 ) -> Result<Workflow, ScriptError> {
     let mut engine = engine::running(limits, generation.libraries_of(script), true);
+    let knowledge = script.quoted.as_ref();
+    let knowledge = knowledge.unwrap_or_else(|| generation.knowledge());
+    engine.set_default_tag(Dynamic::from(knowledge.clone()));
     if let Some(stop) = stop {
         stop_on(&mut engine, stop.clone());
     }

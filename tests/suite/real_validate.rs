@@ -167,7 +167,7 @@ impl<'r> Judge<'r> {
                     self.ours_by(facts, prompt, &big) == *theirs
                 })
         };
-        if ours == *theirs || by_chance() {
+        if ours == *theirs || by_chance() || by_depth(&ours, theirs) {
             return Ok(());
         }
         Err(ours)
@@ -235,6 +235,24 @@ impl<'r> Judge<'r> {
             }
         }
     }
+}
+
+/// Whether the answers differ in nothing but the node at which Python's stack was full: round a cycle
+/// it fills up at the cycle itself or at any node beside it, as deep as the server happens to stand
+/// when it begins.
+fn by_depth(ours: &Answered, theirs: &Answered) -> bool {
+    let without = |answered: &Answered| {
+        let mut body = answered.body.clone();
+        let nodes = body["node_errors"].as_object_mut();
+        let before = nodes.as_ref().map(|nodes| nodes.len());
+        if let Some(nodes) = nodes {
+            nodes.retain(|_, node| !node.to_string().contains("\"RecursionError\""));
+        }
+        let after = body["node_errors"].as_object().map(serde_json::Map::len);
+        (body, before != after)
+    };
+    let ((ours_rest, _), (theirs_rest, is_full)) = (without(ours), without(theirs));
+    is_full && ours.status == theirs.status && ours_rest == theirs_rest
 }
 
 /// A server whose worker is busy, so that what it accepts is not run.

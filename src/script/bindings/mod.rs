@@ -7,6 +7,7 @@ mod anatomy;
 mod assets;
 mod batch;
 mod comfy;
+pub(super) mod facts;
 mod flow;
 mod grounds;
 mod knowledge;
@@ -35,8 +36,13 @@ type SharedModule = rhai::Shared<rhai::Module>;
 /// A namespace and what is in it; an empty name stands for the global one.
 type Namespace = (&'static str, SharedModule);
 
-static EVERYWHERE: LazyLock<Vec<Namespace>> =
-    LazyLock::new(|| vec![("", workflow::module()), ("", model_name::module())]);
+static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
+    vec![
+        ("", workflow::module()),
+        ("", model_name::module()),
+        ("", facts::module()),
+    ]
+});
 
 static PURE: LazyLock<Vec<Namespace>> =
     LazyLock::new(|| vec![("", pure::module()), ("", anatomy::pure_module())]);

@@ -125,6 +125,7 @@ fn propose(
         ..Limits::default()
     };
     let mut engine = engine::running(&limits, generation.libraries_of(script), true);
+    engine.set_default_tag(Dynamic::from(generation.knowledge().clone()));
     stop_on(&mut engine, stop.clone());
     let found = found.iter().map(Finding::to_json).collect();
     let arguments = (to_dynamic(nodes.clone()), to_dynamic(found));
