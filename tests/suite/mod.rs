@@ -64,6 +64,7 @@ mod sim_run;
 mod sim_versions;
 mod sim_wire;
 mod store;
+mod template_workflows;
 mod templates;
 mod transcript;
 mod ui_convert;

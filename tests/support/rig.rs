@@ -125,6 +125,11 @@ impl Rig {
         self.base.path().join("input")
     }
 
+    /// The folder whose subfolders the loader nodes list.
+    pub(crate) fn models_dir(&self) -> PathBuf {
+        self.base.path().join("models")
+    }
+
     /// Lets the `MmfHold` nodes with this `gate` go on.
     pub(crate) fn open_gate(&self, gate: &str) {
         let written = fs::write(self.input_dir().join("gates").join(gate), []);
