@@ -11,7 +11,7 @@ use super::arguments::{did_you_mean, nearest};
 use super::declaration::CompletionSource;
 use super::engine::SharedModule;
 use super::value::from_map;
-use super::{Declaration, InputSchema, Limits, Param, Type, engine};
+use super::{Declaration, InputSchema, Limits, Param, Type, engine, needs};
 
 /// The names of the declaring functions.
 pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
@@ -68,6 +68,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn meta(context: NativeCallContext, facts: Map) -> Fallible {
         let facts = super::from_map(&facts).map_err(|error| error.to_string())?;
+        if let Some(needs) = facts.get("needs") {
+            super::needs::read(needs)?;
+        }
         super::edit(&context, |declaration| declaration.meta.extend(facts));
         Ok(())
     }

@@ -21,6 +21,8 @@ pub(super) struct Item {
     pub(super) id: String,
     pub(super) prompt: Map<String, Json>,
     pub(super) extra_data: Map<String, Json>,
+    /// The same with the secrets in it, which nodes see and no answer repeats.
+    pub(super) for_nodes: Map<String, Json>,
     pub(super) outputs: Vec<String>,
 }
 
@@ -328,6 +330,7 @@ mod tests {
             id: id.to_owned(),
             prompt: Map::new(),
             extra_data: Map::new(),
+            for_nodes: Map::new(),
             outputs: Vec::new(),
         }
     }
