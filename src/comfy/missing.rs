@@ -89,7 +89,9 @@ impl MissingModel {
         folder: Option<&'static str>,
         names: impl Iterator<Item = &'a str> + Clone,
     ) -> Self {
-        let names = names.filter(|name| *name != file);
+        // What a loader offers beside files, such as `taesd3`, is not installed.
+        let is_file = is_model_file(file);
+        let names = names.filter(|name| *name != file && (is_model_file(name) || !is_file));
         let nearest = nearest_files(file, names.clone(), SHOWN);
         Self {
             node_id: node_id.to_owned(),

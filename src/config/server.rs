@@ -98,10 +98,10 @@ fn pick<'a>(sources: &Sources<'a>) -> Result<Picked<'a>, ConfigError> {
     );
     let key = sent(&KEY, (sources.variable_key, "COMFY_ORG_API_KEY"), key);
     Ok(Picked {
+        server,
         headers,
         key,
         withheld,
-        server,
     })
 }
 

@@ -5,10 +5,30 @@ use crate::comfy::MissingModel;
 use super::{File, Knowledge, Model};
 
 impl Knowledge {
-    /// Adds to missing files what is known of them.
+    /// Adds to missing files what is known of them. Many models share a file, each graph with a place
+    /// of its own for it: that of the model counts of which most is missing, then the most usual one.
     pub fn locate(&self, missing: &mut [MissingModel]) {
+        let wanted: Vec<(String, Option<&str>)> = missing
+            .iter()
+            .map(|one| (one.file.clone(), one.folder))
+            .collect();
+        let sharing = |model: &Model| {
+            let has = |(name, folder): &&(String, Option<&str>)| {
+                files_of(model).any(|file| is_that(file, name, *folder))
+            };
+            wanted.iter().filter(has).count()
+        };
         for one in missing {
-            let Some((model, file)) = self.known_file(&one.file, one.folder) else {
+            let known: Vec<(&Model, &File)> = self.known_files(&one.file, one.folder).collect();
+            let usual = |file: &File| {
+                let same = known.iter().filter(|(_, other)| other.from == file.from);
+                same.count()
+            };
+            let best = known
+                .iter()
+                .rev()
+                .max_by_key(|(model, file)| (file.from.is_some(), sharing(model), usual(file)));
+            let Some((model, file)) = best else {
                 continue;
             };
             one.url = file.url();
@@ -19,22 +39,28 @@ impl Knowledge {
         }
     }
 
-    /// The file of that name, and whose it is. Many models share a file; one that says where it is
-    /// from goes before one that doesn't.
-    fn known_file(&self, name: &str, folder: Option<&str>) -> Option<(&Model, &File)> {
-        let all = self.models.iter().flat_map(|model| {
-            let ways = model.variants.iter().flat_map(|way| &way.files);
-            let files = model.files.iter().chain(ways);
-            files.map(move |file| (model, file))
-        });
-        let lies_there = |file: &File| folder.is_none_or(|folder| file.folder == folder);
-        let mut named = all.filter(|(_, file)| file.is_called(name) && lies_there(file));
-        let first = named.next()?;
-        if first.1.from.is_some() {
-            return Some(first);
-        }
-        Some(named.find(|(_, file)| file.from.is_some()).unwrap_or(first))
+    /// The files of that name, and whose they are.
+    fn known_files<'a>(
+        &'a self,
+        name: &'a str,
+        folder: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Model, &'a File)> {
+        let all = self
+            .models
+            .iter()
+            .flat_map(|model| files_of(model).map(move |file| (model, file)));
+        all.filter(move |(_, file)| is_that(file, name, folder))
     }
+}
+
+/// The files of a model and of all ways to run it.
+fn files_of(model: &Model) -> impl Iterator<Item = &File> {
+    let ways = model.variants.iter().flat_map(|way| &way.files);
+    model.files.iter().chain(ways)
+}
+
+fn is_that(file: &File, name: &str, folder: Option<&str>) -> bool {
+    file.is_called(name) && folder.is_none_or(|folder| file.folder == folder)
 }
 
 #[cfg(test)]

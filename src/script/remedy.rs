@@ -29,7 +29,8 @@ pub(crate) fn explained(generation: &Generation, mut error: JobError) -> Failure
     }
 }
 
-/// Whether the server says that it has no such class. Servers before 0.3.77 say so in words alone.
+/// Whether the server says that it has no such class. Servers before 0.12.0 say so in words
+/// alone.
 fn is_unknown(rejection: &Rejection, class: &str) -> bool {
     const KINDS: [&str; 2] = ["missing_node_type", "invalid_prompt"];
     let error = &rejection.error;

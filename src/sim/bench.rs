@@ -135,7 +135,7 @@ impl Server for Bench<'_, '_> {
     }
 
     fn extra_data(&self) -> &Map<String, Json> {
-        &self.run.item.for_nodes
+        self.run.item.seen_by_nodes()
     }
 
     fn now(&self) -> jiff::Zoned {

@@ -27,6 +27,11 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// What came in beside the prompt, with the secrets.
+    pub(super) fn seen_by_nodes(&self) -> &Map<String, Json> {
+        &self.for_nodes
+    }
+
     /// `[number, prompt_id, prompt, extra_data, outputs_to_execute]`.
     pub(super) fn to_json(&self) -> Json {
         json!([

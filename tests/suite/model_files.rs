@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use massmediafactory::sim::{Sim, SimOptions, default_models};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::mcp::McpClient;
@@ -68,7 +69,8 @@ async fn a_file_in_a_subfolder_is_taken_from_there() {
             json!([{ "param": "MODEL", "file": OFFICIAL, "taken": there }])
         );
         assert_eq!(built.get("missing_models"), None);
-        client.queue(to_run(&built)).await;
+        let queued = client.call("execute_workflow", to_run(&built)).await;
+        assert_eq!(queued["status"], "queued", "{queued:#}");
     }
 }
 
@@ -209,11 +211,20 @@ fn build(p) {
 }
 "#;
 
+#[rstest]
+#[case("0.33.0")]
+#[case("0.3.75")]
 #[tokio::test]
-async fn a_pack_of_nodes_that_is_not_there_is_named_wherever_its_nodes_are_used() {
+async fn a_pack_of_nodes_that_is_not_there_is_named_wherever_its_nodes_are_used(
+    #[case] version: &str,
+) {
     let home = Home::new();
     home.write(".mmf/templates/speech.rhai", SPEECH);
-    let comfy = serving(default_models()).await;
+    let options = SimOptions {
+        version: version.to_owned(),
+        ..SimOptions::default()
+    };
+    let comfy = Sim::start(options).await.unwrap();
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let listed = client.call("list_workflow_templates", json!({})).await;
     let templates = listed["templates"].as_array().unwrap();
@@ -303,12 +314,13 @@ mod account {
             };
             seen.lock().unwrap().push(key);
             let frame = Frame::from_pixels(image::RgbaImage::new(64, 64));
-            Ok(Outcome::values(vec![Value::Video(Video {
+            let video = Video {
                 frames: Arc::new(vec![frame; 5]),
                 fps: 5.0,
                 audio: None,
                 file: None,
-            })]))
+            };
+            Ok(Outcome::values(vec![Value::Video(Arc::new(video))]))
         })
     }
 

@@ -13,8 +13,8 @@ use super::comfy::Comfy;
 use crate::comfy::nodes::{NodeClass, NodeFacts};
 use crate::comfy::{ComfyError, Workflow};
 
-/// The key in `extra_data` under which partner nodes look for it (`API_KEY_COMFY_ORG` among the
-/// hidden inputs of 0.3.75 and 0.33).
+/// The key in `extra_data` under which partner nodes look for it (the hidden input
+/// `API_KEY_COMFY_ORG`, in `execution.py` of 0.3.75).
 const KEY: &str = "api_key_comfy_org";
 
 /// What to do where there is none.
