@@ -20,10 +20,11 @@ use crate::script::conversation::Message;
 use crate::script::reply::Resource;
 use crate::script::runs::{Record, Run, RunError, Runs};
 use crate::script::{
-    Caller, Completion, Generation, Host, Key, Kind, Library, Limits, Listing, Progress, Reply,
-    Runner, ScriptError, Served, Watcher, complete, hand_over,
+    Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Limits, Listing,
+    Progress, Reply, Runner, ScriptError, Served, Watcher, arrange, complete, explained, lacking,
+    named,
 };
-use crate::sim::{Sim, SimOptions};
+use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
 use crate::vram::Observations;
 
 /// How often a process that stays lets go of assets whose time is over. Until then they are
@@ -50,6 +51,15 @@ pub struct App {
     _simulator: Option<Sim>,
     _watcher: Option<Watcher>,
     _tidying: Option<AbortOnDropHandle<()>>,
+}
+
+/// What a template built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The workflow.
+    pub workflow: Workflow,
+    /// The model files that stand for others in it.
+    pub exchanged: Vec<Exchanged>,
 }
 
 /// A script that was found by name or file, with the generation in which it was found.
@@ -94,7 +104,7 @@ impl App {
             None => None,
         };
         let server = match &simulator {
-            Some(simulator) => Server::parse(&simulator.url())?,
+            Some(simulator) => Server::parse(&simulator.url())?.with_account_key(SIMULATED_ACCOUNT),
             None => config.server.clone(),
         };
         let assets = Assets::open(
@@ -280,17 +290,19 @@ impl App {
         self.call_limit
     }
 
-    /// Builds a template's workflow, so that what it makes will name the template.
+    /// Builds a template's workflow for the server at hand, so that what it makes will name the
+    /// template.
     pub async fn build(
         &self,
         found: Found,
         arguments: Map<String, Value>,
         caller: Caller,
-    ) -> Result<Workflow, ScriptError> {
+    ) -> Result<Built, ScriptError> {
         let script = found.served.reference();
+        let named = named(&arguments);
         let mut parameters = found.served.script.arguments(arguments)?;
         let declaration = &found.served.script.declaration;
-        hand_over(self.host(), declaration, &mut parameters)
+        let exchanged = arrange(self.host(), declaration, &named, &mut parameters)
             .await
             .map_err(ScriptError::Arguments)?;
         let built = self.run(found, parameters.clone(), caller).await?;
@@ -302,16 +314,25 @@ impl App {
             ..Origin::default()
         };
         self.host().jobs.remember(&workflow, origin);
-        Ok(workflow)
+        Ok(Built {
+            workflow,
+            exchanged,
+        })
+    }
+
+    /// What the server lacks to run a workflow; nothing is known to be lacking where none is.
+    pub async fn lacking(&self, workflow: &Workflow) -> Lacking {
+        lacking(&self.host().comfy, &self.library.generation(), workflow).await
     }
 
     /// Queues a workflow.
-    pub async fn submit(&self, workflow: &Workflow, submit: Submit) -> Result<Submitted, JobError> {
+    pub async fn submit(&self, workflow: &Workflow, submit: Submit) -> Result<Submitted, Failure> {
         let order = Order {
             submit,
             ..Order::default()
         };
-        self.host().jobs.submit(workflow, order).await
+        let submitted = self.host().jobs.submit(workflow, order).await;
+        submitted.map_err(|error| explained(&self.library.generation(), error))
     }
 
     /// Waits for a job and tells the caller what happens meanwhile.

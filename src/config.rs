@@ -1,8 +1,8 @@
 //! The one configuration, put together once at the start.
 //!
 //! Later sources win: defaults, the user's `config.toml`, the project's `.mmf/config.toml`,
-//! environment variables, the command line. Headers alone don't follow that rule: they are
-//! secrets, written for one server, and the module `server` says to whom they go.
+//! environment variables, the command line. Headers and the key of an account alone don't follow that
+//! rule: they are secrets, written for one server, and the module `server` says to whom they go.
 
 mod file;
 mod mcp;
@@ -61,7 +61,7 @@ pub struct Config {
     pub mcp: Mcp,
     /// The settings' files that were read.
     pub files: Vec<PathBuf>,
-    /// Headers that are set and not sent, with the reason; the headers themselves aren't told.
+    /// Headers and keys that are set and not sent, with the reason; they themselves aren't told.
     pub withheld: Vec<String>,
 }
 
@@ -166,6 +166,7 @@ impl Config {
             command_line: overrides.url.as_deref(),
             variable_url: text(variable, "COMFYUI_URL")?.as_deref(),
             variable_headers: text(variable, "COMFYUI_HEADERS")?.as_deref(),
+            variable_key: text(variable, "COMFY_ORG_API_KEY")?.as_deref(),
             project: &project,
             user: &user,
         })?;

@@ -19,8 +19,8 @@ use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 use crate::knowledge::Knowledge;
 use crate::preflight::{Files, Preflight, Report};
-use crate::script::Library;
-use crate::sim::Sim;
+use crate::script::{Generation, Library, name_packs};
+use crate::sim::{SIMULATED_ACCOUNT, Sim};
 
 /// Facts with where they are from.
 pub(super) struct Facts {
@@ -28,8 +28,10 @@ pub(super) struct Facts {
     /// As people are told.
     pub(super) origin: String,
     rules: Rules,
-    knowledge: Arc<Knowledge>,
+    generation: Arc<Generation>,
     files: Files,
+    /// Of a server; by a file nobody can tell.
+    has_account: bool,
 }
 
 impl Facts {
@@ -46,49 +48,54 @@ impl Facts {
         }
         let config = Config::load(&overrides)?;
         let generation = Library::load(config.script_roots()).generation();
-        let knowledge = generation.knowledge().clone();
         if let (Some(file), None) = (nodes, address) {
-            return Self::of_file(Path::new(file), knowledge);
+            return Self::of_file(Path::new(file), generation);
         }
         if global.sim {
             let simulator = Sim::start(start::simulator(global)).await?;
-            return Self::of_server(Server::parse(&simulator.url())?, knowledge).await;
+            let server = Server::parse(&simulator.url())?.with_account_key(SIMULATED_ACCOUNT);
+            return Self::of_server(server, generation).await;
         }
         let url = config.server.to_string();
-        match Self::of_server(config.server.clone(), knowledge.clone()).await {
+        match Self::of_server(config.server.clone(), generation.clone()).await {
             Err(failure) if address.is_none() && failure.code == Code::CONNECTION_ERROR => {
-                Self::at_hand(&url, knowledge)
+                Self::at_hand(&url, generation)
             }
             other => other,
         }
     }
 
-    async fn of_server(server: Server, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
+    async fn of_server(server: Server, generation: Arc<Generation>) -> Result<Self, Failure> {
         let url = server.to_string();
+        let has_account = server.account_key().is_some();
         let comfy = Comfy::new(server, Ids::default(), Clock::default());
         let version = comfy.version().await?.map(|version| version.to_string());
         let nodes = comfy.node_facts().await?;
         let origin = format!("ComfyUI {} at {url}", shown(version.as_deref()));
         let files = Files::now(&nodes);
-        Ok(Self::new(nodes, version, origin, knowledge, files))
+        let facts = Self::new(nodes, version, origin, generation, files);
+        Ok(Self {
+            has_account,
+            ..facts
+        })
     }
 
-    fn of_file(path: &Path, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
+    fn of_file(path: &Path, generation: Arc<Generation>) -> Result<Self, Failure> {
         let (nodes, version) = read(path)?;
         let version_shown = shown(version.as_deref());
         let origin = format!("{} (ComfyUI {version_shown})", path.display());
         let files = Files::once(&nodes);
-        Ok(Self::new(nodes.into(), version, origin, knowledge, files))
+        Ok(Self::new(nodes.into(), version, origin, generation, files))
     }
 
     /// The latest snapshot in this folder, or the facts that are part of this program.
-    fn at_hand(url: &str, knowledge: Arc<Knowledge>) -> Result<Self, Failure> {
+    fn at_hand(url: &str, generation: Arc<Generation>) -> Result<Self, Failure> {
         if let Some(snapshot) = latest_snapshot() {
             report::note(format_args!(
                 "note: there is no ComfyUI at {url}; going by {}",
                 snapshot.display()
             ));
-            return Self::of_file(&snapshot, knowledge);
+            return Self::of_file(&snapshot, generation);
         }
         report::note(format_args!(
             "note: there is no ComfyUI at {url}; going by the nodes of ComfyUI {BUNDLED_VERSION}, \
@@ -97,14 +104,20 @@ impl Facts {
         let nodes = NodeFacts::bundled();
         let origin = format!("the built-in facts of ComfyUI {BUNDLED_VERSION}");
         let version = Some(BUNDLED_VERSION.to_owned());
-        Ok(Self::new(nodes, version, origin, knowledge, Files::Foreign))
+        Ok(Self::new(
+            nodes,
+            version,
+            origin,
+            generation,
+            Files::Foreign,
+        ))
     }
 
     fn new(
         nodes: Arc<NodeFacts>,
         version: Option<String>,
         origin: String,
-        knowledge: Arc<Knowledge>,
+        generation: Arc<Generation>,
         files: Files,
     ) -> Self {
         Self {
@@ -112,8 +125,14 @@ impl Facts {
             rules: version.map_or_else(|| Rules::guessed(&nodes), |version| Rules::of(&version)),
             origin,
             nodes,
-            knowledge,
+            generation,
+            has_account: true,
         }
+    }
+
+    /// What is known of models.
+    pub(super) fn knowledge(&self) -> &Knowledge {
+        self.generation.knowledge()
     }
 
     /// The same for whoever asks what the server of a snapshot would say: what it did not list was
@@ -127,8 +146,14 @@ impl Facts {
 
     /// Everything that is wrong with a prompt.
     pub(super) fn judge(&self, prompt: &Value, big: &BigIntegers) -> Report {
-        let preflight = Preflight::new(&self.nodes, &self.knowledge).rules(self.rules.clone());
-        preflight.files(&self.files).inspect_exactly(prompt, big)
+        let preflight = Preflight::new(&self.nodes, self.generation.knowledge());
+        let mut report = preflight
+            .rules(self.rules.clone())
+            .files(&self.files)
+            .account(self.has_account)
+            .inspect_exactly(prompt, big);
+        name_packs(&self.generation.packs(), &mut report);
+        report
     }
 }
 

@@ -10,6 +10,7 @@ mod doctor;
 mod ended;
 mod facts;
 mod json_argument;
+mod missing;
 mod nodes;
 mod progress;
 mod report;

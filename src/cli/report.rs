@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::missing;
 use crate::failure::{Code, Failure};
 use crate::script::Diagnostic;
 
@@ -68,6 +69,10 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
                 ));
             }
         }
+    }
+    let missing = failure.details.get("missing_models");
+    for line in missing.map(missing::table).unwrap_or_default() {
+        note(line);
     }
     // A frame has its own help.
     if let Some(hint) = failure.hint.as_ref().filter(|_| frame.is_none()) {

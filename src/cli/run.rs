@@ -10,8 +10,8 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, ask, report, show, start};
-use crate::app::{App, Found};
+use super::{Ended, Stopped, ask, missing, report, show, start};
+use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
@@ -136,9 +136,16 @@ async fn run_template(
     options: &TemplateOptions,
     caller: &Caller,
 ) -> Result<Ran, Stopped> {
-    let workflow = app.build(found, arguments, caller.clone()).await;
-    let workflow = workflow.map_err(Stopped::by_script)?;
+    let built = app.build(found, arguments, caller.clone()).await;
+    let Built {
+        workflow,
+        exchanged,
+    } = built.map_err(Stopped::by_script)?;
+    for one in exchanged {
+        report::note(format_args!("note: {one}"));
+    }
     if options.workflow {
+        missing::tell(&app.lacking(&workflow).await);
         return Ok(Ran::Built(workflow.into_json()));
     }
     let submitted = app.submit(&workflow, Submit::default()).await?;

@@ -15,7 +15,7 @@ use super::nodes::{NodeFacts, model_folder};
 const SHOWN: usize = 3;
 
 /// A model file that a workflow names and the server has not got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MissingModel {
     /// The node that loads it.
     pub node_id: String,
@@ -30,6 +30,15 @@ pub struct MissingModel {
     pub nearest: Vec<String>,
     /// How many files are installed that the loader would take; none if that can't be told.
     pub installed: Option<usize>,
+    /// Where it is to be had, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Its size, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gib: Option<f64>,
+    /// Where its own is not: what all files of its model take together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_gb: Option<f64>,
 }
 
 impl MissingModel {
@@ -63,23 +72,38 @@ impl MissingModel {
                 .find_map(|facts| facts.class(class)?.input(input)?.choices())
         };
         let choices = told.or_else(known);
-        let names = || {
-            let choices = choices.unwrap_or_default().iter();
-            choices
-                .filter_map(Value::as_str)
-                .filter(|name| *name != file)
-        };
-        Some(Self {
-            node_id: id.to_owned(),
+        let names = choices.unwrap_or_default().iter();
+        let names = names.filter_map(Value::as_str);
+        let mut missing = Self::new(id, input, file, folder, names);
+        if choices.is_none() {
+            missing.installed = None;
+        }
+        Some(missing)
+    }
+
+    /// A file that is not among the names of those that are there.
+    pub(super) fn new<'a>(
+        node_id: &str,
+        input: &str,
+        file: &str,
+        folder: Option<&'static str>,
+        names: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        // What a loader offers beside files, such as `taesd3`, is not installed.
+        let is_file = is_model_file(file);
+        let names = names.filter(|name| *name != file && (is_model_file(name) || !is_file));
+        let nearest = nearest_files(file, names.clone(), SHOWN);
+        Self {
+            node_id: node_id.to_owned(),
             input: input.to_owned(),
             file: file.to_owned(),
             folder,
-            nearest: nearest_files(file, names(), SHOWN)
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            installed: choices.map(|_| names().count()),
-        })
+            nearest: nearest.into_iter().map(str::to_owned).collect(),
+            installed: Some(names.count()),
+            url: None,
+            gib: None,
+            download_gb: None,
+        }
     }
 
     /// What to do about it: "put X into models/FOLDER or pass one that is installed: A, B".

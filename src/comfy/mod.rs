@@ -21,9 +21,9 @@ mod workflow;
 
 pub use big::{BigIntegers, Restored};
 pub use client::{
-    Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile, NodeFailure,
-    Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit, Submitted,
-    SystemStats, UploadedFile, Watch,
+    ACCOUNT_HELP, Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile,
+    NodeFailure, Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit,
+    Submitted, SystemStats, UploadedFile, Watch,
 };
 pub use error::{ComfyError, Rejection};
 pub use features::{Feature, Features, parse_version};

@@ -141,6 +141,43 @@ pub fn same_among<'a>(name: &str, choices: impl Iterator<Item = &'a str>) -> Opt
     same.next().is_none().then_some(first)
 }
 
+/// How a file that is named is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed<'a> {
+    /// Under that very name.
+    Exactly,
+    /// In another folder or spelling.
+    As(&'a str),
+    /// As the same model with its numbers stored in another way.
+    InOtherPrecision(&'a str),
+}
+
+/// How a file that is named is among those that are there. Of several that could be meant, the first
+/// with all of the file's own name, then the first; of other precisions, the one that has most of the
+/// name. GGUF files have loaders of their own, so they never stand for others.
+#[must_use]
+pub fn installed<'a>(name: &str, files: &'a [String]) -> Option<Installed<'a>> {
+    let loads_alike = |file: &&str| is_gguf(file) == is_gguf(name);
+    let files = files.iter().map(String::as_str).filter(loads_alike);
+    if files.clone().any(|file| file == name) {
+        return Some(Installed::Exactly);
+    }
+    let same = files.clone().filter(|file| same_file(name, file));
+    let as_written = |file: &&str| base_name(file) == base_name(name);
+    if let Some(same) = same
+        .clone()
+        .find(as_written)
+        .or_else(|| same.clone().next())
+    {
+        return Some(Installed::As(same));
+    }
+    same_model_among(name, files).map(Installed::InOtherPrecision)
+}
+
+fn is_gguf(name: &str) -> bool {
+    extension(name).is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
 /// Names less alike than this have some letters in common and nothing else.
 const ALIKE: f64 = 0.25;
 
@@ -258,6 +295,36 @@ mod tests {
         ] {
             assert_eq!(meant(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_file_is_taken_as_it_is_there_and_no_gguf_for_what_another_loader_reads() {
+        let files = [
+            "A/Flux1-Dev.sft",
+            "b/flux1-dev.safetensors",
+            "qwen_image_bf16.safetensors",
+            "z_image_turbo-Q8_0.gguf",
+        ]
+        .map(str::to_owned);
+        let found = |name| installed(name, &files);
+        assert_eq!(
+            found("flux1-dev.safetensors"),
+            Some(Installed::As("b/flux1-dev.safetensors"))
+        );
+        assert_eq!(
+            found("flux1_dev.ckpt"),
+            Some(Installed::As("A/Flux1-Dev.sft"))
+        );
+        assert_eq!(found("A/Flux1-Dev.sft"), Some(Installed::Exactly));
+        assert_eq!(
+            found("qwen_image_fp8_e4m3fn.safetensors"),
+            Some(Installed::InOtherPrecision("qwen_image_bf16.safetensors"))
+        );
+        assert_eq!(found("z_image_turbo_bf16.safetensors"), None);
+        assert_eq!(
+            found("z_image_turbo-Q4_0.gguf"),
+            Some(Installed::InOtherPrecision("z_image_turbo-Q8_0.gguf"))
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Where a `ComfyUI` is and how it is greeted: address, base path, headers and time limits.
+//! Where a `ComfyUI` is and how it is greeted: address, base path, headers, account, time limits.
 //!
-//! Headers and the credentials of an address are secrets. They are kept apart from the address as
+//! Headers, the account's key and the credentials of an address are secrets. They are kept apart from the address as
 //! soon as it is parsed, and neither `Debug` nor `Display` nor any error shows them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +23,7 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:8188";
 pub struct Server {
     base: Url,
     headers: HeaderMap,
+    account_key: Option<Arc<str>>,
     timeouts: Timeouts,
 }
 
@@ -138,6 +140,7 @@ impl Server {
         Ok(Self {
             base,
             headers,
+            account_key: None,
             timeouts: Timeouts::default(),
         })
     }
@@ -159,6 +162,20 @@ impl Server {
         value.set_sensitive(true);
         self.headers.insert(parsed, value);
         Ok(self)
+    }
+
+    /// With the key of an account of comfy.org, for prompts whose nodes run elsewhere. It is a secret
+    /// as the headers are.
+    #[must_use]
+    pub fn with_account_key(mut self, key: &str) -> Self {
+        self.account_key = Some(key.into());
+        self
+    }
+
+    /// The key of the account that pays for partner nodes.
+    #[must_use]
+    pub fn account_key(&self) -> Option<&str> {
+        self.account_key.as_deref()
     }
 
     /// The same server with other time limits.

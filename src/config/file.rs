@@ -29,9 +29,12 @@ pub(super) struct ComfySettings {
     /// Secrets: one `Name: value` a line.
     #[serde(deserialize_with = "secret")]
     pub(super) headers: Option<String>,
+    /// A secret.
+    #[serde(deserialize_with = "secret_key")]
+    pub(super) comfy_org_api_key: Option<String>,
 }
 
-/// Headers are never shown, not even when the settings are debugged.
+/// Secrets are never shown, not even when the settings are debugged.
 impl std::fmt::Debug for ComfySettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ComfySettings")
@@ -119,6 +122,10 @@ impl Settings {
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let refusal = "headers are written as text, one \"Name: value\" a line";
     text_or(deserializer, refusal)
+}
+
+fn secret_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text_or(deserializer, "a key is written as text")
 }
 
 fn secret_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -6,8 +6,11 @@ use crate::comfy::model_name::{base_name, is_precision};
 
 use super::identify::words;
 
+/// 2^30, by which the official notes reckon.
+const GIB: f64 = 1_073_741_824.0;
+
 /// A model file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// The folder below `models/`.
@@ -20,6 +23,12 @@ pub struct File {
     /// Its size, where a source says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// The same in GiB with two places, as notes for people say it.
+    #[serde(default, skip_serializing)]
+    pub gib: Option<f64>,
+    /// Where it is to be had: `REPOSITORY/FOLDER` of Hugging Face or an address.
+    #[serde(default, skip_serializing)]
+    pub from: Option<String>,
     /// It has the encoders and the VAE within it.
     #[serde(default, skip_serializing)]
     pub whole: bool,
@@ -45,6 +54,30 @@ impl File {
     #[must_use]
     pub fn path(&self) -> String {
         format!("{}/{}", self.folder, self.name)
+    }
+
+    /// The address from which it is to be had, where a source says one.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let from = self.from.as_deref()?;
+        if from.contains("://") {
+            return Some(from.to_owned());
+        }
+        let mut parts = from.splitn(3, '/');
+        let (owner, repository) = (parts.next()?, parts.next()?);
+        let folder = parts.next().map_or_else(String::new, |it| format!("{it}/"));
+        let name = &self.name;
+        Some(format!(
+            "https://huggingface.co/{owner}/{repository}/resolve/main/{folder}{name}"
+        ))
+    }
+
+    /// Its size in GiB, as exactly as a source says it.
+    #[must_use]
+    pub fn size_gib(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "files are far below 2^53 bytes")]
+        let exact = self.bytes.map(|bytes| bytes as f64 / GIB);
+        exact.or(self.gib)
     }
 
     /// Whether the model itself is in it, and not what goes with it.
@@ -74,6 +107,40 @@ pub(super) fn part(name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn file(from: &str) -> File {
+        let text = format!("folder = \"vae\"\nname = \"ae.safetensors\"\nfrom = \"{from}\"");
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_short_form_of_a_source_is_an_address_of_hugging_face() {
+        for (from, url) in [
+            (
+                "Comfy-Org/z_image/split_files/vae",
+                "https://huggingface.co/Comfy-Org/z_image/resolve/main/split_files/vae/ae.safetensors",
+            ),
+            (
+                "Comfy-Org/z_image",
+                "https://huggingface.co/Comfy-Org/z_image/resolve/main/ae.safetensors",
+            ),
+            ("https://example.com/vae", "https://example.com/vae"),
+        ] {
+            assert_eq!(file(from).url().as_deref(), Some(url));
+        }
+        assert_eq!(file("nobody").url(), None);
+    }
+
+    #[test]
+    fn a_size_in_bytes_goes_before_one_in_words() {
+        let mut file = file("Comfy-Org/z_image");
+        file.gib = Some(0.31);
+        assert_eq!(file.size_gib(), Some(0.31));
+        file.bytes = Some(1 << 29);
+        assert_eq!(file.size_gib(), Some(0.5));
+    }
+
     #[test]
     fn precisions_of_one_file_are_the_same_part() {
         let part = |name| super::part(name).join(" ");

@@ -6,6 +6,7 @@ mod advice;
 mod choose;
 mod error;
 mod facts;
+mod fetch;
 mod file;
 mod frames;
 mod freshness;

@@ -17,6 +17,7 @@ mod media;
 mod names;
 mod numbers;
 mod outputs;
+mod partners;
 mod placeholders;
 mod replaced;
 mod report;
@@ -52,6 +53,7 @@ pub struct Preflight<'a> {
     rules: Rules,
     own: Option<&'a dyn OwnValidation>,
     files: &'a Files,
+    has_account: bool,
 }
 
 impl<'a> Preflight<'a> {
@@ -64,6 +66,7 @@ impl<'a> Preflight<'a> {
             rules: Rules::default(),
             own: None,
             files: &Files::Any,
+            has_account: true,
         }
     }
 
@@ -85,6 +88,13 @@ impl<'a> Preflight<'a> {
     #[must_use]
     pub fn files(mut self, files: &'a Files) -> Self {
         self.files = files;
+        self
+    }
+
+    /// With whether there is an account for nodes that run elsewhere; there is taken to be one.
+    #[must_use]
+    pub fn account(mut self, has_account: bool) -> Self {
+        self.has_account = has_account;
         self
     }
 
@@ -143,6 +153,9 @@ impl<'a> Preflight<'a> {
         settings::find(&chains, found);
         numbers::find(view, found);
         outputs::find(view, found);
+        if !self.has_account {
+            partners::find(view, found);
+        }
         sources::find(view, found);
         names::not_missing(found);
         ends::find(view, self.facts, found);

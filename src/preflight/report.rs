@@ -6,6 +6,7 @@ use crate::comfy::MissingModel;
 use crate::comfy::check::{Finding, Rule};
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::validate::Outcome;
+use crate::knowledge::Knowledge;
 
 /// What the server would answer, and everything that is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +84,7 @@ impl Report {
 
     /// `{valid, errors, findings, node_errors, node_count}`, as tools answer it.
     #[must_use]
-    pub fn to_json(&self, facts: &NodeFacts) -> Value {
+    pub fn to_json(&self, facts: &NodeFacts, knowledge: &Knowledge) -> Value {
         let answer = self.outcome.to_json();
         let findings: Vec<Value> = self.told().map(Finding::to_short_json).collect();
         let mut told = json!({
@@ -98,7 +99,8 @@ impl Report {
             .iter()
             .any(|one| one.kind == "value_not_in_list")
         {
-            let missing = MissingModel::among(&answer["node_errors"], &[facts.clone().into()]);
+            let mut missing = MissingModel::among(&answer["node_errors"], &[facts.clone().into()]);
+            knowledge.locate(&mut missing);
             if !missing.is_empty() {
                 told["missing_models"] = json!(missing);
             }

@@ -13,7 +13,7 @@ use super::bindings::facts;
 use super::declaration::CompletionSource;
 use super::engine::SharedModule;
 use super::value::from_map;
-use super::{Declaration, InputSchema, Limits, Param, Type, engine};
+use super::{Declaration, InputSchema, Limits, Param, Type, engine, needs};
 use crate::knowledge::Knowledge;
 
 /// The names of the declaring functions.
@@ -97,6 +97,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn meta(context: NativeCallContext, facts: Map) -> Fallible {
         let facts = super::from_map(&facts).map_err(|error| error.to_string())?;
+        if let Some(needs) = facts.get("needs") {
+            super::needs::read(needs)?;
+        }
         super::edit(&context, |declaration| declaration.meta.extend(facts));
         Ok(())
     }

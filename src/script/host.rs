@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::arrange::Exchanges;
 use super::conversation::{Conversation, Nobody};
 use super::runs::Runs;
 use super::submissions::Submissions;
@@ -129,6 +130,8 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     /// The jobs that the run, nested scripts included, has put on the server.
     pub(super) submissions: Arc<Submissions>,
+    /// The model files that stand for others in what the run builds.
+    pub(super) exchanges: Arc<Exchanges>,
     /// How many scripts stand above this one.
     pub(super) depth: usize,
 }

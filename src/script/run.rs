@@ -150,6 +150,7 @@ impl Runner {
             regenerated_from: None,
             limits: self.limits,
             submissions: Arc::default(),
+            exchanges: Arc::default(),
             depth: 0,
         });
         let cancel = context.caller.cancel.clone();
@@ -222,7 +223,12 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, Scr
             ..Reply::default()
         });
     }
-    answers::reply(&made).map_err(|error| wrong_result(script, &error.to_string(), &made))
+    let reply = answers::reply(&made);
+    let mut reply = reply.map_err(|error| wrong_result(script, &error.to_string(), &made))?;
+    if context.depth == 0 {
+        context.exchanges.tell(&mut reply);
+    }
+    Ok(reply)
 }
 
 /// The arguments of a template with the media that they name on the server.

@@ -43,7 +43,7 @@ pub use faults::Faults;
 pub use folders::{FolderType, Folders, SaveSlot, remove_own_folders};
 pub use lifecycle::{Sim, SimError};
 pub use node::{Call, Inputs, Outcome, Raised, Server, SimNode};
-pub use options::{SimOptions, default_models};
+pub use options::{SIMULATED_ACCOUNT, SimOptions, default_models};
 pub use picture::Painting;
 pub use shape::{ClassShape, InputShape};
 pub use value::{Audio, Content, Frame, Latent, Opaque, Value, Video};

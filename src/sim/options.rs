@@ -18,6 +18,10 @@ use super::cache::Caching;
 use super::faults::Faults;
 use super::node::SimNode;
 
+/// The key of an account for partner nodes where a simulator within the process is the server: it takes
+/// any.
+pub const SIMULATED_ACCOUNT: &str = "simulated";
+
 /// What a simulator is started with. The default is a fresh, fast server on a free port.
 #[derive(Clone)]
 pub struct SimOptions {

@@ -21,10 +21,17 @@ pub(super) struct Item {
     pub(super) id: String,
     pub(super) prompt: Map<String, Json>,
     pub(super) extra_data: Map<String, Json>,
+    /// The same with the secrets in it, which nodes see and no answer repeats.
+    pub(super) for_nodes: Map<String, Json>,
     pub(super) outputs: Vec<String>,
 }
 
 impl Item {
+    /// What came in beside the prompt, with the secrets.
+    pub(super) fn seen_by_nodes(&self) -> &Map<String, Json> {
+        &self.for_nodes
+    }
+
     /// `[number, prompt_id, prompt, extra_data, outputs_to_execute]`.
     pub(super) fn to_json(&self) -> Json {
         json!([
@@ -328,6 +335,7 @@ mod tests {
             id: id.to_owned(),
             prompt: Map::new(),
             extra_data: Map::new(),
+            for_nodes: Map::new(),
             outputs: Vec::new(),
         }
     }

@@ -42,8 +42,11 @@ async fn run(example: &str, arguments: Value) -> Value {
     if found.served.script.key.kind != Kind::Template {
         return app.run(found, arguments, caller).await.unwrap().value;
     }
-    let workflow = app.build(found, arguments, caller.clone()).await.unwrap();
-    let submitted = app.submit(&workflow, Submit::default()).await.unwrap();
+    let built = app.build(found, arguments, caller.clone()).await.unwrap();
+    let submitted = app
+        .submit(&built.workflow, Submit::default())
+        .await
+        .unwrap();
     let finished = app.wait(&submitted.prompt_id, None, &caller).await.unwrap();
     assert!(finished.is_success(), "{:?}", finished.outcome.end);
     let sizes = finished.outputs.iter().map(|output| {

@@ -49,6 +49,7 @@ mod mcp_tools;
 mod mcp_validate;
 mod mcp_workbench;
 mod memory;
+mod model_files;
 mod original_examples;
 mod real_client;
 mod real_end;

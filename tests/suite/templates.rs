@@ -129,7 +129,8 @@ async fn the_originals_templates_run_and_make_what_they_say() {
                 json!({ "name": name, "params": params }),
             )
             .await;
-        let queued = client.call("execute_workflow", built).await;
+        let to_run = json!({ "workflow": built["workflow"], "template": name });
+        let queued = client.call("execute_workflow", to_run).await;
         let done = client.wait(queued["prompt_id"].as_str().unwrap()).await;
         let [output] = &done["outputs"].as_array().unwrap()[..] else {
             panic!("{name}: {done:#}")
@@ -166,7 +167,8 @@ async fn a_missing_model_is_named_with_its_folder_and_what_is_installed_instead(
             json!({ "name": "qwen_txt2img", "params": { "PROMPT": "a red fox" } }),
         )
         .await;
-    let failure = client.call_fails("execute_workflow", built).await;
+    let to_run = json!({ "workflow": built["workflow"] });
+    let failure = client.call_fails("execute_workflow", to_run).await;
     assert_eq!(failure["error"], "VALIDATION_ERROR");
     let hint = failure["hint"].as_str().unwrap();
     assert!(

@@ -61,7 +61,7 @@ async fn one(global: &Global, args: &ValidateArgs, file: &str) -> Result<Ended, 
     }
     let report = facts.judge(&given.prompt, &given.big);
     if args.json {
-        let mut told = report.to_json(&facts.nodes);
+        let mut told = report.to_json(&facts.nodes, facts.knowledge());
         told["judged_by"] = json!(facts.origin);
         report::json(&given.big.restore(&told));
     } else {
@@ -89,7 +89,7 @@ fn fixed(
     // Before anything is told: a failure tells something else.
     let is_written = args.mend.write && fixed.write(file)?;
     if args.json {
-        let mut told = left.to_json(&facts.nodes);
+        let mut told = left.to_json(&facts.nodes, facts.knowledge());
         fixed.add_to(&mut told);
         told["judged_by"] = json!(facts.origin);
         report::json(&fixed.given.big.restore(&told));

@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use super::account::PartnersCache;
 use super::facts::FactsCache;
 use super::follow::Follower;
 use super::http::Http;
+use super::listings::ListingsCache;
 use super::queue::{self, Queue};
 use super::socket::Socket;
 use super::stats::FeaturesCache;
@@ -32,6 +34,8 @@ pub(super) struct Inner {
     pub(super) socket: Socket,
     pub(super) features: Mutex<Option<FeaturesCache>>,
     pub(super) facts: FactsCache,
+    pub(super) listings: ListingsCache,
+    pub(super) partners: PartnersCache,
     pub(super) templates: TemplatesCache,
 }
 
@@ -59,6 +63,8 @@ impl Comfy {
             socket,
             features: Mutex::new(None),
             facts: FactsCache::default(),
+            listings: ListingsCache::default(),
+            partners: PartnersCache::default(),
             templates: TemplatesCache::default(),
         }))
     }

@@ -112,7 +112,15 @@ impl Comfy {
         Ok(found)
     }
 
-    fn fresh_facts(&self) -> Option<Arc<NodeFacts>> {
+    /// Those of some classes that the server has.
+    pub async fn those_there(&self, classes: &[String]) -> Result<Vec<String>, ComfyError> {
+        let names: Vec<&str> = classes.iter().map(String::as_str).collect();
+        let facts = self.facts_about(names).await?;
+        let is_there = |class: &&String| facts.iter().any(|facts| facts.class(class).is_some());
+        Ok(classes.iter().filter(is_there).cloned().collect())
+    }
+
+    pub(super) fn fresh_facts(&self) -> Option<Arc<NodeFacts>> {
         let now = self.0.clock.now();
         let outages = self.0.http.outages();
         let known = self.0.facts.known();

@@ -5,11 +5,13 @@
 //!   follow         finds out how jobs end: history after the socket's word, and polls beside it
 //!   socket         the connection; message: what comes over it
 //!   tracker, job   who is interested in what, and what is known about it
+//!   listings       which model files are there; account: who pays for nodes that run elsewhere
 //!   story          what the socket told of a job, for when the history is slow to answer
 //!   queue, outcome what the server answers
 //!   http, tls      requests; pieces: answers that blocking code reads; fault: what is wrong with answers
 //! ```
 
+mod account;
 mod cancel;
 mod comfy;
 mod facts;
@@ -18,6 +20,7 @@ mod files;
 mod follow;
 mod http;
 mod job;
+mod listings;
 mod message;
 mod models;
 mod outcome;
@@ -33,6 +36,7 @@ mod tls;
 mod tracker;
 mod wait;
 
+pub use account::ACCOUNT_HELP;
 pub use cancel::Cancelled;
 pub use comfy::Comfy;
 pub use files::{Download, UploadedFile};

@@ -8,9 +8,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::account::ACCOUNT_HELP;
 use super::http::take;
 use crate::comfy::output::{Output, outputs};
 use crate::failure::{Code, Failure};
+
+/// What a partner node says without an account (`comfy_api_nodes/util/client.py` of 0.3.75).
+const SIGNED_OUT: &str = "Unauthorized: Please login first to use this node.";
 
 /// How a job ended and what it made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -216,6 +220,8 @@ impl NodeFailure {
         let failure = if self.is_out_of_memory() {
             Failure::new(Code::OUT_OF_MEMORY, message)
                 .hint("make it smaller, take a quantised model, or free memory first")
+        } else if self.message.contains(SIGNED_OUT) {
+            Failure::new(Code::EXECUTION_ERROR, message).hint(ACCOUNT_HELP)
         } else {
             Failure::new(Code::EXECUTION_ERROR, message)
         };
@@ -273,6 +279,17 @@ mod tests {
             panic!("{failed:?}")
         };
         assert!(failure.is_out_of_memory());
+    }
+
+    #[test]
+    fn whoever_is_not_signed_in_is_told_how_to_be() {
+        let message = format!("{SIGNED_OUT}\n");
+        let messages = json!([["execution_error", {
+            "node_id": "2", "node_type": "WanImageToVideoApi", "exception_type": "Exception",
+            "exception_message": message, "traceback": [],
+        }]]);
+        let failure = Outcome::read("p", entry("error", &messages)).failure();
+        assert_eq!(failure.unwrap().hint.as_deref(), Some(ACCOUNT_HELP));
     }
 
     #[test]

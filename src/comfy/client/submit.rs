@@ -87,12 +87,17 @@ impl Comfy {
     /// When the answer to that is lost, the job is looked for in queue and history, for
     /// [`Timeouts::recovery`](crate::comfy::Timeouts::recovery) at most; if it is not there the
     /// error is [`ComfyError::MaybeQueued`].
-    pub async fn submit(&self, workflow: &Workflow, how: Submit) -> Result<Submitted, ComfyError> {
+    pub async fn submit(
+        &self,
+        workflow: &Workflow,
+        mut how: Submit,
+    ) -> Result<Submitted, ComfyError> {
         if how.targets.is_some() {
             self.require_targets().await?;
         }
         let facts = self.facts_about(classes_in_doubt(workflow)).await?;
         let (workflow, dropped) = sanitise(workflow, &facts);
+        self.sign(&workflow, &mut how.extra_data).await?;
         let prompt_id = self.0.ids.random();
         let body = Bytes::from(self.body(&prompt_id, &workflow, how).to_string());
         // Events of the job can arrive before the answer to its submission.

@@ -168,6 +168,14 @@ pub fn model_folder(class: &str, input: &str) -> Option<&'static str> {
 }
 
 impl NodeFacts {
+    /// What the loaders of a folder offer: its files, and what some offer beside them.
+    pub fn offered(&self, folder: &str) -> impl Iterator<Item = &str> {
+        let loaders = LOADERS.iter().filter(move |loader| loader.2 == folder);
+        let choices =
+            loaders.filter_map(|(class, input, ..)| self.class(class)?.input(input)?.choices());
+        choices.flatten().filter_map(Value::as_str)
+    }
+
     /// The same facts with other choices for one input; unchanged if there is no such input.
     #[must_use]
     pub fn with_choices<T>(mut self, class: &str, input: &str, choices: &[T]) -> Self
@@ -277,6 +285,8 @@ mod tests {
             json!(["ae.safetensors", "taef1", "pixel_space"])
         );
         assert_eq!(choices("LoraLoader", "lora_name"), json!([]));
+        let offered: Vec<&str> = facts.offered("vae").collect();
+        assert_eq!(offered, ["ae.safetensors", "taef1", "pixel_space"]);
         assert_eq!(
             facts.class_object_info("UNETLoader")["UNETLoader"]["input"]["required"]["unet_name"],
             json!([["flux.safetensors"], {}])

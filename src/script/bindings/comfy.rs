@@ -11,6 +11,7 @@ use crate::assets::Asset;
 use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
+use crate::script::explained;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, cancelled, thrown};
 use crate::script::repair::repair as mend;
@@ -73,7 +74,7 @@ mod functions {
         let nodes = workflow.snapshot().into_json();
         let grounds = Grounds::of(&context, &nodes)?;
         let report = grounds.judge(&context, &nodes);
-        answer(grounds.told(&report))
+        answer(grounds.told(&context, &report))
     }
 
     /// Lets the fixers mend a workflow: `#{ corrections, workflow }`, and of what is left `valid`,
@@ -90,7 +91,7 @@ mod functions {
             &context.stop,
         );
         let repaired = repaired.map_err(thrown)?;
-        let mut verdict = grounds.told(&repaired.report);
+        let mut verdict = grounds.told(&context, &repaired.report);
         if let Some(verdict) = verdict.as_object_mut() {
             // The findings say it in full.
             verdict.retain(|key, _| !["node_errors", "node_count"].contains(&&**key));
@@ -232,7 +233,7 @@ pub(super) fn submit_as(
         .submit(&context.runtime, jobs, workflow.snapshot(), order);
     let submitted = context.wait(async {
         match submission.await {
-            Ok(submitted) => submitted.map_err(Failure::from),
+            Ok(submitted) => submitted.map_err(|error| explained(&context.generation, error)),
             Err(error) => Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())),
         }
     })?;

@@ -10,6 +10,7 @@ use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts};
 use crate::comfy::validate::Rules;
 use crate::preflight::{Files, Preflight, Report};
 use crate::script::host::Context;
+use crate::script::name_packs;
 
 /// Classes, the server's way with them, and the files that it has.
 pub(super) struct Grounds {
@@ -54,15 +55,18 @@ impl Grounds {
 
     pub(super) fn judge(&self, context: &Context, nodes: &Value) -> Report {
         let preflight = Preflight::new(&self.facts, context.generation.knowledge());
-        preflight
+        let mut report = preflight
             .rules(self.rules.clone())
             .files(&self.files)
-            .inspect(nodes)
+            .account(context.host.comfy.server().account_key().is_some())
+            .inspect(nodes);
+        name_packs(&context.generation.packs(), &mut report);
+        report
     }
 
     /// A report as tools answer it, with what it is based on if the server could not be asked.
-    pub(super) fn told(&self, report: &Report) -> Value {
-        let mut told = report.to_json(&self.facts);
+    pub(super) fn told(&self, context: &Context, report: &Report) -> Value {
+        let mut told = report.to_json(&self.facts, context.generation.knowledge());
         if let Some(source) = &self.source {
             told["source"] = source.as_str().into();
         }

@@ -5,13 +5,13 @@ use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
+use crate::comfy::ComfyError;
 use crate::failure::Failure;
 use crate::jobs::Origin;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
-use crate::script::media::hand_over;
 use crate::script::run::build_checked;
-use crate::script::{Generation, Kind, ScriptError, Served};
+use crate::script::{Generation, Kind, Lacking, ScriptError, Served, arrange, lacking, named};
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -21,7 +21,7 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
-    /// All templates in short: name, title, model, type, placeholders, layer.
+    /// All templates in short: name, title, model, type, node packs, placeholders, layer.
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -41,7 +41,8 @@ mod functions {
     }
 
     /// The workflow that a template builds from parameters. A picture, clip or sound may be the path
-    /// of a file, an `asset_id` or an `mmf://assets/` address: it is uploaded first.
+    /// of a file, an `asset_id` or an `mmf://assets/` address: it is uploaded first. Model files are
+    /// named as the server has them, in another folder or, where they are defaults, precision.
     #[rhai_fn(return_raw)]
     pub fn build(
         call: NativeCallContext,
@@ -54,6 +55,24 @@ mod functions {
         let served = super::find(&context.generation, name)?;
         super::build(&context, served, given)
     }
+
+    /// What the server lacks to run a workflow, each only if there is any: `#{ missing_models,
+    /// missing_packs, warnings }`. Without a server that is not known.
+    #[rhai_fn(return_raw)]
+    pub fn lacking(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::lacking_for(&context, &workflow)?)
+    }
+}
+
+fn lacking_for(
+    context: &Context,
+    workflow: &WorkflowHandle,
+) -> Result<Lacking, Box<EvalAltResult>> {
+    let workflow = workflow.snapshot();
+    let comfy = &context.host.comfy;
+    context
+        .wait(async { Ok::<_, ComfyError>(lacking(comfy, &context.generation, &workflow).await) })
 }
 
 /// Builds a template's workflow, so that what it makes will name the template.
@@ -62,9 +81,11 @@ pub(super) fn build(
     served: &Served,
     given: Map<String, Value>,
 ) -> Result<WorkflowHandle, Box<EvalAltResult>> {
+    let named = named(&given);
     let mut arguments = served.script.arguments(given).map_err(thrown)?;
     let declaration = &served.script.declaration;
-    context.wait(hand_over(&context.host, declaration, &mut arguments))?;
+    let arranging = arrange(&context.host, declaration, &named, &mut arguments);
+    context.exchanges.note(context.wait(arranging)?);
     let workflow = build_checked(
         &context.generation,
         &served.script,
@@ -112,6 +133,11 @@ fn summary(served: &Served) -> Value {
         if let Some(value) = declaration.meta.get(fact) {
             summary.insert(fact.into(), value.clone());
         }
+    }
+    let packs = declaration.needs();
+    if !packs.is_empty() {
+        let packs: Vec<&str> = packs.iter().map(|pack| pack.pack.as_str()).collect();
+        summary.insert("needs".into(), json!(packs));
     }
     summary.insert("placeholders".into(), json!(names));
     summary.insert("layer".into(), json!(script.layer));

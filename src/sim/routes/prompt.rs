@@ -84,19 +84,23 @@ fn accept(world: &World, headers: &HeaderMap, bytes: &[u8]) -> Result<Response, 
         };
         return Err(answer.into());
     };
+    let mut secrets = Map::new();
     for key in SENSITIVE {
-        extra_data.shift_remove(key);
+        secrets.extend(extra_data.shift_remove_entry(key));
     }
     if world.release.notes_create_time() {
         let created = world.clock.now().as_millisecond();
         extra_data.insert("create_time".to_owned(), json!(created));
     }
     let answer = json!({ "prompt_id": id, "number": number, "node_errors": said["node_errors"] });
+    let mut for_nodes = extra_data.clone();
+    for_nodes.extend(secrets);
     let item = Item {
         number,
         id,
         prompt,
         extra_data,
+        for_nodes,
         outputs,
     };
     world.queue.put(item).map_err(reply::raised)?;
