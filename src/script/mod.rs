@@ -54,7 +54,7 @@ pub use limits::Limits;
 pub(crate) use media::hand_over;
 pub use repair::{Correction, Repaired, repair, repair_apart};
 pub use reply::Reply;
-pub use run::{Runner, build};
+pub use run::{Runner, build, build_apart};
 pub use source::{Key, Layer, Root, Source, Sources};
 pub use uri::UriTemplate;
 pub use watcher::Watcher;

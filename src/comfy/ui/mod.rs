@@ -21,6 +21,9 @@ mod widgets;
 
 pub use error::{NodeName, UiError};
 pub use prompt::{Converted, Note, Options, Unknown, to_api};
+pub(super) use js::value as in_browser;
+pub(super) use text::dynamic_prompt;
+pub(super) use widgets::lay_out_prompt;
 
 use serde_json::Value;
 
