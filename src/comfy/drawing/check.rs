@@ -33,6 +33,17 @@ pub(super) fn check(
         let sent = there.inputs().unwrap_or(&nothing);
         for (input, value) in given {
             let Some(sent) = sent.get(input) else {
+                let class = node.class_type().and_then(|class| facts.class(class));
+                if link(value).is_none()
+                    && class.is_some_and(|class| !class.is_custom() && class.input(input).is_none())
+                    && !input.contains('.')
+                {
+                    remarks.push(Remark::Dropped {
+                        node: name(workflow, node.id),
+                        input: input.clone(),
+                    });
+                    continue;
+                }
                 return Err(DrawError::NoPlace {
                     node: name(workflow, node.id),
                     input: input.clone(),

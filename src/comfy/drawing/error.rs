@@ -34,7 +34,8 @@ pub enum DrawError {
         /// The output there.
         output: usize,
     },
-    /// An input for which the editor has no place.
+    /// An input of a custom node for which the editor has no place. That its class does not declare
+    /// it need not mean that it does nothing.
     #[error("the editor has no place for input \"{input}\" of {node}: its class does not declare it")]
     NoPlace {
         /// The node.
@@ -107,6 +108,14 @@ pub enum Remark {
         /// The value.
         value: Value,
     },
+    /// An input that its class does not declare, so that the server passes over it and the editor
+    /// does not keep it.
+    Dropped {
+        /// The node.
+        node: NodeName,
+        /// Its input.
+        input: String,
+    },
     /// A number with more digits than the editor keeps.
     Rounded {
         /// The node.
@@ -130,6 +139,11 @@ impl fmt::Display for Remark {
                 f,
                 "\"{input}\" of {node} is not given: the editor will send its default, {}",
                 shown(value)
+            ),
+            Self::Dropped { node, input } => write!(
+                f,
+                "\"{input}\" of {node} is left out: its class does not declare it, and the server \
+                 passes over it"
             ),
             Self::Rounded {
                 node,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::telling::{lines, most_telling, short};
+use super::telling::{letters_of, lines, most_telling, short};
 use super::{Look, Wire, stage};
 use crate::comfy::nodes::{NodeClass, NodeFacts};
 use crate::comfy::ui::lay_out_prompt;
@@ -203,7 +203,9 @@ impl<'w> Shape<'w> {
     }
 
     fn measure(&mut self, look: Look) {
-        let letters = |text: &str| LETTER * f64::from(u16::try_from(text.chars().count()).unwrap_or(u16::MAX));
+        let letters = |text: &str| {
+            LETTER * f64::from(u16::try_from(letters_of(text)).unwrap_or(u16::MAX))
+        };
         let sockets = self.inputs.iter().filter(|input| input.field.is_none());
         let rows = sockets.clone().count().max(self.outputs.len());
         let longest = |sockets: &mut dyn Iterator<Item = &Socket>| {
@@ -303,7 +305,7 @@ fn declared(class: &NodeClass, given: &Map<String, Value>) -> (Vec<Socket>, Vec<
 fn text_height(field: &Field) -> f64 {
     let text = field.value.as_ref().and_then(Value::as_str);
     let lines = text.unwrap_or_default().lines();
-    let lines: usize = lines.map(|line| line.chars().count() / TEXT_CHARS + 1).sum();
+    let lines: usize = lines.map(|line| letters_of(line) / TEXT_CHARS + 1).sum();
     let lines = f64::from(u16::try_from(lines).unwrap_or(u16::MAX));
     (lines * TEXT_LINE + SLOT).clamp(TEXT_LEAST, TEXT_MOST)
 }

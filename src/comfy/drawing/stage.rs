@@ -86,11 +86,51 @@ pub(super) fn stages(shapes: &[Shape<'_>], wires: &[Wire]) -> Option<Vec<Stage>>
             break;
         }
     }
+    move_up(&own, wires, &mut stages);
     let in_order = wires.iter().all(|wire| stages[wire.from] <= stages[wire.to]);
     let mut parts = Stage::ALL.map(|stage| stages.iter().filter(|own| **own == stage).count());
     parts.sort_unstable();
     let several = parts[2] > 0;
     (in_order && several).then_some(stages)
+}
+
+/// Moves nodes that could be anywhere, and to which nothing leads that could not, to the part of
+/// what needs them first: numbers, texts, switches.
+fn move_up(own: &[Option<Stage>], wires: &[Wire], stages: &mut [Stage]) {
+    let mut free: Vec<bool> = own.iter().map(Option::is_none).collect();
+    // Both end early: each round changes something that stays changed.
+    for _ in 0..own.len() {
+        let mut bound = false;
+        for wire in wires {
+            if free[wire.to] && !free[wire.from] {
+                free[wire.to] = false;
+                bound = true;
+            }
+        }
+        if !bound {
+            break;
+        }
+    }
+    for _ in 0..Stage::ALL.len() * own.len() {
+        let mut first: Vec<Option<Stage>> = vec![None; own.len()];
+        for wire in wires {
+            let to = stages[wire.to];
+            first[wire.from] = Some(first[wire.from].map_or(to, |first| first.min(to)));
+        }
+        let mut moved = false;
+        for (at, first) in first.into_iter().enumerate() {
+            if let Some(first) = first
+                && free[at]
+                && first > stages[at]
+            {
+                stages[at] = first;
+                moved = true;
+            }
+        }
+        if !moved {
+            break;
+        }
+    }
 }
 
 /// Gives nodes that could be anywhere the part of what leads to them.

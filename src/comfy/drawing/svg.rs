@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::colours::{of_link, of_title};
 use super::shape::{Field, PROSE, PROSE_LINE, Shape, Socket};
-use super::telling::{lines, short, shortened};
+use super::telling::{letters_of, lines, short, shortened};
 use super::{Drawing, Group, Look, TITLE, Wire};
 use crate::comfy::Workflow;
 use crate::comfy::nodes::NodeFacts;
@@ -15,8 +15,8 @@ use crate::comfy::nodes::NodeFacts;
 const MARGIN: f64 = 24.0;
 
 /// The width of a letter in a title, and of one elsewhere.
-const TITLE_LETTER: f64 = 7.4;
-const LETTER: f64 = 6.4;
+const TITLE_LETTER: f64 = 8.2;
+const LETTER: f64 = 6.8;
 
 /// The picture of a workflow, whatever is known of its classes.
 #[must_use]
@@ -211,7 +211,7 @@ fn curve(way: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
 }
 
 fn count(text: &str) -> f64 {
-    f64::from(u16::try_from(text.chars().count()).unwrap_or(u16::MAX))
+    f64::from(u16::try_from(letters_of(text)).unwrap_or(u16::MAX))
 }
 
 /// How many letters of a width there is room for.

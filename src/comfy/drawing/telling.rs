@@ -85,7 +85,7 @@ pub(super) fn short(field: &Field) -> String {
 /// A longer text in a few lines of so many letters; none if it is no such text.
 pub(super) fn lines(field: &Field, letters: usize) -> Option<Vec<String>> {
     let text = field.value.as_ref()?.as_str()?;
-    let is_prose = text.chars().count() > LETTERS && text.trim().contains(char::is_whitespace);
+    let is_prose = letters_of(text) > LETTERS && text.trim().contains(char::is_whitespace);
     if !is_prose {
         return None;
     }
@@ -93,7 +93,7 @@ pub(super) fn lines(field: &Field, letters: usize) -> Option<Vec<String>> {
     let mut line = String::new();
     for word in text.split_whitespace() {
         let word = shortened(word, letters);
-        let fits = line.chars().count() + 1 + word.chars().count() <= letters;
+        let fits = letters_of(&line) + 1 + letters_of(&word) <= letters;
         if line.is_empty() {
             line = word;
         } else if fits {
@@ -110,22 +110,43 @@ pub(super) fn lines(field: &Field, letters: usize) -> Option<Vec<String>> {
     Some(lines)
 }
 
+/// How many usual letters a text is as wide as: those of East Asia, and emoji, are two.
+pub(super) fn letters_of(text: &str) -> usize {
+    text.chars().map(letter).sum()
+}
+
+fn letter(char: char) -> usize {
+    let is_wide = matches!(char,
+        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}');
+    if is_wide { 2 } else { 1 }
+}
+
 /// The text within a number of letters. Of a file's name the end tells which one it is.
 pub(super) fn shortened(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
+    if letters_of(text) <= most {
         return text.to_owned();
     }
     let is_file = text.rsplit_once('.').is_some_and(|(_, ending)| {
         (2..=12).contains(&ending.len()) && ending.chars().all(|char| char.is_ascii_alphanumeric())
     });
-    if is_file {
-        let tail: String = text.chars().skip(count - most / 2).collect();
-        let head: String = text.chars().take(most - most / 2 - 1).collect();
-        return format!("{head}…{tail}");
-    }
-    let head: String = text.chars().take(most - 1).collect();
-    format!("{}…", head.trim_end())
+    let tail = if is_file { most / 2 } else { 0 };
+    let begin = taken(text.chars(), most.saturating_sub(tail + 1));
+    let mut end: Vec<char> = taken(text.chars().rev(), tail).chars().collect();
+    end.reverse();
+    let end: String = end.into_iter().collect();
+    format!("{}…{end}", begin.trim_end())
+}
+
+/// As many letters as there is room for.
+fn taken(chars: impl Iterator<Item = char>, mut room: usize) -> String {
+    let fitting = chars.take_while(|char| {
+        let rest = room.checked_sub(letter(*char));
+        room = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    fitting.collect()
 }
 
 #[cfg(test)]
@@ -150,6 +171,7 @@ mod tests {
             "qwen_image_2…n.safetensors"
         );
         assert_eq!(short(&field("text", json!("two\n lines"))), "two lines");
+        assert_eq!(shortened("雪の中の赤い狐", 9), "雪の中の…");
     }
 
     #[test]
