@@ -168,7 +168,7 @@ pub(super) struct ConvertArgs {
 /// A format to convert into.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Target {
-    /// The prompt that `ComfyUI` runs
+    #[value(help = "The prompt that ComfyUI runs")]
     Api,
     /// A graph that its editor opens, laid out from left to right
     Ui,
@@ -189,9 +189,9 @@ pub(super) struct ExportArgs {
 /// A format to write a template's workflow in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ExportTarget {
-    /// The prompt that `ComfyUI` runs
+    #[value(help = "The prompt that ComfyUI runs")]
     Api,
-    /// A graph that its editor opens
+    /// A graph that its editor opens, laid out from left to right
     Ui,
 }
 

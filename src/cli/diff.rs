@@ -110,7 +110,10 @@ impl<'a> Shown<'a> {
             for node in &found.nodes_retitled {
                 let (class, id) = (&node.class, &node.id);
                 let (from, to) = (Value::from(&*node.from), Value::from(&*node.to));
-                self.say(&format!("~ {class} [{id}], title only: {from} -> {to}"), "33");
+                self.say(
+                    &format!("~ {class} [{id}], title only: {from} -> {to}"),
+                    "33",
+                );
             }
         }
         report::line(summary(found));
@@ -180,7 +183,9 @@ fn summary(found: &Comparison) -> String {
         (found.nodes_unchanged, "the same"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    let counts: Vec<String> = counts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     if counts.is_empty() {
         return "no nodes".to_owned();
     }
@@ -199,7 +204,11 @@ fn first_difference(from: &Value, to: &Value) -> usize {
 /// The part of a long text around one of its letters, in quotes.
 fn part(text: &str, at: usize) -> String {
     let count = text.chars().count();
-    let start = if count > LETTERS { at.saturating_sub(BEFORE) } else { 0 };
+    let start = if count > LETTERS {
+        at.saturating_sub(BEFORE)
+    } else {
+        0
+    };
     let shown: String = text.chars().skip(start).take(LETTERS).collect();
     let quoted = Value::from(&*shown).to_string();
     let before = if start > 0 { "…" } else { "" };

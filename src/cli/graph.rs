@@ -22,6 +22,10 @@ pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, St
         let message = format!("{} can't be written: {error}", file.display());
         Failure::new(Code::INTERNAL_ERROR, message)
     })?;
-    report::note(format_args!("{} is drawn in {}", given.name, file.display()));
+    report::note(format_args!(
+        "{} is drawn in {}",
+        given.name,
+        file.display()
+    ));
     Ok(Ended::Well)
 }

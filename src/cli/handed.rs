@@ -63,7 +63,9 @@ pub(super) async fn workflow(
             Err(error) => Err(Stopped::by_script(error)),
         };
     }
-    let is_script = Path::new(named).extension().is_some_and(|ending| ending == "rhai");
+    let is_script = Path::new(named)
+        .extension()
+        .is_some_and(|ending| ending == "rhai");
     if is_script {
         let library = start::library(global)?;
         return template(found(&library, named)?, Map::new()).await;
@@ -103,7 +105,10 @@ pub(super) async fn template(found: Found, given: Map<String, Value>) -> Result<
     let (given, open) = with_placeholders(&script.declaration, given);
     if !open.is_empty() {
         let open: Vec<String> = open.iter().map(|name| format!("{{{{{name}}}}}")).collect();
-        report::note(format_args!("note: not given, and left open: {}", open.join(", ")));
+        report::note(format_args!(
+            "note: not given, and left open: {}",
+            open.join(", ")
+        ));
     }
     let name = script.key.name.clone();
     let workflow = build_apart(found.generation, name.clone(), given).await;

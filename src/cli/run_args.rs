@@ -106,8 +106,7 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
 pub(super) struct ExportOptions {
     #[command(flatten)]
     given: GivenOptions,
-    /// The format: api, the prompt that ComfyUI runs, or ui, a graph that its editor opens
-    /// [default: api]
+    /// The format to write [default: api]
     #[arg(long, value_name = "FORMAT")]
     pub(super) to: Option<ExportTarget>,
     /// For ui: where the graph is to run, as a server's address or a file of `mmf nodes snapshot`

@@ -228,7 +228,11 @@ impl Matching<'_, '_> {
     /// How many links of both lead to a matched pair.
     fn neighbours(&self, old: usize, new: usize) -> u64 {
         let matched = |(one, other): &(usize, usize)| self.to[*one] == Some(*other);
-        self.beside(old, new).iter().filter(|pair| matched(pair)).map(|_| 1).sum()
+        self.beside(old, new)
+            .iter()
+            .filter(|pair| matched(pair))
+            .map(|_| 1)
+            .sum()
     }
 
     /// Lets pairs of one class exchange partners where that leaves fewer differences.
@@ -289,7 +293,10 @@ impl Matching<'_, '_> {
             return 0;
         };
         let (one, other) = (&self.old.nodes[old], &self.new.nodes[new]);
-        let values = one.values.iter().filter(|value| !other.values.contains(value));
+        let values = one
+            .values
+            .iter()
+            .filter(|value| !other.values.contains(value));
         let links = one.inputs.iter().filter(|link| {
             let mut same = other.inputs.iter();
             !same.any(|own| {
@@ -310,7 +317,10 @@ impl Matching<'_, '_> {
 /// How much of two nodes is alike, apart from their links.
 fn likeness(one: &Vertex<'_>, other: &Vertex<'_>) -> u64 {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let same = one.values.iter().filter(|value| other.values.contains(value));
+    let same = one
+        .values
+        .iter()
+        .filter(|value| other.values.contains(value));
     let most = count(one.values.len().max(other.values.len()).max(1));
     let mut alike = VALUES * count(same.count()) / most;
     if one.values.is_empty() && other.values.is_empty() {

@@ -48,13 +48,23 @@ fn workflows() -> impl Strategy<Value = Workflow> {
     let node = (0_usize..3, proptest::collection::vec(input, 0..4));
     proptest::collection::vec(node, 1..24).prop_map(|nodes| {
         let nodes = nodes.into_iter().enumerate().map(|(at, (class, inputs))| {
-            let inputs = inputs.into_iter().enumerate().map(|(input, (kind, from, value))| {
-                let is_link = kind > 0 && at > 0;
-                let value = if is_link { json!([from.index(at).to_string(), kind - 1]) } else { json!(value) };
-                (format!("in{input}"), value)
-            });
+            let inputs = inputs
+                .into_iter()
+                .enumerate()
+                .map(|(input, (kind, from, value))| {
+                    let is_link = kind > 0 && at > 0;
+                    let value = if is_link {
+                        json!([from.index(at).to_string(), kind - 1])
+                    } else {
+                        json!(value)
+                    };
+                    (format!("in{input}"), value)
+                });
             let inputs: Map<String, Value> = inputs.collect();
-            (at.to_string(), json!({ "class_type": format!("C{class}"), "inputs": inputs }))
+            (
+                at.to_string(),
+                json!({ "class_type": format!("C{class}"), "inputs": inputs }),
+            )
         });
         Workflow::from_nodes(nodes.collect())
     })
@@ -137,7 +147,11 @@ fn texts_that_changed_places_are_two_changed_links_or_texts() {
     nodes["4"]["inputs"]["positive"] = json!(["3", 0]);
     nodes["4"]["inputs"]["negative"] = json!(["2", 0]);
     let found = compare(&sampled(), &workflow(nodes));
-    let changes: usize = found.nodes_modified.iter().map(|node| node.changes.len()).sum();
+    let changes: usize = found
+        .nodes_modified
+        .iter()
+        .map(|node| node.changes.len())
+        .sum();
     assert_eq!(changes, 2, "{found:#?}");
 }
 

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::ui::{Options, in_browser, to_api};
 use crate::comfy::{Workflow, link};
+use crate::failure::shown;
 
 /// What is not the same in the prompt that the editor makes of the graph; an error for what
 /// changes more than a number's last digits, or for what is lost.
@@ -64,8 +65,8 @@ pub(super) fn check(
             return Err(DrawError::Changed {
                 node: name(workflow, node.id),
                 input: input.clone(),
-                from: value.clone(),
-                to: sent.clone(),
+                from: shown(value).into(),
+                to: shown(sent).into(),
             });
         }
         let filled = sent.iter().filter(|(input, _)| !given.contains_key(*input));

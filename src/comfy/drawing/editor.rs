@@ -21,8 +21,10 @@ const LARGEST_ID: u64 = 1 << 53;
 /// The editor's own colour of groups.
 const GROUP_COLOUR: &str = "#3f789e";
 
-/// A usual window, into which the whole graph is fitted when it is opened.
-const WINDOW: (f64, f64) = (1600.0, 900.0);
+/// The room in a usual window, into which the whole graph is fitted when it is opened, and what
+/// the editor's own bars take at its left and upper sides.
+const WINDOW: (f64, f64) = (1500.0, 800.0);
+const BARS: (f64, f64) = (60.0, 50.0);
 
 /// Node packs that save values by name, those that the server does not declare as well.
 const SAVES_BY_NAME: &str = "VHS_";
@@ -50,7 +52,12 @@ pub fn to_ui(workflow: &Workflow, facts: &NodeFacts) -> Result<Drawn, DrawError>
             new: *id,
         })
         .collect();
-    let named: HashMap<&str, u64> = drawing.shapes.iter().map(|shape| shape.id).zip(ids).collect();
+    let named: HashMap<&str, u64> = drawing
+        .shapes
+        .iter()
+        .map(|shape| shape.id)
+        .zip(ids)
+        .collect();
     remarks.extend(check(workflow, &graph, facts, &named)?);
     Ok(Drawn { graph, remarks })
 }
@@ -79,7 +86,12 @@ fn refuse(workflow: &Workflow, facts: &NodeFacts, drawing: &Drawing<'_>) -> Resu
     let drawn: BTreeSet<(usize, &str)> = drawing
         .wires
         .iter()
-        .map(|wire| (wire.to, drawing.shapes[wire.to].inputs[wire.input].name.as_str()))
+        .map(|wire| {
+            (
+                wire.to,
+                drawing.shapes[wire.to].inputs[wire.input].name.as_str(),
+            )
+        })
         .collect();
     for (at, node) in workflow.nodes().enumerate() {
         for (input, value) in node.inputs().into_iter().flatten() {
@@ -104,7 +116,11 @@ fn numbers(shapes: &[Shape<'_>]) -> Vec<u64> {
         let number: u64 = id.parse().ok()?;
         (number.to_string() == id && number < LARGEST_ID).then_some(number)
     };
-    let mut last = shapes.iter().filter_map(|shape| own(shape.id)).max().unwrap_or(0);
+    let mut last = shapes
+        .iter()
+        .filter_map(|shape| own(shape.id))
+        .max()
+        .unwrap_or(0);
     shapes
         .iter()
         .map(|shape| {
@@ -131,7 +147,14 @@ fn graph(workflow: &Workflow, drawing: &Drawing<'_>, ids: &[u64]) -> Value {
         .enumerate()
         .map(|(at, wire)| {
             let ends = (ids[wire.from], ids[wire.to]);
-            json!([at + 1, ends.0, wire.output, ends.1, wire.input, wire.io_type])
+            json!([
+                at + 1,
+                ends.0,
+                wire.output,
+                ends.1,
+                wire.input,
+                wire.io_type
+            ])
         })
         .collect();
     let groups: Vec<Value> = drawing
@@ -168,7 +191,9 @@ fn graph_id(workflow: &Workflow) -> String {
     let hash = blake3::hash(workflow.fingerprint().as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.as_bytes()[..16]);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
 }
 
 /// The part of the canvas that is seen at first: everything.
@@ -176,10 +201,11 @@ fn view(drawing: &Drawing<'_>) -> Value {
     let room = (drawing.width + 200.0, drawing.height + 200.0);
     let scale = (WINDOW.0 / room.0).min(WINDOW.1 / room.1).clamp(0.1, 1.0);
     let scale = (scale * 100.0).floor() / 100.0;
-    let middle = |window: f64, extent: f64| whole((window / scale - extent) / 2.0);
+    let middle =
+        |bar: f64, room: f64, extent: f64| whole((bar + room / 2.0) / scale - extent / 2.0);
     let offset = [
-        middle(WINDOW.0, drawing.width),
-        middle(WINDOW.1, drawing.height),
+        middle(BARS.0, WINDOW.0, drawing.width),
+        middle(BARS.1, WINDOW.1, drawing.height),
     ];
     json!({ "scale": scale, "offset": offset })
 }
@@ -253,23 +279,31 @@ fn input(socket: &Socket, fields: &[Field], link: Option<usize>) -> Value {
 fn values(shape: &Shape<'_>) -> Value {
     if shape.class.starts_with(SAVES_BY_NAME) {
         let named = shape.fields.iter();
-        let named = named.map(|field| (field.name.clone(), field.value.clone().unwrap_or_default()));
+        let named =
+            named.map(|field| (field.name.clone(), field.value.clone().unwrap_or_default()));
         return Value::Object(named.collect::<Map<_, _>>());
     }
     let mut values = Vec::new();
-    for field in shape.fields.iter().filter(|field| field.is_saved) {
+    for field in shape.fields.iter().filter(|field| field.saved > 0) {
         values.push(match &field.value {
             Some(Value::String(text)) if field.dynamic_prompt => literally(text).into(),
             value => value.clone().unwrap_or_default(),
         });
-        if field.controls > 0 {
+        if field.saved > 1 {
             values.push("fixed".into());
         }
-        values.extend((1..field.controls).map(|_| json!("")));
+        values.extend((2..field.saved).map(|_| json!("")));
     }
-    let uploads = shape.known.into_iter().flat_map(crate::comfy::nodes::NodeClass::inputs);
+    let uploads = shape
+        .known
+        .into_iter()
+        .flat_map(crate::comfy::nodes::NodeClass::inputs);
     // The button to upload another picture.
-    values.extend(uploads.filter(|input| input.flag("image_upload")).map(|_| json!("image")));
+    values.extend(
+        uploads
+            .filter(|input| input.flag("image_upload"))
+            .map(|_| json!("image")),
+    );
     values.into()
 }
 

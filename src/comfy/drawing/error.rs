@@ -8,7 +8,7 @@ use crate::comfy::ui::{NodeName, UiError};
 use crate::failure::{Code, Failure, shown};
 
 /// Why a workflow can't be opened in the editor without losing something.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DrawError {
     /// Classes that are not known, so that neither their slots nor the order of their values are.
     #[error(
@@ -23,7 +23,9 @@ pub enum DrawError {
         nearest: Option<String>,
     },
     /// A link from a node or output that is not there.
-    #[error("input \"{input}\" of {node} links to output {output} of node {from}, which is not there")]
+    #[error(
+        "input \"{input}\" of {node} links to output {output} of node {from}, which is not there"
+    )]
     Loose {
         /// The node.
         node: NodeName,
@@ -36,7 +38,9 @@ pub enum DrawError {
     },
     /// An input of a custom node for which the editor has no place. That its class does not declare
     /// it need not mean that it does nothing.
-    #[error("the editor has no place for input \"{input}\" of {node}: its class does not declare it")]
+    #[error(
+        "the editor has no place for input \"{input}\" of {node}: its class does not declare it"
+    )]
     NoPlace {
         /// The node.
         node: NodeName,
@@ -44,16 +48,16 @@ pub enum DrawError {
         input: String,
     },
     /// A value that the editor would change when it queues the graph.
-    #[error("the editor would make {} of {} in input \"{input}\" of {node}", shown(to), shown(from))]
+    #[error("the editor would make {to} of {from} in input \"{input}\" of {node}")]
     Changed {
         /// The node.
         node: NodeName,
         /// The input.
         input: String,
-        /// The value.
-        from: Value,
+        /// The value, shortened.
+        from: Box<str>,
         /// What the editor would send.
-        to: Value,
+        to: Box<str>,
     },
     /// A node that the editor would not send.
     #[error("the editor would not run {0}: it knows that class as something else")]
@@ -133,7 +137,10 @@ impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Renumbered { id, new } => {
-                write!(f, "node {id} is {new} in the graph, whose ids are whole numbers")
+                write!(
+                    f,
+                    "node {id} is {new} in the graph, whose ids are whole numbers"
+                )
             }
             Self::Filled { node, input, value } => write!(
                 f,
@@ -152,8 +159,9 @@ impl fmt::Display for Remark {
                 to,
             } => write!(
                 f,
-                "\"{input}\" of {node} is {from}, of which the editor keeps {to}: it counts exactly \
-                 up to 2^53 only"
+                "\"{input}\" of {node} is {from}, of which the editor keeps {:.0}: it counts exactly \
+                 up to 2^53 only",
+                to.as_f64().unwrap_or_default()
             ),
         }
     }

@@ -31,7 +31,10 @@ pub fn to_mermaid(workflow: &Workflow, facts: &NodeFacts) -> String {
                 if !stages.contains(&stage) {
                     continue;
                 }
-                line(&mut chart, format_args!("    subgraph part{number}[\"{}\"]", stage.title()));
+                line(
+                    &mut chart,
+                    format_args!("    subgraph part{number}[\"{}\"]", stage.title()),
+                );
                 let members = shapes.iter().enumerate().zip(stages);
                 for ((at, shape), _) in members.filter(|(_, own)| **own == stage) {
                     node(&mut chart, at, shape, "        ");
@@ -43,7 +46,10 @@ pub fn to_mermaid(workflow: &Workflow, facts: &NodeFacts) -> String {
     for wire in &wires {
         let input = &shapes[wire.to].inputs[wire.input].name;
         let label = escaped(&shortened(input, TITLE));
-        line(&mut chart, format_args!("    n{} -->|\"{label}\"| n{}", wire.from, wire.to));
+        line(
+            &mut chart,
+            format_args!("    n{} -->|\"{label}\"| n{}", wire.from, wire.to),
+        );
     }
     colours(&mut chart, &shapes);
     chart
@@ -55,24 +61,36 @@ fn node(chart: &mut String, at: usize, shape: &Shape<'_>, indent: &str) {
         escaped(&shortened(shape.title(), TITLE)),
         escaped(&shortened(shape.id, TITLE))
     )];
-    lines.extend(shape.fields.iter().map(|field| {
-        format!("{}: {}", escaped(&field.name), escaped(&short(field)))
-    }));
-    line(chart, format_args!("{indent}n{at}[\"{}\"]", lines.join("<br/>")));
+    lines.extend(
+        shape
+            .fields
+            .iter()
+            .map(|field| format!("{}: {}", escaped(&field.name), escaped(&short(field)))),
+    );
+    line(
+        chart,
+        format_args!("{indent}n{at}[\"{}\"]", lines.join("<br/>")),
+    );
 }
 
 /// A class for each colour, and the nodes that have it.
 fn colours(chart: &mut String, shapes: &[Shape<'_>]) {
     let mut by_colour: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (at, shape) in shapes.iter().enumerate() {
-        by_colour.entry(of_title(shape)).or_default().push(format!("n{at}"));
+        by_colour
+            .entry(of_title(shape))
+            .or_default()
+            .push(format!("n{at}"));
     }
     for (number, (colour, nodes)) in by_colour.into_iter().enumerate() {
         line(
             chart,
             format_args!("    classDef c{number} fill:{colour},stroke:{colour},color:#ffffff"),
         );
-        line(chart, format_args!("    class {} c{number}", nodes.join(",")));
+        line(
+            chart,
+            format_args!("    class {} c{number}", nodes.join(",")),
+        );
     }
 }
 
@@ -103,7 +121,10 @@ mod tests {
 
     #[test]
     fn what_means_something_to_mermaid_is_escaped() {
-        assert_eq!(escaped("a \"b\" <c> #d `e`"), "a #34;b#34; #60;c#62; #35;d #96;e#96;");
+        assert_eq!(
+            escaped("a \"b\" <c> #d `e`"),
+            "a #34;b#34; #60;c#62; #35;d #96;e#96;"
+        );
         assert_eq!(escaped("end\nof {x}"), "end of #123;x#125;");
         assert_eq!(escaped("füchse im schnee"), "füchse im schnee");
     }

@@ -159,7 +159,9 @@ impl<'w> Drawing<'w> {
         heights.sort_by(|one, other| other.total_cmp(one));
         let strip = GROUP_TITLE + PADDING;
         let within = |top: f64, y: f64| y < top && y > top - strip;
-        heights.into_iter().fold(top, |top, y| if within(top, y) { y } else { top })
+        heights
+            .into_iter()
+            .fold(top, |top, y| if within(top, y) { y } else { top })
     }
 
     fn groups(&self, stages: &[Stage]) -> Vec<Group> {
@@ -170,10 +172,16 @@ impl<'w> Drawing<'w> {
                 .map(|(shape, _)| shape)
                 .collect();
             let least = |of: fn(&Shape<'_>) -> f64| {
-                members.iter().map(|&shape| of(shape)).fold(f64::INFINITY, f64::min)
+                members
+                    .iter()
+                    .map(|&shape| of(shape))
+                    .fold(f64::INFINITY, f64::min)
             };
             let most = |of: fn(&Shape<'_>) -> f64| {
-                members.iter().map(|&shape| of(shape)).fold(f64::NEG_INFINITY, f64::max)
+                members
+                    .iter()
+                    .map(|&shape| of(shape))
+                    .fold(f64::NEG_INFINITY, f64::max)
             };
             let x = least(|shape| shape.x) - PADDING;
             let right = most(|shape| shape.x + shape.width) + PADDING;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::telling::{letters_of, lines, most_telling, short};
 use super::{Look, Wire, stage};
 use crate::comfy::nodes::{NodeClass, NodeFacts};
-use crate::comfy::ui::lay_out_prompt;
+use crate::comfy::ui::{Room, lay_out_prompt};
 use crate::comfy::{Node, Workflow, link};
 
 /// Heights of a slot and of a widget with the space behind it, and what is above and below of all
@@ -85,8 +85,8 @@ pub(super) struct Field {
     pub(super) value: Option<Value>,
     pub(super) dynamic_prompt: bool,
     pub(super) multiline: bool,
-    pub(super) is_saved: bool,
-    pub(super) controls: usize,
+    /// How many of the saved values are its: its own, and those that say how it changes.
+    pub(super) saved: usize,
     /// Whether the value comes from another node.
     pub(super) is_linked: bool,
     pub(super) height: f64,
@@ -154,13 +154,17 @@ impl<'w> Shape<'w> {
             }
         }
         for input in &mut inputs {
-            input.is_linked = given.get(&input.name).is_some_and(|value| link(value).is_some());
+            input.is_linked = given
+                .get(&input.name)
+                .is_some_and(|value| link(value).is_some());
             if let Some(field) = input.field.and_then(|field| fields.get_mut(field)) {
                 field.is_linked = input.is_linked;
             }
         }
         let outputs = known.map_or(&[][..], NodeClass::outputs);
-        let titled = node.title().filter(|title| !title.is_empty() && *title != class);
+        let titled = node
+            .title()
+            .filter(|title| !title.is_empty() && *title != class);
         Self {
             id: node.id,
             class,
@@ -203,13 +207,14 @@ impl<'w> Shape<'w> {
     }
 
     fn measure(&mut self, look: Look) {
-        let letters = |text: &str| {
-            LETTER * f64::from(u16::try_from(letters_of(text)).unwrap_or(u16::MAX))
-        };
+        let letters =
+            |text: &str| LETTER * f64::from(u16::try_from(letters_of(text)).unwrap_or(u16::MAX));
         let sockets = self.inputs.iter().filter(|input| input.field.is_none());
         let rows = sockets.clone().count().max(self.outputs.len());
         let longest = |sockets: &mut dyn Iterator<Item = &Socket>| {
-            sockets.map(|socket| letters(&socket.name)).fold(0.0, f64::max)
+            sockets
+                .map(|socket| letters(&socket.name))
+                .fold(0.0, f64::max)
         };
         let names = longest(&mut sockets.clone()) + longest(&mut self.outputs.iter()) + 50.0;
         let id = letters(self.id);
@@ -247,7 +252,8 @@ impl<'w> Shape<'w> {
             tops.push(y);
             y += field.height;
             if look == Look::Editor {
-                y += WIDGET * f64::from(u8::try_from(field.controls).unwrap_or(0));
+                let controls = field.saved.saturating_sub(1);
+                y += WIDGET * f64::from(u8::try_from(controls).unwrap_or(0));
             }
         }
         self.height = y + MARGIN;
@@ -273,8 +279,14 @@ impl<'w> Shape<'w> {
     fn shows_pictures(&self) -> bool {
         self.known.is_some_and(|class| {
             let shows = |name: &str| matches!(name, "IMAGE" | "VIDEO" | "MASK");
-            let takes = class.inputs().iter().any(|input| shows(input.io_type().name()));
-            let asks = class.inputs().iter().any(|input| input.flag("image_upload"));
+            let takes = class
+                .inputs()
+                .iter()
+                .any(|input| shows(input.io_type().name()));
+            let asks = class
+                .inputs()
+                .iter()
+                .any(|input| input.flag("image_upload"));
             (class.is_output_node() && takes) || asks
         })
     }
@@ -287,9 +299,8 @@ fn declared(class: &NodeClass, given: &Map<String, Value>) -> (Vec<Socket>, Vec<
         name: widget.name,
         value: widget.value,
         dynamic_prompt: widget.dynamic_prompt,
-        multiline: widget.multiline,
-        is_saved: widget.is_saved,
-        controls: widget.controls,
+        multiline: widget.room == Room::Lines,
+        saved: widget.saved,
         ..Field::default()
     });
     let sockets = layout.slots.into_iter().map(|slot| Socket {

@@ -59,7 +59,10 @@ impl Stage {
 pub(super) fn brings_in(class: &NodeClass) -> bool {
     is_loader(class.name())
         || class.category().contains("loaders")
-        || class.inputs().iter().any(crate::comfy::nodes::Input::is_upload)
+        || class
+            .inputs()
+            .iter()
+            .any(crate::comfy::nodes::Input::is_upload)
 }
 
 /// The part of each node; none if the workflow has no such parts.
@@ -87,7 +90,9 @@ pub(super) fn stages(shapes: &[Shape<'_>], wires: &[Wire]) -> Option<Vec<Stage>>
         }
     }
     move_up(&own, wires, &mut stages);
-    let in_order = wires.iter().all(|wire| stages[wire.from] <= stages[wire.to]);
+    let in_order = wires
+        .iter()
+        .all(|wire| stages[wire.from] <= stages[wire.to]);
     let mut parts = Stage::ALL.map(|stage| stages.iter().filter(|own| **own == stage).count());
     parts.sort_unstable();
     let several = parts[2] > 0;

@@ -49,11 +49,15 @@ impl Svg {
         ));
         let nodes = drawing.shapes.len();
         let plural = if nodes == 1 { "" } else { "s" };
-        svg.line(format_args!("<title>A workflow of {nodes} node{plural}</title>"));
+        svg.line(format_args!(
+            "<title>A workflow of {nodes} node{plural}</title>"
+        ));
         for group in &drawing.groups {
             svg.group(group);
         }
-        svg.line(format_args!("<g fill=\"none\" stroke-width=\"2.5\" stroke-linecap=\"round\">"));
+        svg.line(format_args!(
+            "<g fill=\"none\" stroke-width=\"2.5\" stroke-linecap=\"round\">"
+        ));
         for wire in &drawing.wires {
             svg.wire(drawing, wire);
         }
@@ -114,7 +118,10 @@ impl Svg {
         let top = shape.y - TITLE;
         let whole = height + TITLE;
         self.line(format_args!("<g>"));
-        self.line(format_args!("<title>{}</title>", escaped(&format!("{} ({})", shape.class, shape.id))));
+        self.line(format_args!(
+            "<title>{}</title>",
+            escaped(&format!("{} ({})", shape.class, shape.id))
+        ));
         self.line(format_args!(
             "<rect x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{whole}\" rx=\"9\" fill=\"#262a33\"/>"
         ));
@@ -167,8 +174,14 @@ impl Svg {
         } else {
             format!("fill=\"#262a33\" stroke=\"{colour}\" stroke-width=\"1.5\"")
         };
-        self.line(format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"4.5\" {dot}/>"));
-        let (text_x, anchor) = if is_input { (x + 12.0, "start") } else { (x - 12.0, "end") };
+        self.line(format_args!(
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"4.5\" {dot}/>"
+        ));
+        let (text_x, anchor) = if is_input {
+            (x + 12.0, "start")
+        } else {
+            (x - 12.0, "end")
+        };
         self.line(format_args!(
             "<text x=\"{text_x}\" y=\"{}\" text-anchor=\"{anchor}\" fill=\"#c5cad3\">{}</text>",
             y + 4.0,
@@ -233,7 +246,9 @@ fn escaped(text: &str) -> String {
             '>' => written.push_str("&gt;"),
             '"' => written.push_str("&quot;"),
             // No XML text may have these.
-            char if char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}') => written.push(' '),
+            char if char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}') => {
+                written.push(' ');
+            }
             char => written.push(char),
         }
     }

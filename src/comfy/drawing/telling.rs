@@ -54,7 +54,10 @@ pub(super) fn most_telling(fields: Vec<Field>) -> Vec<Field> {
     ranked.truncate(SHOWN);
     let shown = |at: &usize| ranked.iter().any(|(_, own)| own == at);
     let fields = fields.into_iter().enumerate();
-    fields.filter(|(at, _)| shown(at)).map(|(_, field)| field).collect()
+    fields
+        .filter(|(at, _)| shown(at))
+        .map(|(_, field)| field)
+        .collect()
 }
 
 fn rank(field: &Field) -> Option<usize> {
@@ -76,7 +79,6 @@ pub(super) fn short(field: &Field) -> String {
     let text = match &field.value {
         None => String::new(),
         Some(Value::String(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
-        Some(value @ (Value::Array(_) | Value::Object(_))) => value.to_string(),
         Some(value) => value.to_string(),
     };
     shortened(&text, LETTERS)
@@ -179,7 +181,10 @@ mod tests {
         let mut linked = field("seed", json!(1));
         linked.is_linked = true;
         let fields = vec![linked, field("text", json!("")), field("steps", json!(4))];
-        let names: Vec<String> = most_telling(fields).into_iter().map(|field| field.name).collect();
+        let names: Vec<String> = most_telling(fields)
+            .into_iter()
+            .map(|field| field.name)
+            .collect();
         assert_eq!(names, ["steps"]);
     }
 
@@ -187,7 +192,10 @@ mod tests {
     fn the_known_names_go_first_and_the_order_stays() {
         let names = ["a", "b", "c", "d", "cfg", "lora_name", "steps"];
         let fields = names.map(|name| field(name, json!(1))).into();
-        let kept: Vec<String> = most_telling(fields).into_iter().map(|field| field.name).collect();
+        let kept: Vec<String> = most_telling(fields)
+            .into_iter()
+            .map(|field| field.name)
+            .collect();
         assert_eq!(kept, ["a", "b", "cfg", "lora_name", "steps"]);
     }
 }

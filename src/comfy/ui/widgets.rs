@@ -54,6 +54,15 @@ const VIEW_BUTTONS: [(&str, &str); 3] = [
 /// Classes to which the editor adds a 3D view that no server declares.
 const WITH_VIEW: [&str; 2] = ["SaveGLB", "Preview3D"];
 
+/// How much room a widget takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::comfy) enum Room {
+    #[default]
+    Line,
+    /// A box for a text of many lines.
+    Lines,
+}
+
 /// A widget as it stands in the editor once the graph is loaded.
 #[derive(Clone, Debug, Default)]
 pub(in crate::comfy) struct Widget {
@@ -68,12 +77,10 @@ pub(in crate::comfy) struct Widget {
     pub(super) captured: bool,
     /// The smallest and the largest number.
     pub(super) bounds: Option<(f64, f64)>,
-    /// Whether it is a box for text of many lines.
-    pub(in crate::comfy) multiline: bool,
-    /// Whether its value stands among the saved ones.
-    pub(in crate::comfy) is_saved: bool,
-    /// How many saved values behind its own say how it changes from run to run.
-    pub(in crate::comfy) controls: usize,
+    pub(in crate::comfy) room: Room,
+    /// How many of the saved values are its: its own, and those that say how it changes from run to
+    /// run.
+    pub(in crate::comfy) saved: usize,
 }
 
 /// An input slot as it stands in the editor.
@@ -143,7 +150,7 @@ fn build(class: &NodeClass, values: Values<'_>) -> Layout {
             builder.widgets.push(Widget {
                 name: name.clone(),
                 value: Some(js::value(value)),
-                is_saved: true,
+                saved: 1,
                 ..Widget::default()
             });
         }
@@ -248,9 +255,12 @@ impl Builder<'_> {
             dynamic_prompt: !nested && input.flag("dynamicPrompts"),
             captured: matches!(kind, "LOAD_3D" | "WEBCAM" | "AUDIO_RECORD"),
             bounds: bounds(input, kind),
-            multiline: input.flag("multiline") || matches!(kind, "MARKDOWN" | "TEXTAREA"),
-            is_saved: kind != "IMAGECOMPARE",
-            controls,
+            room: if input.flag("multiline") || matches!(kind, "MARKDOWN" | "TEXTAREA") {
+                Room::Lines
+            } else {
+                Room::Line
+            },
+            saved: usize::from(kind != "IMAGECOMPARE") + controls,
             ..Widget::default()
         });
         for _ in 0..controls {
@@ -270,7 +280,7 @@ impl Builder<'_> {
         self.widgets.push(Widget {
             name: name.to_owned(),
             value,
-            is_saved: true,
+            saved: 1,
             ..Widget::default()
         });
     }
@@ -290,7 +300,7 @@ impl Builder<'_> {
             options.push(Widget {
                 name,
                 value: Some(value),
-                is_saved: true,
+                saved: 1,
                 ..Widget::default()
             });
             if last {
@@ -303,7 +313,7 @@ impl Builder<'_> {
         self.widgets.push(Widget {
             name: "index".to_owned(),
             value: Some(json!(at)),
-            is_saved: true,
+            saved: 1,
             ..Widget::default()
         });
         self.widgets.append(&mut options);

@@ -67,13 +67,9 @@ pub(super) fn layers(blocks: &[Block], edges: &[Edge]) -> Vec<usize> {
         }
         for &at in order.iter().rev() {
             if bands[at] == band && blocks[at].late {
-                let next = behind[at].iter().map(|&to| {
-                    if bands[to] == band {
-                        layers[to]
-                    } else {
-                        end
-                    }
-                });
+                let next = behind[at]
+                    .iter()
+                    .map(|&to| if bands[to] == band { layers[to] } else { end });
                 layers[at] = next.min().map_or(layers[at], |next| next - 1);
             }
         }

@@ -8,6 +8,20 @@ use super::{Block, Edge};
 /// templates).
 const SWEEPS: usize = 12;
 
+/// The pieces of links that meet a block or a lane on one side.
+pub(super) type Pieces = Vec<Piece>;
+
+/// A piece of a link as one of its ends sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    /// What is at its other end.
+    pub(super) other: usize,
+    /// The height within that.
+    pub(super) there: f64,
+    /// The height at this end.
+    pub(super) here: f64,
+}
+
 /// Blocks and the places where links pass columns between their ends, with the links cut into
 /// pieces from one column to the next.
 pub(super) struct Lanes {
@@ -17,10 +31,10 @@ pub(super) struct Lanes {
     pub(super) blocks: usize,
     /// The column of each.
     pub(super) layers: Vec<usize>,
-    /// What leads to each, as the other's number, the height there, and the height here.
-    pub(super) before: Vec<Vec<(usize, f64, f64)>>,
-    /// The same for what each leads to.
-    pub(super) behind: Vec<Vec<(usize, f64, f64)>>,
+    /// What leads to each.
+    pub(super) before: Vec<Pieces>,
+    /// What each leads to.
+    pub(super) behind: Vec<Pieces>,
     /// For each edge where it passes columns.
     pub(super) ways: Vec<Vec<usize>>,
     columns: usize,
@@ -67,8 +81,13 @@ impl Lanes {
     }
 
     fn join(&mut self, from: (usize, f64), to: (usize, f64)) {
-        self.behind[from.0].push((to.0, to.1, from.1));
-        self.before[to.0].push((from.0, from.1, to.1));
+        let piece = |other: (usize, f64), here| Piece {
+            other: other.0,
+            there: other.1,
+            here,
+        };
+        self.behind[from.0].push(piece(to, from.1));
+        self.before[to.0].push(piece(from, to.1));
     }
 
     pub(super) fn is_lane(&self, at: usize) -> bool {
@@ -87,8 +106,8 @@ impl Lanes {
                 }
                 columns[self.layers[at]].push(at);
                 // The first is looked at first, so it goes on top.
-                open.extend(self.behind[at].iter().rev().map(|next| next.0));
-                open.extend(self.before[at].iter().rev().map(|next| next.0));
+                open.extend(self.behind[at].iter().rev().map(|next| next.other));
+                open.extend(self.before[at].iter().rev().map(|next| next.other));
             }
         }
         columns
@@ -106,9 +125,17 @@ pub(super) fn ordered(lanes: &Lanes) -> Vec<Vec<usize>> {
         let mut places = places(lanes, &columns);
         let to_right = sweep % 2 == 0;
         for step in 0..columns.len() {
-            let layer = if to_right { step } else { columns.len() - 1 - step };
+            let layer = if to_right {
+                step
+            } else {
+                columns.len() - 1 - step
+            };
             let column = &mut columns[layer];
-            let sides = if to_right { &lanes.before } else { &lanes.behind };
+            let sides = if to_right {
+                &lanes.before
+            } else {
+                &lanes.behind
+            };
             let mut keyed: Vec<(f64, usize)> = column
                 .iter()
                 .map(|&at| (middle(lanes, &places, &sides[at]).unwrap_or(places[at]), at))
@@ -128,10 +155,10 @@ pub(super) fn ordered(lanes: &Lanes) -> Vec<Vec<usize>> {
 }
 
 /// The mean place of the neighbours on one side, with the height at which links meet them.
-fn middle(lanes: &Lanes, places: &[f64], neighbours: &[(usize, f64, f64)]) -> Option<f64> {
-    let at = neighbours.iter().map(|&(other, y, _)| {
-        places[other] + y / (lanes.heights[other] + 1.0)
-    });
+fn middle(lanes: &Lanes, places: &[f64], neighbours: &[Piece]) -> Option<f64> {
+    let at = neighbours
+        .iter()
+        .map(|piece| places[piece.other] + piece.there / (lanes.heights[piece.other] + 1.0));
     (!neighbours.is_empty()).then(|| at.sum::<f64>() / as_float(neighbours.len()))
 }
 
@@ -155,7 +182,7 @@ fn crossings(lanes: &Lanes, columns: &[Vec<usize>]) -> usize {
             .iter()
             .flat_map(|&at| {
                 let pieces = lanes.behind[at].iter();
-                pieces.map(move |&(to, to_y, y)| (end((at, y)), end((to, to_y))))
+                pieces.map(move |piece| (end((at, piece.here)), end((piece.other, piece.there))))
             })
             .collect();
         ends.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)));

@@ -1,6 +1,6 @@
 //! How high the blocks of each column stand.
 
-use super::order::Lanes;
+use super::order::{Lanes, Piece, Pieces};
 
 /// Rounds from left to right and back. More move things by less than a row.
 const ROUNDS: usize = 6;
@@ -23,7 +23,11 @@ pub(super) fn heights(lanes: &Lanes, columns: &[Vec<usize>], gap: f64) -> Vec<f6
     for round in 0..ROUNDS {
         let to_right = round % 2 == 0;
         for step in 0..columns.len() {
-            let layer = if to_right { step } else { columns.len() - 1 - step };
+            let layer = if to_right {
+                step
+            } else {
+                columns.len() - 1 - step
+            };
             // The last round looks at both sides.
             let sides: &[_] = match (round + 1 == ROUNDS, to_right) {
                 (true, _) => &[&lanes.before, &lanes.behind],
@@ -44,14 +48,9 @@ pub(super) fn heights(lanes: &Lanes, columns: &[Vec<usize>], gap: f64) -> Vec<f6
 }
 
 /// Where a block would like to be, and how much it matters.
-fn wanted(
-    lanes: &Lanes,
-    ys: &[f64],
-    sides: &[&Vec<Vec<(usize, f64, f64)>>],
-    at: usize,
-) -> (f64, f64) {
+fn wanted(lanes: &Lanes, ys: &[f64], sides: &[&Vec<Pieces>], at: usize) -> (f64, f64) {
     let (mut sum, mut weight) = (0.0, 0.0);
-    for &(other, there, here) in sides.iter().flat_map(|side| &side[at]) {
+    for &Piece { other, there, here } in sides.iter().flat_map(|side| &side[at]) {
         let straight = lanes.is_lane(at) && lanes.is_lane(other);
         let counts = if straight { STRAIGHT } else { 1.0 };
         sum += counts * (ys[other] + there - here);

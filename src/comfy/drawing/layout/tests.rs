@@ -119,7 +119,7 @@ fn a_late_block_stands_just_before_what_needs_it() {
     blocks[3].late = true;
     let edges = [edge(0, 1), edge(1, 2), edge(3, 2)];
     let places = corners(&blocks, &edges, &GAPS);
-    assert_eq!(places[3].0, places[1].0);
+    assert!((places[3].0 - places[1].0).abs() < 0.5, "{places:?}");
 }
 
 #[test]
