@@ -328,10 +328,8 @@ fn what_would_be_lost_in_the_editor_is_an_error_that_names_the_node() {
         let mut nodes = sampled();
         nodes[id] = body;
         let failure = Failure::from(drawn(nodes).unwrap_err());
-        said.push_str(&format!(
-            "{what}\n  {failure}\n  {}\n",
-            failure.hint.as_deref().unwrap_or_default()
-        ));
+        let hint = failure.hint.as_deref().unwrap_or_default();
+        said = format!("{said}{what}\n  {failure}\n  {hint}\n");
     }
     insta::assert_snapshot!(said);
 }
