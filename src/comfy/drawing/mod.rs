@@ -17,6 +17,7 @@ mod shape;
 mod stage;
 mod svg;
 mod telling;
+mod wires;
 
 pub use editor::{Drawn, to_ui};
 pub use error::{DrawError, Remark};
