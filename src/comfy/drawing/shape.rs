@@ -36,7 +36,7 @@ const BOLD: f64 = 1.1;
 
 /// In a picture, widths are within these.
 const NARROW: f64 = 150.0;
-const BROAD: f64 = 300.0;
+const BROAD: f64 = 330.0;
 
 /// In a picture, longer texts have lines of so many letters.
 pub(super) const PROSE: usize = 36;

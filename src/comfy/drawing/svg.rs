@@ -230,7 +230,7 @@ fn count(text: &str) -> f64 {
 /// How many letters of a width there is room for.
 fn letters(room: f64, letter: f64) -> usize {
     let mut fit = 0;
-    while f64::from(u16::try_from(fit).unwrap_or(u16::MAX)) * letter < room && fit < 200 {
+    while f64::from(u16::try_from(fit + 1).unwrap_or(u16::MAX)) * letter <= room && fit < 200 {
         fit += 1;
     }
     fit.max(3)
