@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::run_args::{RunOptions, TemplateOptions};
+use super::run_args::{ExportOptions, RunOptions, TemplateOptions};
 use crate::config::Overrides;
 use crate::sim::Fault;
 
@@ -70,6 +70,12 @@ pub(super) enum Command {
     Sim(SimArgs),
     /// Write a workflow in another format to stdout
     Convert(ConvertArgs),
+    /// Write the workflow that a template builds to stdout
+    Export(ExportArgs),
+    /// Tell how two workflows differ: by what they do, not by their ids (exit code 1 if they do)
+    Diff(DiffArgs),
+    /// Draw a workflow
+    Graph(GraphArgs),
     /// Facts about a server's node classes
     #[command(subcommand)]
     Nodes(NodesCommand),
@@ -150,7 +156,7 @@ pub(super) struct ConvertArgs {
     /// which the prompt is taken, what ran, and the graph if there is none); - reads stdin
     #[arg(value_name = "FILE|-")]
     pub(super) file: String,
-    /// The format to write: api, the prompt that ComfyUI runs
+    /// The format to write
     #[arg(long, value_name = "FORMAT")]
     pub(super) to: Target,
     /// Where the graph is to run, as a server's address or a file of `mmf nodes snapshot` [default:
@@ -162,8 +168,75 @@ pub(super) struct ConvertArgs {
 /// A format to convert into.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum Target {
-    /// The prompt that `ComfyUI` runs
+    #[value(help = "The prompt that ComfyUI runs")]
     Api,
+    /// A graph that its editor opens, laid out from left to right
+    Ui,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "mmf export NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
+pub(super) struct ExportArgs {
+    /// The template's name or file, then its parameters as --PROMPT "..." --SEED 42; required ones
+    /// that are not given stay as {{NAME}}; `mmf export NAME --help` lists them
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
+    pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: ExportOptions,
+}
+
+/// A format to write a template's workflow in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ExportTarget {
+    #[value(help = "The prompt that ComfyUI runs")]
+    Api,
+    /// A graph that its editor opens, laid out from left to right
+    Ui,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DiffArgs {
+    /// The workflow of before: a file in either format, one that ComfyUI saved, - for stdin, or a
+    /// template's name
+    #[arg(value_name = "FILE|NAME")]
+    pub(super) before: String,
+    /// The workflow of after
+    #[arg(value_name = "FILE|NAME")]
+    pub(super) after: String,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Where graphs are to run, as a server's address or a file of `mmf nodes snapshot` [default:
+    /// the configured server, or ComfyUI 0.33.0 if that is away]
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GraphArgs {
+    /// A workflow in either format, a file that ComfyUI saved, - for stdin, or a template's name
+    #[arg(value_name = "FILE|NAME")]
+    pub(super) workflow: String,
+    /// What to draw
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+    pub(super) to: DrawTarget,
+    /// The file to write [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Where it is to run, as a server's address or a file of `mmf nodes snapshot` [default: the
+    /// configured server, or ComfyUI 0.33.0 if that is away]
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+}
+
+/// A way to draw.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum DrawTarget {
+    /// A flowchart, as many pages and editors draw it
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 /// A version that can be told apart from others; it is kept as it was written.

@@ -1,14 +1,16 @@
 //! `mmf convert`: a workflow in another format.
 
+use serde_json::Value;
+
 use super::args::{ConvertArgs, Global, Target};
 use super::facts::Facts;
 use super::workflow_file::{Format, WorkflowFile};
 use super::{Ended, Stopped, report};
+use crate::comfy::drawing::to_ui;
 use crate::comfy::{BigIntegers, Workflow};
+use crate::failure::Failure;
 
 pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended, Stopped> {
-    // The one that there is so far.
-    let Target::Api = args.to;
     let file = WorkflowFile::read(&args.file)?;
     if file.embedded {
         let what = match file.format {
@@ -19,16 +21,23 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
     }
     file.tell_losses();
     let big = BigIntegers::in_text(&file.text);
-    let workflow = match file.format {
-        Format::Api => Workflow::from_json(file.value)?,
-        Format::Ui => {
-            let facts = Facts::choose(global, args.nodes.as_deref()).await?;
-            if args.nodes.is_none() {
-                report::note(format_args!("by the nodes of {}", facts.origin));
-            }
-            file.converted(&facts)?
-        }
+    let facts = Facts::told(global, args.nodes.as_deref());
+    let written = match (file.format, args.to) {
+        (Format::Api, Target::Api) => Workflow::from_json(file.value)?.into_json(),
+        (Format::Ui, Target::Api) => file.converted(&facts.await?)?.into_json(),
+        (Format::Api, Target::Ui) => graph_of(&Workflow::from_json(file.value)?, &facts.await?)?,
+        // It is one, with all that somebody drew.
+        (Format::Ui, Target::Ui) => file.value,
     };
-    report::json(&big.restore(&workflow.into_json()));
+    report::json(&big.restore(&written));
     Ok(Ended::Well)
+}
+
+/// A prompt as a graph of the editor; what is not quite the same in it is told on stderr.
+pub(super) fn graph_of(workflow: &Workflow, facts: &Facts) -> Result<Value, Failure> {
+    let drawn = to_ui(workflow, &facts.nodes)?;
+    for remark in &drawn.remarks {
+        report::note(format_args!("note: {remark}"));
+    }
+    Ok(drawn.graph)
 }

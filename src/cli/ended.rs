@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Well,
+    /// What was compared is not the same.
+    Different,
     /// The result is that the time was over before the job was.
     TimedOut,
     /// The result is that something is not valid.
@@ -37,6 +39,7 @@ impl Ended {
     pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Well => 0,
+            Self::Different => 1,
             Self::TimedOut => 2,
             Self::Invalid => 3,
             Self::Partly => 4,

@@ -65,6 +65,15 @@ impl Facts {
         }
     }
 
+    /// The same, and says which they are where nobody named any.
+    pub(super) async fn told(global: &Global, nodes: Option<&str>) -> Result<Self, Failure> {
+        let facts = Self::choose(global, nodes).await?;
+        if nodes.is_none() {
+            report::note(format_args!("by the nodes of {}", facts.origin));
+        }
+        Ok(facts)
+    }
+
     async fn of_server(server: Server, generation: Arc<Generation>) -> Result<Self, Failure> {
         let url = server.to_string();
         let has_account = server.account_key().is_some();

@@ -6,9 +6,13 @@ mod call;
 mod convert;
 mod copy;
 mod demo;
+mod diff;
 mod doctor;
 mod ended;
+mod export;
 mod facts;
+mod graph;
+mod handed;
 mod json_argument;
 mod missing;
 mod nodes;
@@ -108,6 +112,9 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Convert(convert) => convert::convert(global, &convert).await,
+        Command::Export(args) => export::export(global, &args).await,
+        Command::Diff(args) => diff::diff(global, &args).await,
+        Command::Graph(args) => graph::graph(global, &args).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);

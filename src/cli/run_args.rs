@@ -1,4 +1,4 @@
-//! The arguments of `mmf run`: a command line made of a script's declaration.
+//! The arguments of `mmf run` and `mmf export`: a command line made of a script's declaration.
 //!
 //! The declared parameters become options of their own (`--PROMPT "..."`), with the help, the
 //! defaults and the choices that the script declares, so there is nothing to keep in step.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches};
 use serde_json::{Map, Value};
 
-use super::args::{Global, RunArgs};
+use super::args::{ExportTarget, Global, RunArgs};
 use super::json_argument::object;
 use crate::failure::{Code, Failure};
 use crate::script::{Kind, Param, Script, Type};
@@ -19,15 +19,22 @@ use crate::script::{Kind, Param, Script, Type};
 /// How long a job is waited for unless a time is given.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What `mmf run` itself takes, beside the script's parameters.
+/// Parameters that are given otherwise than by their names.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct RunOptions {
+pub(super) struct GivenOptions {
     /// Set a parameter; for those whose name is an option of mmf
     #[arg(short = 'p', value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Set parameters as JSON; @FILE reads them from a file, @- from stdin
     #[arg(long, value_name = "JSON|@FILE")]
     params: Option<String>,
+}
+
+/// What `mmf run` itself takes, beside the script's parameters.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RunOptions {
+    #[command(flatten)]
+    given: GivenOptions,
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -47,12 +54,20 @@ pub(super) struct TemplateOptions {
     pub(super) timeout: Option<Duration>,
 }
 
-impl RunOptions {
+impl GivenOptions {
     /// With what was said before the script's name; what stands behind it counts more.
     fn after(self, before: &Self) -> Self {
         Self {
             set: [&before.set[..], &self.set].concat(),
             params: self.params.or_else(|| before.params.clone()),
+        }
+    }
+}
+
+impl RunOptions {
+    fn after(self, before: &Self) -> Self {
+        Self {
+            given: self.given.after(&before.given),
             json: self.json || before.json,
             output: self.output.or_else(|| before.output.clone()),
         }
@@ -86,6 +101,30 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
         .ok_or("it takes a number of seconds, from 0")
 }
 
+/// What `mmf export` takes beside the template's parameters.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ExportOptions {
+    #[command(flatten)]
+    given: GivenOptions,
+    /// The format to write [default: api]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) to: Option<ExportTarget>,
+    /// For ui: where the graph is to run, as a server's address or a file of `mmf nodes snapshot`
+    /// [default: the configured server, or ComfyUI 0.33.0 if that is away]
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+}
+
+impl ExportOptions {
+    fn after(self, before: &Self) -> Self {
+        Self {
+            given: self.given.after(&before.given),
+            to: self.to.or(before.to),
+            nodes: self.nodes.or_else(|| before.nodes.clone()),
+        }
+    }
+}
+
 /// What was asked for, read with the script at hand.
 #[derive(Debug)]
 pub(super) struct Parsed {
@@ -107,11 +146,12 @@ pub(super) fn parse(
     words: &[String],
     before: &RunArgs,
 ) -> Result<Parsed, ParseError> {
-    let command = command(script);
-    let name = OsString::from(format!("mmf run {}", script.key.name));
-    let words = std::iter::once(name).chain(words.iter().map(OsString::from));
+    let mut own = RunOptions::augment_args(Command::new(format!("mmf run {}", script.key.name)));
+    if script.key.kind == Kind::Template {
+        own = TemplateOptions::augment_args(own);
+    }
+    let matches = matches(own, script, words)?;
     let usage = |error| ParseError::Usage(Box::new(error));
-    let matches = command.try_get_matches_from(words).map_err(usage)?;
     let options = RunOptions::from_arg_matches(&matches).map_err(usage)?;
     let options = options.after(&before.options);
     let mut template = TemplateOptions::default();
@@ -128,9 +168,42 @@ pub(super) fn parse(
     Ok(Parsed {
         template,
         global: Global::from_arg_matches(&matches).map_err(usage)?,
-        arguments: given(script, &options, &matches).map_err(ParseError::Failed)?,
+        arguments: given(script, &options.given, &matches).map_err(ParseError::Failed)?,
         options,
     })
+}
+
+/// What was asked of `mmf export`.
+pub(super) struct ParsedExport {
+    pub(super) options: ExportOptions,
+    pub(super) global: Global,
+    pub(super) arguments: Map<String, Value>,
+}
+
+/// The same for `mmf export`.
+pub(super) fn parse_export(
+    script: &Script,
+    words: &[String],
+    before: &ExportOptions,
+) -> Result<ParsedExport, ParseError> {
+    let own = Command::new(format!("mmf export {}", script.key.name));
+    let matches = matches(ExportOptions::augment_args(own), script, words)?;
+    let usage = |error| ParseError::Usage(Box::new(error));
+    let options = ExportOptions::from_arg_matches(&matches).map_err(usage)?;
+    let options = options.after(before);
+    Ok(ParsedExport {
+        global: Global::from_arg_matches(&matches).map_err(usage)?,
+        arguments: given(script, &options.given, &matches).map_err(ParseError::Failed)?,
+        options,
+    })
+}
+
+/// Reads words by the options of a command and the parameters of a script.
+fn matches(own: Command, script: &Script, words: &[String]) -> Result<ArgMatches, ParseError> {
+    let name = OsString::from(own.get_name());
+    let words = std::iter::once(name).chain(words.iter().map(OsString::from));
+    let matches = command(own, script).try_get_matches_from(words);
+    matches.map_err(|error| ParseError::Usage(Box::new(error)))
 }
 
 /// What is known before the script is: it explains all words, but the folder in which it may lie
@@ -163,14 +236,9 @@ pub(super) fn merged(before: &Global, after: &Global) -> Global {
     }
 }
 
-fn command(script: &Script) -> Command {
+fn command(own: Command, script: &Script) -> Command {
     let declaration = &script.declaration;
-    let mut own = Command::new(format!("mmf run {}", script.key.name));
-    own = RunOptions::augment_args(own);
-    if script.key.kind == Kind::Template {
-        own = TemplateOptions::augment_args(own);
-    }
-    own = Global::augment_args(own);
+    let own = Global::augment_args(own);
     let mut taken: BTreeSet<String> = own
         .get_arguments()
         .filter_map(|arg| arg.get_long().map(str::to_owned))
@@ -237,7 +305,7 @@ fn option(param: &Param) -> Arg {
 
 fn given(
     script: &Script,
-    options: &RunOptions,
+    options: &GivenOptions,
     matches: &ArgMatches,
 ) -> Result<Map<String, Value>, Failure> {
     let mut given = match &options.params {

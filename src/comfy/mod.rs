@@ -1,8 +1,10 @@
 //! `ComfyUI`: the workflow it is given, the client that talks to it, what its nodes are, what its
-//! validator would say, and what its editor makes of a saved graph.
+//! validator would say, what its editor makes of a saved graph, and how a workflow is shown.
 
 pub mod anatomy;
 pub mod check;
+pub mod compare;
+pub mod drawing;
 pub mod json;
 pub mod model_name;
 pub mod nodes;
@@ -31,4 +33,4 @@ pub use missing::MissingModel;
 pub use output::{Folder, Output, OutputBody, OutputFile, OutputKind, node_outputs, outputs};
 pub use server::{DEFAULT_URL, Server, ServerError, Timeouts};
 pub use templates::ServedTemplate;
-pub use workflow::{Node, Workflow, WorkflowError};
+pub use workflow::{Node, Workflow, WorkflowError, link};

@@ -228,6 +228,18 @@ impl<'a> Node<'a> {
     }
 }
 
+/// What an input's value links to, if it is a link as the server knows them: a node and one of its
+/// outputs.
+#[must_use]
+pub fn link(value: &Value) -> Option<(&str, usize)> {
+    match value.as_array()?.as_slice() {
+        [Value::String(id), Value::Number(slot)] => {
+            Some((id, usize::try_from(slot.as_u64()?).ok()?))
+        }
+        _ => None,
+    }
+}
+
 /// The key under which the workflow is passed on, if it is.
 fn wrapper(object: &Map<String, Value>) -> Option<&'static str> {
     ["workflow", "prompt"].into_iter().find(|key| {

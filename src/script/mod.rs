@@ -61,7 +61,7 @@ pub use needs::{NodePack, name_packs};
 pub(crate) use remedy::explained;
 pub use repair::{Correction, Repaired, repair, repair_apart};
 pub use reply::Reply;
-pub use run::{Runner, build};
+pub use run::{Runner, build, build_apart};
 pub use source::{Key, Layer, Root, Source, Sources};
 pub use uri::UriTemplate;
 pub use watcher::Watcher;

@@ -174,6 +174,15 @@ pub fn build(
     build_checked(generation, script, arguments, &Limits::default(), None)
 }
 
+/// The same on a thread of its own, with the stack that scripts need.
+pub async fn build_apart(
+    generation: Arc<Generation>,
+    name: String,
+    given: Map<String, Value>,
+) -> Result<Workflow, ScriptError> {
+    on_own_thread(move || build(&generation, &name, given)).await
+}
+
 /// Expands a template whose arguments were checked.
 pub(super) fn build_checked(
     generation: &Generation,

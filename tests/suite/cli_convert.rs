@@ -137,7 +137,7 @@ async fn what_is_no_workflow_is_refused() {
         assert!(ran.stderr.contains(file), "{}", ran.stderr);
         assert_eq!(ran.stdout, "");
     }
-    home.mmf(["convert", "words.txt", "--to", "ui"])
+    home.mmf(["convert", "words.txt", "--to", "pdf"])
         .run()
         .await
         .exits(3);

@@ -9,7 +9,7 @@ const NO_EXPONENT_BELOW: f64 = 1e21;
 
 /// The value as it comes back from a browser: `1.0` is `1`, and whole numbers beyond 2^53 lose
 /// their last digits.
-pub(super) fn value(value: &Value) -> Value {
+pub(in crate::comfy) fn value(value: &Value) -> Value {
     match value {
         Value::Number(number) => self::number(number).into(),
         Value::Array(items) => items.iter().map(self::value).collect(),

@@ -193,7 +193,7 @@ impl<'v> LiveNode<'v> {
                 name: saved.name.to_owned(),
                 io_type: saved.io_type.clone(),
                 link: saved.link.clone(),
-                widget: None,
+                ..Slot::default()
             });
         }
         let reference = node

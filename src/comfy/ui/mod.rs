@@ -20,7 +20,10 @@ mod values;
 mod widgets;
 
 pub use error::{NodeName, UiError};
+pub(super) use js::value as in_browser;
 pub use prompt::{Converted, Note, Options, Unknown, to_api};
+pub(super) use text::dynamic_prompt;
+pub(super) use widgets::{Room, lay_out_prompt};
 
 use serde_json::Value;
 

@@ -39,10 +39,10 @@ pub(super) fn saves(class: &str) -> bool {
     SAVES.contains(&class)
 }
 
-/// A text without comments, with the first of each `{a|b}`, and whether there was any.
+/// A text without comments, with the first of each `{a|b}`, and whether there was any of those.
 ///
 /// The editor draws one anew for each prompt. Here the same graph always gives the same prompt.
-pub(super) fn dynamic_prompt(text: &str) -> (String, bool) {
+pub(in crate::comfy) fn dynamic_prompt(text: &str) -> (String, bool) {
     let text = without_comments(text);
     let mut result = String::with_capacity(text.len());
     let mut drawn = false;
@@ -57,17 +57,17 @@ pub(super) fn dynamic_prompt(text: &str) -> (String, bool) {
                 let escaped = [Some(char), chars.next()];
                 result.extend(escaped.into_iter().flatten().filter(|_| kept));
             }
-            '{' => {
-                drawn = true;
-                depth += 1;
-            }
+            '{' => depth += 1,
             '}' if depth > 0 => {
                 if passed == Some(depth) {
                     passed = None;
                 }
                 depth -= 1;
             }
-            '|' if depth > 0 => passed = passed.or(Some(depth)),
+            '|' if depth > 0 => {
+                drawn = true;
+                passed = passed.or(Some(depth));
+            }
             char if kept => result.push(char),
             _ => {}
         }

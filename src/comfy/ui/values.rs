@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::js;
 use super::widgets::widget_type;
+use crate::comfy::link;
 use crate::comfy::nodes::NodeClass;
 
 /// What `VideoHelperSuite` keeps of a preview, beside its values.
@@ -25,6 +26,8 @@ pub(super) enum Values<'a> {
     Named(&'a Map<String, Value>),
     /// An object instead of a list, of a node that doesn't.
     Unreadable,
+    /// The inputs of a prompt's node.
+    Prompt(&'a Map<String, Value>),
 }
 
 impl<'a> Values<'a> {
@@ -43,7 +46,17 @@ impl<'a> Values<'a> {
             Self::List(values) => values.next().map_or(Saved::Nothing, Saved::Value),
             Self::Named(values) => values.get(name).map_or(Saved::Nothing, Saved::Value),
             Self::Unreadable => Saved::Undefined,
+            Self::Prompt(inputs) => match inputs.get(name) {
+                Some(value) if link(value).is_some() => Saved::Nothing,
+                Some(value) => Saved::Value(value.get("__value__").unwrap_or(value)),
+                None => Saved::Nothing,
+            },
         }
+    }
+
+    /// Whether there is certainly a value or link of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        matches!(self, Self::Prompt(inputs) if inputs.contains_key(name))
     }
 
     /// Those that the class does not declare, of a node that saves them by name: widgets that its
@@ -62,7 +75,7 @@ impl<'a> Values<'a> {
     pub(super) fn left(&self) -> usize {
         match self {
             Self::List(values) => values.len(),
-            Self::Named(_) | Self::Unreadable => 0,
+            Self::Named(_) | Self::Unreadable | Self::Prompt(_) => 0,
         }
     }
 

@@ -4,7 +4,9 @@
 //! which the editor makes the widgets: that of the declared inputs, with those that some inputs
 //! bring along right behind them.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
 
 use super::js;
 use super::values::{Saved, Values};
@@ -52,37 +54,52 @@ const VIEW_BUTTONS: [(&str, &str); 3] = [
 /// Classes to which the editor adds a 3D view that no server declares.
 const WITH_VIEW: [&str; 2] = ["SaveGLB", "Preview3D"];
 
+/// How much room a widget takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::comfy) enum Room {
+    #[default]
+    Line,
+    /// A box for a text of many lines.
+    Lines,
+}
+
 /// A widget as it stands in the editor once the graph is loaded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Widget {
-    pub(super) name: String,
+pub(in crate::comfy) struct Widget {
+    pub(in crate::comfy) name: String,
     /// `None` is JavaScript's `undefined`, which no prompt has.
-    pub(super) value: Option<Value>,
+    pub(in crate::comfy) value: Option<Value>,
     /// Whether `{a|b}` and comments in its text mean something.
-    pub(super) dynamic_prompt: bool,
+    pub(in crate::comfy) dynamic_prompt: bool,
     /// Whether `%...%` in its text is replaced.
     pub(super) replaces: bool,
     /// Whether the value is taken from the browser when a prompt is queued.
     pub(super) captured: bool,
     /// The smallest and the largest number.
     pub(super) bounds: Option<(f64, f64)>,
+    pub(in crate::comfy) room: Room,
+    /// How many of the saved values are its: its own, and those that say how it changes from run to
+    /// run.
+    pub(in crate::comfy) saved: usize,
 }
 
 /// An input slot as it stands in the editor.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slot {
-    pub(super) name: String,
-    pub(super) io_type: String,
+pub(in crate::comfy) struct Slot {
+    pub(in crate::comfy) name: String,
+    pub(in crate::comfy) io_type: String,
     pub(super) link: Option<String>,
     /// Where its widget stands among the node's.
-    pub(super) widget: Option<usize>,
+    pub(in crate::comfy) widget: Option<usize>,
+    /// Whether the node can do without.
+    pub(in crate::comfy) optional: bool,
 }
 
 /// What a class and the saved values make up.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
-    pub(super) slots: Vec<Slot>,
-    pub(super) widgets: Vec<Widget>,
+pub(in crate::comfy) struct Layout {
+    pub(in crate::comfy) slots: Vec<Slot>,
+    pub(in crate::comfy) widgets: Vec<Widget>,
     /// How many saved values found no widget.
     pub(super) surplus: usize,
     /// The first widget whose value is of another kind than it takes.
@@ -99,10 +116,20 @@ pub(super) fn widget_type(input: &Input) -> Option<&str> {
     WIDGET_TYPES.contains(&name).then_some(name)
 }
 
-/// Lays out the slots and widgets of a node.
+/// Lays out the slots and widgets of a node with these saved values.
 pub(super) fn lay_out(class: &NodeClass, saved: Option<&Value>) -> Layout {
+    build(class, Values::of(class, saved))
+}
+
+/// Lays out the slots and widgets of a prompt's node with these inputs. What is linked has the
+/// value that its widget begins with.
+pub(in crate::comfy) fn lay_out_prompt(class: &NodeClass, inputs: &Map<String, Value>) -> Layout {
+    build(class, Values::Prompt(inputs))
+}
+
+fn build(class: &NodeClass, values: Values<'_>) -> Layout {
     let mut builder = Builder {
-        values: Values::of(class, saved),
+        values,
         sockets: Vec::new(),
         behind: Vec::new(),
         widgets: Vec::new(),
@@ -123,6 +150,7 @@ pub(super) fn lay_out(class: &NodeClass, saved: Option<&Value>) -> Layout {
             builder.widgets.push(Widget {
                 name: name.clone(),
                 value: Some(js::value(value)),
+                saved: 1,
                 ..Widget::default()
             });
         }
@@ -155,7 +183,10 @@ impl Builder<'_> {
             min,
         }) = input.dynamic()
         {
-            for part in names.iter().take((*min).max(1) + 1) {
+            let used = |part: &Arc<str>| self.values.has(&format!("{name}.{part}"));
+            let used = names.iter().rposition(used).map_or(0, |last| last + 1);
+            // Behind the last one that is connected stands a free one.
+            for part in names.iter().take(used.max(1).max(*min) + 1) {
                 self.socket(template, format!("{name}.{part}"), nested);
             }
             return;
@@ -173,6 +204,7 @@ impl Builder<'_> {
         let slot = Slot {
             name,
             io_type: allowed.unwrap_or(input.io_type().name()).to_owned(),
+            optional: !input.is_required(),
             ..Slot::default()
         };
         if nested {
@@ -208,8 +240,10 @@ impl Builder<'_> {
                 io_type: input.io_type().name().to_owned(),
                 widget: Some(self.widgets.len()),
                 link: None,
+                optional: !input.is_required(),
             });
         }
+        let controls = controls(input, kind, name);
         let chosen = match input.dynamic() {
             Some(Dynamic::Combo(options)) => chosen(options, value.as_ref()),
             _ => None,
@@ -221,14 +255,16 @@ impl Builder<'_> {
             dynamic_prompt: !nested && input.flag("dynamicPrompts"),
             captured: matches!(kind, "LOAD_3D" | "WEBCAM" | "AUDIO_RECORD"),
             bounds: bounds(input, kind),
+            room: if input.flag("multiline") || matches!(kind, "MARKDOWN" | "TEXTAREA") {
+                Room::Lines
+            } else {
+                Room::Line
+            },
+            saved: usize::from(kind != "IMAGECOMPARE") + controls,
             ..Widget::default()
         });
-        if controls(input, kind, name) {
+        for _ in 0..controls {
             self.values.skip();
-            if kind == "COMBO" {
-                // The text that filters the choices.
-                self.values.skip();
-            }
         }
         for input in chosen.map_or(&[][..], |option| &option.inputs) {
             self.input(input, format!("{name}.{}", input.name()), true);
@@ -244,6 +280,7 @@ impl Builder<'_> {
         self.widgets.push(Widget {
             name: name.to_owned(),
             value,
+            saved: 1,
             ..Widget::default()
         });
     }
@@ -263,6 +300,7 @@ impl Builder<'_> {
             options.push(Widget {
                 name,
                 value: Some(value),
+                saved: 1,
                 ..Widget::default()
             });
             if last {
@@ -275,18 +313,25 @@ impl Builder<'_> {
         self.widgets.push(Widget {
             name: "index".to_owned(),
             value: Some(json!(at)),
+            saved: 1,
             ..Widget::default()
         });
         self.widgets.append(&mut options);
     }
 }
 
-/// Whether a widget is followed by one that says how it changes from run to run.
-fn controls(input: &Input, kind: &str, name: &str) -> bool {
-    match input.option("control_after_generate") {
-        Some(control) => matches!(kind, "INT" | "COMBO") && js::truthy(control),
+/// How many values say how a widget changes from run to run.
+fn controls(input: &Input, kind: &str, name: &str) -> usize {
+    let controls = match input.option("control_after_generate") {
+        Some(control) => js::truthy(control),
         // Servers from before there was the option.
         None => kind == "INT" && matches!(name, "seed" | "noise_seed"),
+    };
+    match kind {
+        "INT" if controls => 1,
+        // And the text that filters the choices.
+        "COMBO" if controls => 2,
+        _ => 0,
     }
 }
 

@@ -1,0 +1,31 @@
+//! `mmf graph`: a workflow to look at.
+
+use super::args::{DrawTarget, Global, GraphArgs};
+use super::handed::{Asked, workflow};
+use super::{Ended, Stopped, report};
+use crate::comfy::drawing::{to_mermaid, to_svg};
+use crate::failure::{Code, Failure};
+
+pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, Stopped> {
+    let mut asked = Asked::new(global, args.nodes.as_deref());
+    let given = workflow(global, &args.workflow, &mut asked).await?;
+    let facts = asked.facts().await?;
+    let drawn = match args.to {
+        DrawTarget::Mermaid => to_mermaid(&given.workflow, &facts.nodes),
+        DrawTarget::Svg => to_svg(&given.workflow, &facts.nodes),
+    };
+    let Some(file) = &args.output else {
+        report::line(drawn.trim_end());
+        return Ok(Ended::Well);
+    };
+    std::fs::write(file, drawn).map_err(|error| {
+        let message = format!("{} can't be written: {error}", file.display());
+        Failure::new(Code::INTERNAL_ERROR, message)
+    })?;
+    report::note(format_args!(
+        "{} is drawn in {}",
+        given.name,
+        file.display()
+    ));
+    Ok(Ended::Well)
+}
