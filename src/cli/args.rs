@@ -70,6 +70,8 @@ pub(super) enum Command {
     Sim(SimArgs),
     /// Write a workflow in another format to stdout
     Convert(ConvertArgs),
+    /// Make a template of your own out of a workflow from anywhere
+    Import(ImportArgs),
     /// Facts about a server's node classes
     #[command(subcommand)]
     Nodes(NodesCommand),
@@ -150,20 +152,45 @@ pub(super) struct ConvertArgs {
     /// which the prompt is taken, what ran, and the graph if there is none); - reads stdin
     #[arg(value_name = "FILE|-")]
     pub(super) file: String,
-    /// The format to write: api, the prompt that ComfyUI runs
+    /// The format to write: api, the prompt that ComfyUI runs, or rhai, a template to read and edit
     #[arg(long, value_name = "FORMAT")]
     pub(super) to: Target,
+    /// What the template is called [default: the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     /// Where the graph is to run, as a server's address or a file of `mmf nodes snapshot` [default:
     /// the configured server, or ComfyUI 0.33.0 if that is away]
     #[arg(long, value_name = "URL|SNAPSHOT")]
     pub(super) nodes: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// A file as `mmf convert` takes it, - for stdin, or the name of a template that the server
+    /// offers, such as image_z_image
+    #[arg(value_name = "FILE|TEMPLATE|-")]
+    pub(super) from: String,
+    /// What the template is called [default: the name of the file or template]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Replace a template of that name
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Where a graph is to run, as for `mmf convert`
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// A format to convert into.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Target {
     /// The prompt that `ComfyUI` runs
     Api,
+    /// A template
+    Rhai,
 }
 
 /// A version that can be told apart from others; it is kept as it was written.

@@ -3,12 +3,10 @@
 use super::args::{ConvertArgs, Global, Target};
 use super::facts::Facts;
 use super::workflow_file::{Format, WorkflowFile};
-use super::{Ended, Stopped, report};
+use super::{Ended, Stopped, import, report};
 use crate::comfy::{BigIntegers, Workflow};
 
 pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended, Stopped> {
-    // The one that there is so far.
-    let Target::Api = args.to;
     let file = WorkflowFile::read(&args.file)?;
     if file.embedded {
         let what = match file.format {
@@ -19,6 +17,9 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
     }
     file.tell_losses();
     let big = BigIntegers::in_text(&file.text);
+    if args.to == Target::Rhai {
+        return import::to_stdout(global, args, &file).await;
+    }
     let workflow = match file.format {
         Format::Api => Workflow::from_json(file.value)?,
         Format::Ui => {

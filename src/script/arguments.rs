@@ -218,7 +218,14 @@ impl Param {
             Type::Object => value.is_object(),
             Type::Array => value.is_array(),
             Type::Float => return value.as_f64().map(Value::from),
-            Type::Seed => value.is_u64(),
+            Type::Number => value.is_number(),
+            // JavaScript writes no whole numbers of this size, and neither does Rhai.
+            Type::Seed => match &value {
+                Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    return digits.parse::<u64>().ok().map(Value::from);
+                }
+                value => value.is_u64(),
+            },
             Type::Int => {
                 return match value.as_f64() {
                     _ if value.is_i64() || value.is_u64() => Some(value),

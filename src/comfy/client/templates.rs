@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::comfy::Comfy;
-use crate::comfy::ServedTemplate;
+use crate::comfy::{ComfyError, ServedTemplate};
 
 /// Templates change with the server's installation only.
 const FRESH: Duration = Duration::from_secs(600);
@@ -51,6 +51,16 @@ impl Comfy {
             outages: self.0.http.outages(),
         });
         read
+    }
+
+    /// The graph of a template that the server offers; none if it has none of that name.
+    pub async fn template_graph(&self, name: &str) -> Result<Option<Value>, ComfyError> {
+        let file = format!("{name}.json");
+        match self.0.http.get_json(["templates", file.as_str()]).await {
+            Ok(graph) => Ok(Some(graph)),
+            Err(ComfyError::Server { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What was found out not long ago, be it that there are none.
