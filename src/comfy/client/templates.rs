@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -56,10 +57,13 @@ impl Comfy {
     /// The graph of a template that the server offers; none if it has none of that name.
     pub async fn template_graph(&self, name: &str) -> Result<Option<Value>, ComfyError> {
         let file = format!("{name}.json");
-        match self.0.http.get_json(["templates", file.as_str()]).await {
-            Ok(graph) => Ok(Some(graph)),
-            Err(ComfyError::Server { status: 404, .. }) => Ok(None),
-            Err(error) => Err(error),
+        let http = &self.0.http;
+        let request = http.get(["templates", file.as_str()]);
+        let response = http.send(&request, |builder| builder).await?;
+        match response.status() {
+            StatusCode::OK => http.read_json(&request, response).await.map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(http.unexpected(&request, response).await),
         }
     }
 

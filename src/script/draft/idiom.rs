@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::lift::Lifting;
 use super::probe::{Pattern, PatternNode, Returns, Slot};
 use super::purpose::is_end;
 use super::read::{Given, Graph, Output};
@@ -28,21 +29,25 @@ pub(super) struct Call {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Argument {
     Link(Output),
-    /// A value, as a whole the one of the input of a node.
+    /// A value, of the inputs of nodes; it may be a part of a text there.
     Value {
         value: Value,
-        at: Option<(usize, String)>,
+        at: Vec<(usize, String)>,
+        whole: bool,
     },
 }
 
 impl Unit {
     /// Each node for itself.
     pub(super) fn singles(graph: &Graph<'_>) -> Vec<Self> {
-        let single = |part| Self {
+        (0..graph.parts.len()).map(Self::single).collect()
+    }
+
+    fn single(part: usize) -> Self {
+        Self {
             parts: vec![part],
             call: None,
-        };
-        (0..graph.parts.len()).map(single).collect()
+        }
     }
 }
 
@@ -65,11 +70,22 @@ pub(super) fn find(graph: &Graph<'_>, patterns: &[Pattern]) -> Vec<Unit> {
         taken, mut units, ..
     } = finder;
     let rest = taken.iter().enumerate().filter(|(_, taken)| !**taken);
-    units.extend(rest.map(|(part, _)| Unit {
-        parts: vec![part],
-        call: None,
-    }));
+    units.extend(rest.map(|(part, _)| Unit::single(part)));
     units
+}
+
+/// The same without the calls that would take a parameter its effect.
+pub(super) fn suited(units: Vec<Unit>, lifting: &Lifting) -> Vec<Unit> {
+    let units = units.into_iter();
+    let each = |unit: Unit| -> Vec<Unit> {
+        match &unit.call {
+            Some(call) if !lifting.suits(call) => {
+                unit.parts.iter().map(|part| Unit::single(*part)).collect()
+            }
+            _ => vec![unit],
+        }
+    };
+    units.flat_map(each).collect()
 }
 
 struct Finder<'g, 'a> {
@@ -203,8 +219,13 @@ fn fits_slot(part: usize, name: &str, given: Given<'_>, slot: &Slot, laid: &mut 
             let Some(argument) = argument(part, name, given, before, behind) else {
                 return false;
             };
-            let known = laid.arguments[*parameter].get_or_insert_with(|| argument.clone());
-            same(known, &argument)
+            match &mut laid.arguments[*parameter] {
+                Some(known) => known.join(&argument),
+                unknown => {
+                    *unknown = Some(argument);
+                    true
+                }
+            }
         }
         _ => false,
     }
@@ -223,23 +244,39 @@ fn argument(
         }
         Given::Value(value) if before.is_empty() && behind.is_empty() => Some(Argument::Value {
             value: value.clone(),
-            at: Some((part, name.to_owned())),
+            at: vec![(part, name.to_owned())],
+            whole: true,
         }),
         Given::Value(Value::String(text)) => {
             let rest = text.strip_prefix(before)?.strip_suffix(behind)?;
             Some(Argument::Value {
                 value: rest.into(),
-                at: None,
+                at: vec![(part, name.to_owned())],
+                whole: false,
             })
         }
         _ => None,
     }
 }
 
-fn same(one: &Argument, other: &Argument) -> bool {
-    match (one, other) {
-        (Argument::Link(one), Argument::Link(other)) => one == other,
-        (Argument::Value { value: one, .. }, Argument::Value { value: other, .. }) => one == other,
-        _ => false,
+impl Argument {
+    /// Takes another place of the same argument; false if it is not the same there.
+    fn join(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Link(own), Self::Link(other)) => own == other,
+            (
+                Self::Value { value, at, whole },
+                Self::Value {
+                    value: other,
+                    at: also,
+                    whole: also_whole,
+                },
+            ) => {
+                at.extend(also.iter().cloned());
+                *whole &= also_whole;
+                value == other
+            }
+            _ => false,
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::idiom::{Argument, Call};
 use super::literal::{Large, note_large};
 use super::name::words_of;
 use super::purpose::{Medium, Purpose, upload};
@@ -74,11 +75,17 @@ const ORDER: [&str; 26] = [
 /// Seeds from here on are drawn: nobody has the same one twice by accident.
 const DRAWN: u64 = 1 << 20;
 
+/// The longest name of a parameter that is made of a title.
+const LONGEST_NAME: usize = 40;
+
 /// Bounds from here on bound nothing that people set.
-const BOUNDLESS: f64 = 2_147_483_647.0;
+const BOUNDLESS: f64 = 2_147_483_648.0;
 
 /// No longer list of choices is shown.
 const MOST_CHOICES: usize = 16;
+
+/// Called after the title of its node.
+const VALUE: &str = "VALUE";
 
 /// A parameter.
 #[derive(Clone, Debug)]
@@ -109,8 +116,25 @@ pub(super) struct Lifting {
 impl Lifting {
     /// The parameter that stands in an input.
     pub(super) fn at(&self, part: usize, input: &str) -> Option<&Lifted> {
-        let place = self.places.get(&(part, input.to_owned()))?;
-        self.params.get(*place)
+        self.params.get(self.place(part, input)?)
+    }
+
+    fn place(&self, part: usize, input: &str) -> Option<usize> {
+        self.places.get(&(part, input.to_owned())).copied()
+    }
+
+    /// Whether a call leaves every parameter its effect: an argument stands for one of them, and
+    /// for all of it.
+    pub(super) fn suits(&self, call: &Call) -> bool {
+        call.arguments.iter().all(|argument| match argument {
+            Argument::Link(_) => true,
+            Argument::Value { at, whole, .. } => {
+                let mut params = at.iter().map(|(part, input)| self.place(*part, input));
+                let first = params.next().flatten();
+                let is_one = params.all(|param| param == first);
+                is_one && (*whole || first.is_none())
+            }
+        })
     }
 }
 
@@ -155,8 +179,8 @@ fn meaning_of_role(role: Role, purpose: &Purpose) -> Option<Meaning> {
         Role::Steps => ("STEPS", "Sampling steps", false),
         Role::Cfg => ("CFG", "How closely to follow the prompt", false),
         Role::Guidance => ("GUIDANCE", "How closely to follow the prompt", false),
-        Role::Sampler => ("SAMPLER", "The sampling method", false),
-        Role::Scheduler => ("SCHEDULER", "How the noise is spread over the steps", false),
+        Role::Sampler => ("SAMPLER", "The sampling method", true),
+        Role::Scheduler => ("SCHEDULER", "How the noise is spread over the steps", true),
         Role::Denoise => ("DENOISE", "How much is made anew, 0 to 1", false),
         Role::Width => ("WIDTH", "Pixels", true),
         Role::Height => ("HEIGHT", "Pixels", true),
@@ -210,6 +234,10 @@ fn meaning_of_input(part: &Part<'_>, input: &str, value: &Value) -> Option<Meani
         "prompt" => meaning("PROMPT", "What is wanted", true),
         "negative_prompt" => meaning("NEGATIVE", "What must not be there", true),
         "text" | "value" if is_long => meaning("TEXT", "A text", false),
+        // Somebody took it out to set it, and said what it is.
+        "value" if part.class.starts_with("Primitive") && part.title.is_some() => {
+            meaning(VALUE, "", false)
+        }
         _ => None,
     }
 }
@@ -332,24 +360,23 @@ impl Lifting {
                 .count()
                 > 1;
             let part = &graph.parts[self.params[at].place.0];
-            let title = part.title.filter(|_| several).and_then(words_of);
-            let titled = title.map(|words| {
-                let words = words.to_uppercase();
-                if words.contains(base) || base.ends_with("_PATH") {
-                    words
-                } else {
-                    format!("{words}_{base}")
-                }
-            });
+            let is_told = several || base == VALUE;
+            let title = part.title.filter(|_| is_told).and_then(words_of);
+            let titled = title.map(|words| titled(&words.to_uppercase(), base));
+            let titled = titled.filter(|name| name.len() <= LONGEST_NAME);
+            let is_taken = titled.as_ref().is_some_and(|name| taken.contains(name));
+            // Two values of one title are two of a kind; two prompts of one title are two prompts.
+            let stem = match titled {
+                Some(titled) if base == VALUE || !is_taken => titled,
+                _ => base.to_owned(),
+            };
             let mut number = 1;
-            let mut name = titled
-                .filter(|name| name.len() <= 40 && !taken.contains(name))
-                .unwrap_or_else(|| base.to_owned());
+            let mut name = stem.clone();
             while taken.contains(&name) {
                 number += 1;
-                name = format!("{base}_{number}");
+                name = format!("{stem}_{number}");
             }
-            if several && number > 1 {
+            if several && number > 1 && base != VALUE {
                 let of = part.title.unwrap_or(part.class);
                 let about = &mut self.params[at].about;
                 *about = if about.is_empty() {
@@ -396,6 +423,15 @@ impl Lifting {
     }
 }
 
+/// The name by the title of a node: `SECOND_PASS_SEED`.
+fn titled(words: &str, base: &str) -> String {
+    if base == VALUE || base.ends_with("_PATH") || words.contains(base) {
+        words.to_owned()
+    } else {
+        format!("{words}_{base}")
+    }
+}
+
 /// The type of the parameter for a value; none if it is not what is usual there.
 fn type_of(base: &str, value: &Value, declared: Option<&Input>) -> Option<&'static str> {
     let is_media = base.ends_with("_PATH");
@@ -409,7 +445,7 @@ fn type_of(base: &str, value: &Value, declared: Option<&Input>) -> Option<&'stat
         Value::String(_) if is_file => Some("model"),
         Value::String(_) => {
             let is_text = ["PROMPT", "NEGATIVE", "TEXT", "SAMPLER", "SCHEDULER"].contains(&base)
-                || ["RESOLUTION", "ASPECT_RATIO", "SECONDS"].contains(&base);
+                || ["RESOLUTION", "ASPECT_RATIO", "SECONDS", VALUE].contains(&base);
             is_text.then_some("string")
         }
         Value::Number(number) if !is_media && !is_file => {
@@ -433,6 +469,7 @@ fn type_of(base: &str, value: &Value, declared: Option<&Input>) -> Option<&'stat
             number.as_i64()?;
             Some(if takes_fractions { "number" } else { "int" })
         }
+        Value::Bool(_) => (base == VALUE).then_some("bool"),
         _ => None,
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Number, Value};
 
-/// How deep a value may be nested in one expression: half of what scripts may.
-const DEEPEST: usize = 24;
+/// How deep a value may be nested in one expression: beyond it, the parser counts several levels for
+/// each bracket, and nobody reads it.
+const DEEPEST: usize = 8;
 
 /// Words that Rhai keeps for itself, now or for later.
 const WORDS: [&str; 66] = [

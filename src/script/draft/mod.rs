@@ -94,6 +94,7 @@ fn text_of(
     let purpose = purpose::of(graph, generation.knowledge());
     let anatomy = crate::comfy::anatomy::Anatomy::of(workflow, facts);
     let lifted = lift::lift(graph, &anatomy, &purpose);
+    let units = idiom::suited(units, &lifted);
     let ordered = order::arrange(graph, units)?;
     let names = name::names(graph, &ordered, &anatomy, &purpose);
     Ok(write::text(

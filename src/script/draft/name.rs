@@ -17,8 +17,9 @@ const LONGEST: usize = 30;
 const TAKEN: [&str; 4] = ["g", "p", "n", "workflow"];
 
 /// Classes that are called after what they do.
-const CLASSES: [(&str, &str); 34] = [
+const CLASSES: [(&str, &str); 35] = [
     ("CheckpointLoader", "checkpoint"),
+    ("UpscaleModelLoader", "upscaler"),
     ("LoraLoader", "with_lora"),
     ("CLIPSetLastLayer", "clip"),
     ("ModelSampling", "shifted"),
@@ -166,12 +167,16 @@ fn wanted(
     let part = &graph.parts[last];
     let title = part.title.and_then(words_of);
     let own = own_name(part, stage, sides.get(&last).copied(), purpose);
-    let by_title = stage == Stage::Given || part.class.starts_with("Primitive");
-    let mut wanted = vec![own];
-    if let Some(title) = title.filter(|title| title.len() <= LONGEST) {
-        wanted.insert(usize::from(!by_title), title);
+    let title = title.filter(|title| title.len() <= LONGEST);
+    let is_value = part.class.starts_with("Primitive");
+    match (own, title) {
+        // Of several values, all are called after their titles.
+        (_, Some(title)) if is_value => vec![title],
+        (Some(own), Some(title)) if stage == Stage::Given => vec![title, own],
+        (Some(own), Some(title)) => vec![own, title],
+        (Some(own), None) => vec![own],
+        (None, title) => title.into_iter().chain(words_of(part.class)).collect(),
     }
-    wanted
 }
 
 /// What is returned under several keys, as the shipped templates call it.
@@ -215,16 +220,17 @@ fn sides(graph: &Graph<'_>, anatomy: &Anatomy) -> HashMap<usize, &'static str> {
     sides
 }
 
+/// What a node is called by its kind, if that says something.
 fn own_name(
     part: &Part<'_>,
     stage: Stage,
     side: Option<&'static str>,
     purpose: &Purpose,
-) -> String {
+) -> Option<String> {
     let first = part.outputs().next();
     let encodes = first.is_none_or(|ty| ty == "CONDITIONING" || ty == "STRING");
     if let Some(side) = side.filter(|_| encodes) {
-        return side.to_owned();
+        return Some(side.to_owned());
     }
     if let Some(medium) = medium_of_upload(part) {
         let name = match (medium, first) {
@@ -233,27 +239,26 @@ fn own_name(
             (Medium::Sound, _) => "sound",
             _ => "given",
         };
-        return name.to_owned();
+        return Some(name.to_owned());
     }
     let many = purpose.makes == Medium::Clip && stage == Stage::Finish;
     if first == Some("IMAGE") && part.class.starts_with("VAEDecode") {
-        return if many { "pictures" } else { "picture" }.to_owned();
+        return Some(if many { "pictures" } else { "picture" }.to_owned());
     }
     let class = CLASSES.iter().find(|(class, _)| part.class.contains(class));
     if let Some((_, name)) = class {
-        return (*name).to_owned();
+        return Some((*name).to_owned());
     }
     let by_type = first.and_then(|first| TYPES.iter().find(|(ty, _)| *ty == first));
-    if let Some((_, name)) = by_type {
-        return (*name).to_owned();
-    }
-    words_of(part.class).unwrap_or_else(|| "node".to_owned())
+    by_type.map(|(_, name)| (*name).to_owned())
 }
 
 /// A title or the name of a class as a name: `First frame` and `FirstFrame` are `first_frame`.
 pub(super) fn words_of(title: &str) -> Option<String> {
     let mut name = String::new();
     let mut before = ' ';
+    // The one word that everybody writes like this.
+    let title = title.replace("LoRA", "Lora");
     let mut letters = title.chars().peekable();
     while let Some(c) = letters.next() {
         let next_is_small = letters.peek().is_some_and(char::is_ascii_lowercase);
@@ -287,6 +292,7 @@ mod tests {
             ("CLIPTextEncode", Some("clip_text_encode")),
             ("LTXVConcatAVLatent", Some("ltxv_concat_av_latent")),
             ("Step 2 - (refine)!", Some("step_2_refine")),
+            ("Enable LoRA?", Some("enable_lora")),
             ("2nd pass", None),
             ("caf\u{e9}", None),
             ("", None),

@@ -134,6 +134,17 @@ fn by_stage(
     needs: &[Vec<usize>],
 ) -> Result<Vec<usize>, DraftError> {
     let natural = downstream(graph, units, needs)?;
+    // The longer way first: what a second pass needs beside the first stands behind that.
+    let mut depths = vec![0_usize; units.len()];
+    for &at in &natural {
+        let deepest = needs[at].iter().map(|need| depths[*need] + 1).max();
+        depths[at] = deepest.unwrap_or(0);
+    }
+    let mut longest_first = needs.to_vec();
+    for needed in &mut longest_first {
+        needed.sort_by_key(|need| Reverse(depths[*need]));
+    }
+    let natural = downstream(graph, units, &longest_first)?;
     let stages = stages(graph, units, needs, &natural);
     let places = natural.iter().enumerate();
     let places: HashMap<usize, usize> = places.map(|(place, at)| (*at, place)).collect();

@@ -114,10 +114,14 @@ fn read_part<'a>(
     let facts = facts.class(class);
     let inputs = match node.body().get("inputs") {
         None => Vec::new(),
-        Some(Value::Object(inputs)) => inputs
-            .iter()
-            .map(|(name, value)| (name.as_str(), given(value, by_id)))
-            .collect(),
+        Some(Value::Object(inputs)) => {
+            let inputs = inputs.iter();
+            let mut inputs: Vec<(&str, Given<'_>)> = inputs
+                .map(|(name, value)| (name.as_str(), given(value, by_id)))
+                .collect();
+            inputs.sort_by_key(|(name, _)| declared_place(facts, name));
+            inputs
+        }
         Some(_) => return Err(DraftError::NoInputs(node.id.to_owned())),
     };
     let is_own = |title: &&str| facts.is_none_or(|facts| facts.display_name() != *title);
@@ -131,6 +135,14 @@ fn read_part<'a>(
         title,
         inputs,
     })
+}
+
+/// Where a class declares an input; those that belong to another stand beside it.
+fn declared_place(facts: Option<&NodeClass>, name: &str) -> usize {
+    let inputs = facts.map_or(&[][..], NodeClass::inputs);
+    let of = name.split('.').next().unwrap_or(name);
+    let place = inputs.iter().position(|input| input.name() == of);
+    place.unwrap_or(inputs.len())
 }
 
 fn given<'a>(value: &'a Value, by_id: &HashMap<&'a str, usize>) -> Given<'a> {

@@ -1,5 +1,7 @@
 //! The text of a template.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -11,6 +13,7 @@ use super::literal::{Large, Values, key, scalar, string, text as text_literal};
 use super::order::{Ordered, Stage};
 use super::purpose::{Medium, Purpose};
 use super::read::{Given, Graph, Output, Part};
+use crate::script::declaration::number;
 
 /// The longest line of a statement; a longer one is laid out over several.
 const LINE: usize = 110;
@@ -40,11 +43,14 @@ pub(super) fn text(
         names,
         in_map: variables > MOST_VARIABLES,
         counted: 0,
+        used: RefCell::default(),
         text: String::new(),
     };
+    writer.build();
+    let build = std::mem::take(&mut writer.text);
     writer.imports();
     writer.head(purpose, options);
-    writer.build();
+    writer.text.push_str(&build);
     writer.text
 }
 
@@ -57,6 +63,8 @@ struct Writer<'w, 'a> {
     in_map: bool,
     /// How many values were so deep that they got a statement of their own.
     counted: usize,
+    /// The parameters that have an effect: a function of a library may settle some.
+    used: RefCell<HashSet<String>>,
     text: String,
 }
 
@@ -102,21 +110,25 @@ impl Writer<'_, '_> {
         }
         self.line(&format!("meta(#{{ {} }});", meta.join(", ")));
         self.line("");
-        if !self.lifting.params.is_empty() {
-            for param in &self.lifting.params {
-                let line = declaration(param);
-                self.line(&line);
-            }
+        let lifting = self.lifting;
+        let params = lifting.params.iter().filter(|param| self.is_used(param));
+        let lines: Vec<String> = params.map(declaration).collect();
+        for line in &lines {
+            self.line(line);
+        }
+        if !lines.is_empty() {
             self.line("");
         }
     }
 
+    fn is_used(&self, param: &Lifted) -> bool {
+        let is_large = self.lifting.large.values().any(|name| *name == param.name);
+        is_large || self.used.borrow().contains(&param.name)
+    }
+
     fn about(&self, purpose: &Purpose, options: &DraftOptions<'_>) -> String {
-        let says = self
-            .lifting
-            .params
-            .iter()
-            .any(|param| param.name.contains("PROMPT"));
+        let used = self.used.borrow();
+        let says = used.iter().any(|name| name.contains("PROMPT"));
         let from = match purpose.from {
             Some(Medium::Picture) if says => " from a picture and a prompt",
             Some(Medium::Picture) => " from a picture",
@@ -229,7 +241,10 @@ impl Writer<'_, '_> {
 
     fn value(&self, at: usize, input: &str, value: &Value, values: &mut Values<'_>) -> String {
         match self.lifting.at(at, input) {
-            Some(param) => format!("p.{}", param.name),
+            Some(param) => {
+                self.used.borrow_mut().insert(param.name.clone());
+                format!("p.{}", param.name)
+            }
             None => values.write(value),
         }
     }
@@ -239,11 +254,10 @@ impl Writer<'_, '_> {
         for argument in &call.arguments {
             arguments.push(match argument {
                 Argument::Link(output) => self.output(*output),
-                Argument::Value {
-                    value,
-                    at: Some((part, input)),
-                } => self.value(*part, input, value, values),
-                Argument::Value { value, at: None } => values.write(value),
+                Argument::Value { value, at, whole } => match at.first() {
+                    Some((part, input)) if *whole => self.value(*part, input, value, values),
+                    _ => values.write(value),
+                },
             });
         }
         let pattern = &call.pattern;
@@ -363,7 +377,7 @@ fn declaration(param: &Lifted) -> String {
     ];
     for (name, bound) in bounds {
         if let Some(bound) = bound {
-            said.push((name, constant(bound)));
+            said.push((name, whole_number(bound)));
         }
     }
     if !param.choices.is_empty() {
@@ -391,6 +405,13 @@ fn declaration(param: &Lifted) -> String {
     }
     long.push_str("});");
     long
+}
+
+/// A bound: `0` rather than `0.0`.
+fn whole_number(bound: &Value) -> String {
+    bound
+        .as_f64()
+        .map_or_else(|| constant(bound), |float| number(float).to_string())
 }
 
 fn default(value: &Value) -> String {
