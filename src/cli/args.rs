@@ -167,7 +167,7 @@ pub(super) struct ConvertArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
     /// A file as `mmf convert` takes it, - for stdin, or the name of a template that the server
-    /// offers, such as image_z_image
+    /// offers
     #[arg(value_name = "FILE|TEMPLATE|-")]
     pub(super) from: String,
     /// What the template is called [default: the name of the file or template]

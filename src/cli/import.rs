@@ -1,18 +1,22 @@
 //! `mmf import`: a workflow from elsewhere as a template of one's own; and the same on stdout for
 //! `mmf convert --to rhai`.
 
-use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::args::{ConvertArgs, Global, ImportArgs};
 use super::facts::Facts;
-use super::workflow_file::{Format, WorkflowFile};
+use super::workflow_file::WorkflowFile;
 use super::{Ended, Stopped, report, start};
 use crate::clock::Clock;
 use crate::comfy::BigIntegers;
+use crate::comfy::nodes::NodeFacts;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::script::import::{Imported, Origin, import, is_path, name_for};
-use crate::script::{Library, save_checked};
+use crate::script::{Diagnostic, Library, save_checked};
 
 /// The name of what comes in on stdin.
 const STDIN: &str = "-";
@@ -58,77 +62,98 @@ fn drafted(
 }
 
 fn file_name(path: &str) -> String {
-    let name = std::path::Path::new(path).file_name();
+    let name = Path::new(path).file_name();
     name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Saves a workflow as a template.
+/// A template on its way to its place.
+struct Prepared {
+    library: Arc<Library>,
+    imported: Imported,
+    facts: Arc<NodeFacts>,
+}
+
+/// Saves a workflow as a template, and tells where it is and what to do with it.
 pub(super) async fn import_as_template(
     global: &Global,
     args: &ImportArgs,
 ) -> Result<Ended, Stopped> {
-    let config = Config::load(&global.overrides())?;
+    let folder = Config::load(&global.overrides())?.own_scripts();
     let from = &args.from;
-    let is_file = from == STDIN || is_path(from) || std::path::Path::new(from).is_file();
-    let (library, imported, nodes) = if is_file {
-        let file = WorkflowFile::read(from)?;
-        file.tell_losses();
-        if file.format == Format::Api && !BigIntegers::in_text(&file.text).is_empty() {
-            report::note("note: whole numbers beyond 64 bits become floating point numbers");
-        }
-        let facts = Facts::choose(global, args.nodes.as_deref()).await?;
-        let library = start::library(global)?;
-        let imported = drafted(&library, &facts, &file, args.name.as_deref())?;
-        (std::sync::Arc::new(library), imported, facts.nodes)
+    let is_file = from == STDIN || is_path(from) || Path::new(from).is_file();
+    let prepared = if is_file {
+        of_file(global, args).await?
     } else {
-        let app = start::app(global, false).await?;
-        let host = app.host();
-        let origin = Origin::official(&host.comfy, from).await?;
-        let nodes = host.comfy.node_facts().await.map_err(Failure::from)?;
-        let name = args.name.clone().unwrap_or_else(|| name_for(from));
-        let generation = app.library().generation();
-        let imported = import(&generation, &nodes, &host.clock, &origin, &name)?;
-        (app.library().clone(), imported, nodes)
+        of_template(global, args).await?
     };
-    let folder = config.own_scripts();
-    let saved = save_checked(&library, &folder, &imported.source, &nodes, args.overwrite);
-    let (path, checked) = saved.map_err(|failure| {
-        if failure
-            .hint
-            .as_deref()
-            .is_some_and(|hint| hint.contains("overwrite: true"))
-        {
-            failure.hint("--overwrite puts yours in its place, --name saves it under another name")
-        } else {
-            failure
-        }
-    })?;
-    let name = &imported.source.key.name;
-    let warnings = checked
-        .problems
-        .iter()
-        .map(crate::script::Diagnostic::one_line);
-    let notes: Vec<String> = imported.notes.iter().cloned().chain(warnings).collect();
-    let next = format!("mmf run {name} --help");
+    let Prepared {
+        library,
+        imported,
+        facts,
+    } = prepared;
+    let source = &imported.source;
+    let (path, checked) = save_checked(&library, &folder, source, &facts, args.overwrite)?;
+    let mut remarks = imported.notes.clone();
+    remarks.extend(checked.problems.iter().map(Diagnostic::one_line));
+    let told = json!({
+        "name": source.key.name,
+        "path": path,
+        "params": imported.params,
+        "notes": remarks,
+        "next": format!("mmf run {} --help", source.key.name),
+    });
     if args.json {
-        report::json(&json!({
-            "name": name,
-            "path": path,
-            "params": imported.params,
-            "notes": notes,
-            "next": next,
-        }));
-        return Ok(Ended::Well);
-    }
-    report::line(format_args!("{}", path.display()));
-    let params = match imported.params.as_slice() {
-        [] => "none".to_owned(),
-        params => params.join(", "),
-    };
-    report::line(format_args!("parameters: {params}"));
-    report::line(format_args!("next: {next}"));
-    for note in notes {
-        report::note(format_args!("note: {note}"));
+        report::json(&told);
+    } else {
+        tell(&told, &imported.params);
+        for remark in remarks {
+            report::note(format_args!("note: {remark}"));
+        }
     }
     Ok(Ended::Well)
+}
+
+fn tell(told: &Value, params: &[String]) {
+    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    let params = if params.is_empty() {
+        "none".to_owned()
+    } else {
+        params.join(", ")
+    };
+    report::line(text("path"));
+    report::line(format_args!("parameters: {params}"));
+    report::line(format_args!("next: {}", text("next")));
+}
+
+async fn of_file(global: &Global, args: &ImportArgs) -> Result<Prepared, Failure> {
+    let file = WorkflowFile::read(&args.from)?;
+    file.tell_losses();
+    if !BigIntegers::in_text(&file.text).is_empty() {
+        report::note("note: whole numbers beyond 64 bits become floating point numbers");
+    }
+    let facts = Facts::choose(global, args.nodes.as_deref()).await?;
+    let library = start::library(global)?;
+    let imported = drafted(&library, &facts, &file, args.name.as_deref())?;
+    Ok(Prepared {
+        library: Arc::new(library),
+        imported,
+        facts: facts.nodes,
+    })
+}
+
+async fn of_template(global: &Global, args: &ImportArgs) -> Result<Prepared, Failure> {
+    let app = start::app(global, false).await?;
+    let host = app.host();
+    let origin = Origin::official(&host.comfy, &args.from).await?;
+    let facts = host.comfy.node_facts().await?;
+    let name = args.name.clone();
+    let name = name.unwrap_or_else(|| name_for(&args.from));
+    let library = app.library().clone();
+    let generation = library.generation();
+    let imported = import(&generation, &facts, &host.clock, &origin, &name)?;
+    Ok(Prepared {
+        library,
+        imported,
+        facts,
+    })
 }

@@ -53,7 +53,7 @@ impl From<SaveError> for Failure {
             ),
             SaveError::BadName(_) => Self::new(Code::INVALID_FILENAME, message),
             SaveError::Exists { .. } => Self::new(Code::INVALID_PARAMS, message)
-                .hint("overwrite: true puts yours in its place"),
+                .hint("overwrite: true, or --overwrite, puts yours in its place"),
             SaveError::Breaks(problems) => {
                 let told: Vec<String> = problems.iter().map(Diagnostic::one_line).collect();
                 Self::new(Code::INVALID_PARAMS, message)

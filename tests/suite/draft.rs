@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use massmediafactory::comfy::Workflow;
 use massmediafactory::comfy::json::parse_lenient;
-use massmediafactory::comfy::nodes::NodeFacts;
+use massmediafactory::comfy::nodes::{NodeClass, NodeFacts};
 use massmediafactory::script::draft::{Draft, DraftError, DraftOptions, draft};
 use massmediafactory::script::{
     Declaration, Diagnostic, Generation, Key, Kind, Layer, Source, Sources, Type, build, check,
@@ -50,7 +50,7 @@ fn built(generation: &Generation, text: &str) -> Workflow {
 fn comparable(workflow: &Workflow, like: &Workflow, facts: &NodeFacts) -> Value {
     let nodes = workflow.nodes().map(|node| {
         let class = node.class_type().unwrap();
-        let shown = facts.class(class).map(|class| class.display_name());
+        let shown = facts.class(class).map(NodeClass::display_name);
         let given = like.node(node.id).and_then(|node| node.title());
         let is_own = given.is_some_and(|title| title != class && Some(title) != shown);
         let title = node.title().filter(|_| is_own);
@@ -115,10 +115,6 @@ fn every_recorded_prompt_comes_back_from_its_template() {
             continue;
         }
         let draft = drafted(&name, &prompt, &generation, &facts);
-        if let Ok(folder) = std::env::var("MMF_DRAFTS") {
-            let file = format!("{folder}/{}.rhai", name.replace('/', "_"));
-            std::fs::write(file, &draft.text).unwrap();
-        }
         for complaint in complaints(&draft.text, &generation, &facts) {
             complained.push(format!("{name}: {complaint}"));
         }

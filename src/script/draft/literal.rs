@@ -1,6 +1,7 @@
 //! Values in Rhai's words.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Number, Value};
 
@@ -107,7 +108,10 @@ pub(super) fn string(text: &str) -> String {
             '\n' => written.push_str("\\n"),
             '\r' => written.push_str("\\r"),
             '\t' => written.push_str("\\t"),
-            c if is_hidden(c) => written.push_str(&format!("\\U{:08x}", u32::from(c))),
+            c if is_hidden(c) => {
+                // Writing to a string does not fail.
+                let _ = write!(written, "\\U{:08x}", u32::from(c));
+            }
             c => written.push(c),
         }
     }

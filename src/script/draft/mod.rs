@@ -10,22 +10,25 @@
 //! idiom    where the workflow has just that
 //! order    what stands where, in which part
 //! purpose  what the workflow makes of what
-//! lift     values that become parameters
+//! lift     values that become parameters; meaning: what they are; range: what they may be
 //! name     what the nodes are called
 //! literal  values in Rhai's words
-//! write    the text
+//! write    the text; declare: its parameters
 //! proof    whether it gives the workflow back
 //! ```
 
+mod declare;
 mod error;
 mod idiom;
 mod lift;
 mod literal;
+mod meaning;
 mod name;
 mod order;
 mod probe;
 mod proof;
 mod purpose;
+mod range;
 mod read;
 mod write;
 
@@ -93,9 +96,10 @@ fn text_of(
 ) -> Result<String, DraftError> {
     let purpose = purpose::of(graph, generation.knowledge());
     let anatomy = crate::comfy::anatomy::Anatomy::of(workflow, facts);
-    let lifted = lift::lift(graph, &anatomy, &purpose);
+    let mut lifted = lift::lift(graph, &anatomy, &purpose);
     let units = idiom::suited(units, &lifted);
     let ordered = order::arrange(graph, units)?;
+    lifted.settle(graph, &ordered);
     let names = name::names(graph, &ordered, &anatomy, &purpose);
     Ok(write::text(
         graph, &ordered, &lifted, &names, &purpose, options,

@@ -125,7 +125,6 @@ fn needs_name(
         return parts.next().is_some();
     }
     // The links within a call are its own affair.
-    let mut parts = parts;
     parts.any(|part| {
         let mut takers = graph.takers(*part);
         takers.any(|(taker, ..)| ordered.places[taker].0 != at)
@@ -166,6 +165,10 @@ fn wanted(
     let last = unit.parts.last().copied().unwrap_or_default();
     let part = &graph.parts[last];
     let title = part.title.and_then(words_of);
+    let title = title.map(|title| match title.strip_prefix("load_") {
+        Some(what) if stage == Stage::Given => what.to_owned(),
+        _ => title,
+    });
     let own = own_name(part, stage, sides.get(&last).copied(), purpose);
     let title = title.filter(|title| title.len() <= LONGEST);
     let is_value = part.class.starts_with("Primitive");
@@ -253,12 +256,21 @@ fn own_name(
     by_type.map(|(_, name)| (*name).to_owned())
 }
 
+/// What stands in the brackets of `Int (Steps)`.
+fn without_type(title: &str) -> &str {
+    let types = ["Int (", "Float (", "String (", "Boolean ("];
+    let inner = types.iter().find_map(|ty| title.strip_prefix(ty));
+    inner
+        .and_then(|inner| inner.strip_suffix(')'))
+        .unwrap_or(title)
+}
+
 /// A title or the name of a class as a name: `First frame` and `FirstFrame` are `first_frame`.
 pub(super) fn words_of(title: &str) -> Option<String> {
     let mut name = String::new();
     let mut before = ' ';
     // The one word that everybody writes like this.
-    let title = title.replace("LoRA", "Lora");
+    let title = without_type(title).replace("LoRA", "Lora");
     let mut letters = title.chars().peekable();
     while let Some(c) = letters.next() {
         let next_is_small = letters.peek().is_some_and(char::is_ascii_lowercase);
@@ -293,6 +305,7 @@ mod tests {
             ("LTXVConcatAVLatent", Some("ltxv_concat_av_latent")),
             ("Step 2 - (refine)!", Some("step_2_refine")),
             ("Enable LoRA?", Some("enable_lora")),
+            ("Int (Steps)", Some("steps")),
             ("2nd pass", None),
             ("caf\u{e9}", None),
             ("", None),

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use super::DraftError;
 use super::idiom::{Argument, Unit};
+use super::meaning::loads_models;
 use super::purpose::{is_end, medium_of_upload};
 use super::read::{Graph, Part};
-use super::{DraftError, lift};
 
 /// What only loading gives, and what is made of that before anything is painted.
 const LOADED: [&str; 13] = [
@@ -85,23 +86,17 @@ fn needs_of(graph: &Graph<'_>, units: &[Unit]) -> Vec<Vec<usize>> {
         }
     }
     let needed = |unit: &Unit| -> Vec<usize> {
-        match &unit.call {
-            Some(call) => {
-                let arguments = call.arguments.iter();
-                let links = arguments.filter_map(|argument| match argument {
-                    Argument::Link(output) => Some(unit_of[output.part]),
-                    Argument::Value { .. } => None,
-                });
-                links.collect()
-            }
-            None => {
-                let parts = unit
-                    .parts
-                    .iter()
-                    .flat_map(|part| graph.parts[*part].links());
-                parts.map(|(_, output)| unit_of[output.part]).collect()
-            }
+        if let Some(call) = &unit.call {
+            let arguments = call.arguments.iter();
+            let links = arguments.filter_map(|argument| match argument {
+                Argument::Link(output) => Some(unit_of[output.part]),
+                Argument::Value { .. } => None,
+            });
+            return links.collect();
         }
+        let parts = unit.parts.iter();
+        let links = parts.flat_map(|part| graph.parts[*part].links());
+        links.map(|(_, output)| unit_of[output.part]).collect()
     };
     units.iter().map(needed).collect()
 }
@@ -236,6 +231,16 @@ fn stages(graph: &Graph<'_>, units: &[Unit], needs: &[Vec<usize>], order: &[usiz
         let own = parts.map(|part| stage_of(part, latest)).max();
         stages[at] = own.unwrap_or(Stage::Finish);
     }
+    // What sampling still needs is a part of it.
+    for &at in order.iter().rev() {
+        if stages[at] == Stage::Sample {
+            for &need in &needs[at] {
+                if stages[need] == Stage::Finish {
+                    stages[need] = Stage::Sample;
+                }
+            }
+        }
+    }
     stages
 }
 
@@ -247,7 +252,7 @@ fn stage_of(part: &Part<'_>, latest: Option<Stage>) -> Stage {
     };
     let gives = |types: &[&str]| part.outputs().any(|output| types.contains(&output));
     let latest = latest.unwrap_or(Stage::Load);
-    let loads = gives_only(&LOADED) || part.facts.is_none() && lift::loads_models(part);
+    let loads = gives_only(&LOADED) || part.facts.is_none() && loads_models(part);
     if is_end(part) {
         Stage::Finish
     } else if loads && latest == Stage::Load {

@@ -7,25 +7,25 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::DraftOptions;
+use super::declare::declaration;
 use super::idiom::{Argument, Call, Unit};
 use super::lift::{Lifted, Lifting};
-use super::literal::{Large, Values, key, scalar, string, text as text_literal};
+use super::literal::{Values, key, string};
 use super::order::{Ordered, Stage};
 use super::purpose::{Medium, Purpose};
 use super::read::{Given, Graph, Output, Part};
-use crate::script::declaration::number;
 
 /// The longest line of a statement; a longer one is laid out over several.
 const LINE: usize = 110;
 
-/// The same for a parameter, which is read as a row of a table.
-const PARAM_LINE: usize = 130;
+/// The same where a title stands at the end.
+const TITLED_LINE: usize = 130;
 
 /// As many variables as a script may have, less what it needs beside the nodes.
 const MOST_VARIABLES: usize = 800;
 
 /// How far a statement of a function is moved in.
-const INDENT: &str = "    ";
+pub(super) const INDENT: &str = "    ";
 
 pub(super) fn text(
     graph: &Graph<'_>,
@@ -185,15 +185,16 @@ impl Writer<'_, '_> {
             Some(name) => format!("let {name} = "),
             None => String::new(),
         };
-        let body = match &unit.call {
-            Some(call) => self.call(call, &begin, &mut values),
-            None => {
-                let part = &self.graph.parts[unit.parts.first().copied().unwrap_or_default()];
-                if let Some(title) = part.title {
-                    let _ = writeln!(statement, "{INDENT}// {}", comment(title));
-                }
-                self.node(unit.parts[0], part, &begin, &mut values)
+        let body = if let Some(call) = &unit.call {
+            self.call(call, &begin, &mut values)
+        } else {
+            let at = unit.parts.first().copied().unwrap_or_default();
+            let part = &self.graph.parts[at];
+            let title = part.title.map(comment);
+            if let Some(title) = title.filter(|title| !title.is_empty()) {
+                let _ = writeln!(statement, "{INDENT}// {title}");
             }
+            self.node(at, part, &begin, &mut values)
         };
         for line in &values.before {
             let _ = writeln!(statement, "{INDENT}{line}");
@@ -226,7 +227,9 @@ impl Writer<'_, '_> {
             .map(|(name, value, _)| format!("{name}: {value}"))
             .collect();
         let short = format!("g.node({class}, #{{ {} }}){titled}", pairs.join(", "));
-        if INDENT.len() + begin.len() + short.chars().count() < LINE {
+        // A title behind it is read over.
+        let limit = if titled.is_empty() { LINE } else { TITLED_LINE };
+        if INDENT.len() + begin.len() + short.chars().count() < limit {
             return short;
         }
         // What comes from elsewhere first, then what is set here.
@@ -366,74 +369,4 @@ fn heading(name: &str) -> String {
 fn comment(title: &str) -> String {
     let words: Vec<&str> = title.split_whitespace().collect();
     words.join(" ")
-}
-
-fn declaration(param: &Lifted) -> String {
-    let mut said = vec![("value", default(&param.value))];
-    let bounds = [
-        ("min", &param.min),
-        ("max", &param.max),
-        ("step", &param.step),
-    ];
-    for (name, bound) in bounds {
-        if let Some(bound) = bound {
-            said.push((name, whole_number(bound)));
-        }
-    }
-    if !param.choices.is_empty() {
-        let choices: Vec<String> = param.choices.iter().map(constant).collect();
-        said.push(("choices", format!("[{}]", choices.join(", "))));
-    }
-    if let Some(folder) = &param.folder {
-        said.push(("folder", string(folder)));
-    }
-    if !param.about.is_empty() {
-        said.push(("about", string(&param.about)));
-    }
-    let begin = format!("param(\"{}\", \"{}\", #{{", param.name, param.ty);
-    let pairs: Vec<String> = said
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
-    let short = format!("{begin} {} }});", pairs.join(", "));
-    if short.chars().count() < PARAM_LINE && !short.contains('\n') {
-        return short;
-    }
-    let mut long = format!("{begin}\n");
-    for pair in pairs {
-        let _ = writeln!(long, "{INDENT}{pair},");
-    }
-    long.push_str("});");
-    long
-}
-
-/// A bound: `0` rather than `0.0`.
-fn whole_number(bound: &Value) -> String {
-    bound
-        .as_f64()
-        .map_or_else(|| constant(bound), |float| number(float).to_string())
-}
-
-fn default(value: &Value) -> String {
-    match value {
-        Value::String(words) => text_literal(words),
-        // A seed beyond the numbers of scripts.
-        Value::Number(number) if number.is_u64() && !number.is_i64() => string(&number.to_string()),
-        other => constant(other),
-    }
-}
-
-fn constant(value: &Value) -> String {
-    match value {
-        Value::Number(number) => scalar(number),
-        other => {
-            let none = Large::new();
-            let mut values = Values {
-                large: &none,
-                before: Vec::new(),
-                counted: 0,
-            };
-            values.write(other)
-        }
-    }
 }
