@@ -415,6 +415,18 @@ mod tests {
 
     proptest! {
         #[test]
+    fn a_seed_may_be_written_in_digits() {
+        let seed = |given: Value| {
+            let given = Map::from_iter([("PROMPT".to_owned(), json!("x")), ("SEED".to_owned(), given)]);
+            check(&declaration(), given).map(|checked| checked["SEED"].clone())
+        };
+        assert_eq!(seed(json!("18446744073709551615")), Ok(json!(u64::MAX)));
+        for wrong in ["", "-1", "+1", "0x1", "18446744073709551616"] {
+            assert!(seed(json!(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
         fn every_seed_passes_unharmed(seed: u64) {
             let checked = checked(json!({ "PROMPT": "x", "SEED": seed })).unwrap();
             prop_assert_eq!(checked["SEED"].as_u64(), Some(seed));

@@ -134,7 +134,8 @@ pub enum Type {
     Number,
     /// True or false.
     Bool,
-    /// A seed, 0 to 2^64-1, as `ComfyUI`'s samplers take it.
+    /// A seed, 0 to 2^64-1, as `ComfyUI`'s samplers take it; also as a text of digits, for languages
+    /// whose numbers end earlier.
     Seed,
     /// The name of a picture in `ComfyUI`'s input folder.
     Image,

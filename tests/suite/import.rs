@@ -174,6 +174,11 @@ async fn an_agent_imports_what_it_is_given_and_runs_it() {
         "{refused:#}"
     );
 
+    let drawn = json!({ "from": graph("EmptyImage") });
+    let drawn = client.call("import_workflow", drawn).await;
+    let source = drawn["source"].as_str().unwrap();
+    assert!(source.contains(".titled(\"Mine\")"), "{source}");
+
     let first = client
         .call(
             "import_workflow",
