@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 const DEEPEST: usize = 8;
 
 /// Words that Rhai keeps for itself, now or for later.
-const WORDS: [&str; 66] = [
+const WORDS: [&str; 68] = [
     "as",
     "async",
     "await",
@@ -55,6 +55,8 @@ const WORDS: [&str; 66] = [
     "package",
     "print",
     "private",
+    "protected",
+    "yield",
     "public",
     "return",
     "shared",
@@ -85,7 +87,6 @@ pub(super) fn is_name(word: &str) -> bool {
     letters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !WORDS.contains(&word)
-        && word != "yield"
 }
 
 /// The key of a map.
