@@ -17,7 +17,7 @@ const LONGEST: usize = 30;
 const TAKEN: [&str; 4] = ["g", "p", "n", "workflow"];
 
 /// Classes that are called after what they do.
-const CLASSES: [(&str, &str); 35] = [
+const CLASSES: [(&str, &str); 37] = [
     ("CheckpointLoader", "checkpoint"),
     ("UpscaleModelLoader", "upscaler"),
     ("LoraLoader", "with_lora"),
@@ -53,6 +53,8 @@ const CLASSES: [(&str, &str); 35] = [
     ("Primitive", "value"),
     ("PreviewAny", "shown"),
     ("StringConcatenate", "joined_text"),
+    ("ComfySwitch", "chosen"),
+    ("Video Slice", "slice"),
 ];
 
 /// Outputs by their types.
@@ -258,7 +260,7 @@ fn own_name(
 
 /// What stands in the brackets of `Int (Steps)`.
 fn without_type(title: &str) -> &str {
-    let types = ["Int (", "Float (", "String (", "Boolean ("];
+    let types = ["Int (", "Float (", "String (", "Text (", "Boolean ("];
     let inner = types.iter().find_map(|ty| title.strip_prefix(ty));
     inner
         .and_then(|inner| inner.strip_suffix(')'))
