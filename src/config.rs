@@ -199,12 +199,7 @@ impl Config {
         // A project that was cloned must not open the user's folders to an agent.
         let may_save =
             user.scripts.allow_save == Some(true) && project.scripts.allow_save != Some(false);
-        let project_scripts = project_dir.join(PROJECT_FOLDER);
-        let script_folder = if project_scripts.is_dir() {
-            project_scripts
-        } else {
-            data_dir.clone()
-        };
+        let script_folder = script_folder(&project_dir, &data_dir);
         Ok(Self {
             server: server.server,
             withheld: server.withheld,
@@ -236,6 +231,13 @@ impl Config {
         ]
     }
 
+    /// Where the user's own commands put scripts: the project's folder if there is one, or else the
+    /// data folder.
+    #[must_use]
+    pub fn own_scripts(&self) -> PathBuf {
+        script_folder(&self.project_dir, &self.data_dir)
+    }
+
     /// Where runs that outlive their call are written down.
     #[must_use]
     pub fn runs_dir(&self) -> PathBuf {
@@ -252,6 +254,15 @@ impl Config {
     #[must_use]
     pub fn assets_dir(&self) -> PathBuf {
         self.data_dir.join("assets")
+    }
+}
+
+fn script_folder(project_dir: &Path, data_dir: &Path) -> PathBuf {
+    let of_project = project_dir.join(PROJECT_FOLDER);
+    if of_project.is_dir() {
+        of_project
+    } else {
+        data_dir.to_owned()
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) enum Command {
     Sim(SimArgs),
     /// Write a workflow in another format to stdout
     Convert(ConvertArgs),
+    /// Make a template of your own out of a workflow from anywhere
+    Import(ImportArgs),
     /// Write the workflow that a template builds to stdout
     Export(ExportArgs),
     /// Tell how two workflows differ: by what they do, not by their ids (exit code 1 if they do)
@@ -159,19 +161,44 @@ pub(super) struct ConvertArgs {
     /// The format to write
     #[arg(long, value_name = "FORMAT")]
     pub(super) to: Target,
+    /// What the template is called [default: the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     /// Where the graph is to run, as a server's address or a file of `mmf nodes snapshot` [default:
     /// the configured server, or ComfyUI 0.33.0 if that is away]
     #[arg(long, value_name = "URL|SNAPSHOT")]
     pub(super) nodes: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// A file as `mmf convert` takes it, - for stdin, or the name of a template that the server
+    /// offers
+    #[arg(value_name = "FILE|TEMPLATE|-")]
+    pub(super) from: String,
+    /// What the template is called [default: the name of the file or template]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Replace a template of that name
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Where a graph is to run, as for `mmf convert`
+    #[arg(long, value_name = "URL|SNAPSHOT")]
+    pub(super) nodes: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// A format to convert into.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Target {
     #[value(help = "The prompt that ComfyUI runs")]
     Api,
     /// A graph that its editor opens, laid out from left to right
     Ui,
+    /// A template
+    Rhai,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::args::{ConvertArgs, Global, Target};
 use super::facts::Facts;
 use super::workflow_file::{Format, WorkflowFile};
-use super::{Ended, Stopped, report};
+use super::{Ended, Stopped, import, report};
 use crate::comfy::drawing::to_ui;
 use crate::comfy::{BigIntegers, Workflow};
 use crate::failure::Failure;
@@ -23,6 +23,7 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
     let big = BigIntegers::in_text(&file.text);
     let facts = Facts::told(global, args.nodes.as_deref());
     let written = match (file.format, args.to) {
+        (_, Target::Rhai) => return import::to_stdout(global, args, &file).await,
         (Format::Api, Target::Api) => Workflow::from_json(file.value)?.into_json(),
         (Format::Ui, Target::Api) => file.converted(&facts.await?)?.into_json(),
         (Format::Api, Target::Ui) => graph_of(&Workflow::from_json(file.value)?, &facts.await?)?,

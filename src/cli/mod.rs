@@ -13,6 +13,7 @@ mod export;
 mod facts;
 mod graph;
 mod handed;
+mod import;
 mod json_argument;
 mod missing;
 mod nodes;
@@ -115,6 +116,14 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Export(args) => export::export(global, &args).await,
         Command::Diff(args) => diff::diff(global, &args).await,
         Command::Graph(args) => graph::graph(global, &args).await,
+        Command::Import(args) => {
+            let imported = import::import_as_template(global, &args).await;
+            if args.json {
+                imported.map_err(Stopped::told_as_json)
+            } else {
+                imported
+            }
+        }
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);

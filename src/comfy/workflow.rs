@@ -3,6 +3,8 @@
 //! The order of the nodes is kept, because the server reports the first unknown class in that
 //! order. Contents are kept as they came: what is wrong with a node is the validator's to say.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -37,6 +39,9 @@ pub enum WorkflowError {
         /// What stands there instead.
         found: &'static str,
     },
+    /// Ids are the keys of the nodes.
+    #[error("two nodes can't both have the id \"{0}\"")]
+    SameId(String),
 }
 
 impl WorkflowError {
@@ -47,6 +52,7 @@ impl WorkflowError {
             Self::UiFormat => {
                 "convert it with `mmf convert FILE --to api`, or in ComfyUI use Workflow > Export (API)"
             }
+            Self::SameId(_) => "give each node an id of its own",
             _ => "pass {\"1\": {\"class_type\": ..., \"inputs\": {...}}, ...}",
         }
     }
@@ -161,6 +167,36 @@ impl Workflow {
         true
     }
 
+    /// Gives the nodes other ids, in their order; links follow. Nodes beyond the last of `ids` keep
+    /// theirs, or get the next free number where it is taken now.
+    pub fn renumber(&mut self, ids: &[String]) -> Result<(), WorkflowError> {
+        let mut seen = HashSet::new();
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(id.as_str())) {
+            return Err(WorkflowError::SameId(twice.clone()));
+        }
+        let mut taken: HashSet<String> = ids.iter().take(self.0.len()).cloned().collect();
+        let mut new_ids: HashMap<String, String> = HashMap::new();
+        for (at, old) in self.0.keys().enumerate() {
+            let new = match ids.get(at) {
+                Some(id) => id.clone(),
+                None => free_id(old, &taken),
+            };
+            taken.insert(new.clone());
+            new_ids.insert(old.clone(), new);
+        }
+        let nodes = std::mem::take(&mut self.0);
+        for (old, mut body) in nodes {
+            if let Some(Value::Object(inputs)) = body.get_mut("inputs") {
+                for value in inputs.values_mut() {
+                    follow(value, &new_ids);
+                }
+            }
+            let new = new_ids.get(&old).cloned();
+            self.0.insert(new.unwrap_or(old), body);
+        }
+        Ok(())
+    }
+
     /// The nodes as JSON.
     #[must_use]
     pub fn as_map(&self) -> &Map<String, Value> {
@@ -240,6 +276,28 @@ pub fn link(value: &Value) -> Option<(&str, usize)> {
     }
 }
 
+/// `wanted` if nobody has it, or else the next whole number that nobody has.
+fn free_id(wanted: &str, taken: &HashSet<String>) -> String {
+    let mut id = wanted.to_owned();
+    let mut n = taken.len();
+    while taken.contains(&id) {
+        n += 1;
+        id = n.to_string();
+    }
+    id
+}
+
+/// Puts the new id into what is a link.
+fn follow(value: &mut Value, new_ids: &HashMap<String, String>) {
+    if let Value::Array(link) = value
+        && let [Value::String(id), slot] = link.as_mut_slice()
+        && slot.is_u64()
+        && let Some(new) = new_ids.get(id)
+    {
+        id.clone_from(new);
+    }
+}
+
 /// The key under which the workflow is passed on, if it is.
 fn wrapper(object: &Map<String, Value>) -> Option<&'static str> {
     ["workflow", "prompt"].into_iter().find(|key| {
@@ -304,6 +362,27 @@ mod tests {
         let print = |value| Workflow::from_json(value).unwrap().fingerprint();
         assert_eq!(print(one.clone()), print(same));
         assert_ne!(print(one), print(other));
+    }
+
+    #[test]
+    fn links_follow_when_nodes_get_other_ids() {
+        let mut workflow = Workflow::from_json(json!({
+            "1": { "class_type": "A", "inputs": {} },
+            "2": { "class_type": "B", "inputs": { "a": ["1", 0], "list": ["1", "2"], "gone": ["9", 0] } },
+            "3": { "class_type": "C", "inputs": { "b": ["2", 1] } },
+        }))
+        .unwrap();
+        workflow.renumber(&["3".into(), "12:34".into()]).unwrap();
+        let expected = json!({
+            "3": { "class_type": "A", "inputs": {} },
+            "12:34": { "class_type": "B", "inputs": { "a": ["3", 0], "list": ["1", "2"], "gone": ["9", 0] } },
+            "4": { "class_type": "C", "inputs": { "b": ["12:34", 1] } },
+        });
+        assert_eq!(workflow.clone().into_json(), expected);
+
+        let error = workflow.renumber(&["5".into(), "5".into()]).unwrap_err();
+        assert_eq!(error, WorkflowError::SameId("5".into()));
+        assert_eq!(workflow.into_json(), expected, "nothing has changed");
     }
 
     #[test]

@@ -218,7 +218,14 @@ impl Param {
             Type::Object => value.is_object(),
             Type::Array => value.is_array(),
             Type::Float => return value.as_f64().map(Value::from),
-            Type::Seed => value.is_u64(),
+            Type::Number => value.is_number(),
+            // JavaScript writes no whole numbers of this size, and neither does Rhai.
+            Type::Seed => match &value {
+                Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    return digits.parse::<u64>().ok().map(Value::from);
+                }
+                value => value.is_u64(),
+            },
             Type::Int => {
                 return match value.as_f64() {
                     _ if value.is_i64() || value.is_u64() => Some(value),
@@ -404,6 +411,21 @@ mod tests {
             json!({ "x": 1, "width": 64 })
         );
         assert_eq!(checked(json!({ "PROMPT": "" }))["more"], json!({}));
+    }
+
+    #[test]
+    fn a_seed_may_be_written_in_digits() {
+        let seed = |given: Value| {
+            let given = Map::from_iter([
+                ("PROMPT".to_owned(), json!("x")),
+                ("SEED".to_owned(), given),
+            ]);
+            check(&declaration(), given).map(|checked| checked["SEED"].clone())
+        };
+        assert_eq!(seed(json!("18446744073709551615")), Ok(json!(u64::MAX)));
+        for wrong in ["", "-1", "+1", "0x1", "18446744073709551616"] {
+            assert!(seed(json!(wrong)).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

@@ -128,11 +128,14 @@ pub enum Type {
     String,
     /// A whole number.
     Int,
-    /// A number.
+    /// A number; whole ones become `1.0`.
     Float,
+    /// A number as it is given: `1` stays `1`, as editors write it where `1.5` would do as well.
+    Number,
     /// True or false.
     Bool,
-    /// A seed, 0 to 2^64-1, as `ComfyUI`'s samplers take it.
+    /// A seed, 0 to 2^64-1, as `ComfyUI`'s samplers take it; also as a text of digits, for languages
+    /// whose numbers end earlier.
     Seed,
     /// The name of a picture in `ComfyUI`'s input folder.
     Image,
@@ -154,10 +157,11 @@ pub enum Type {
 
 impl Type {
     /// All types, as they are documented.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::String,
         Self::Int,
         Self::Float,
+        Self::Number,
         Self::Bool,
         Self::Seed,
         Self::Image,
@@ -177,6 +181,7 @@ impl Type {
             Self::String => "string",
             Self::Int => "int",
             Self::Float => "float",
+            Self::Number => "number",
             Self::Bool => "bool",
             Self::Seed => "seed",
             Self::Image => "image",
@@ -196,7 +201,7 @@ impl Type {
         match self {
             Self::String => "a string",
             Self::Int => "a whole number",
-            Self::Float => "a number",
+            Self::Float | Self::Number => "a number",
             Self::Bool => "true or false",
             Self::Seed => "a whole number from 0 to 18446744073709551615",
             Self::Image => "the name of an uploaded picture",
@@ -222,13 +227,13 @@ impl Type {
     /// Whether its values are numbers.
     #[must_use]
     pub fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Float | Self::Seed)
+        matches!(self, Self::Int | Self::Float | Self::Number | Self::Seed)
     }
 
     fn schema_type(self) -> Option<&'static str> {
         match self {
             Self::Int | Self::Seed => Some("integer"),
-            Self::Float => Some("number"),
+            Self::Float | Self::Number => Some("number"),
             Self::Bool => Some("boolean"),
             Self::Workflow | Self::Object => Some("object"),
             Self::Array => Some("array"),

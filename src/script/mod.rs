@@ -3,6 +3,8 @@
 pub mod arguments;
 pub mod conversation;
 pub mod course;
+pub mod draft;
+pub mod import;
 pub mod reply;
 pub mod runs;
 
@@ -62,6 +64,7 @@ pub(crate) use remedy::explained;
 pub use repair::{Correction, Repaired, repair, repair_apart};
 pub use reply::Reply;
 pub use run::{Runner, build, build_apart};
+pub use save::{SaveError, save_checked};
 pub use source::{Key, Layer, Root, Source, Sources};
 pub use uri::UriTemplate;
 pub use watcher::Watcher;

@@ -4,7 +4,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Diagnostic, Key, Kind};
+use super::{Checked, Diagnostic, Key, Kind, Library, ScriptError, Source, broken_by, check};
+use crate::comfy::nodes::NodeFacts;
 use crate::failure::{Code, Failure};
 
 /// The longest name of a script, so that its file has a name on every system.
@@ -52,7 +53,7 @@ impl From<SaveError> for Failure {
             ),
             SaveError::BadName(_) => Self::new(Code::INVALID_FILENAME, message),
             SaveError::Exists { .. } => Self::new(Code::INVALID_PARAMS, message)
-                .hint("overwrite: true puts yours in its place"),
+                .hint("overwrite: true, or --overwrite, puts yours in its place"),
             SaveError::Breaks(problems) => {
                 let told: Vec<String> = problems.iter().map(Diagnostic::one_line).collect();
                 Self::new(Code::INVALID_PARAMS, message)
@@ -71,13 +72,56 @@ fn first(problems: &[Diagnostic]) -> String {
         .unwrap_or_default()
 }
 
-/// Writes `text` below `root` and returns its file.
-pub(super) fn save(
+/// Writes a script that has no mistakes below `root` and takes it into use. A script of its name is
+/// replaced, or put behind it, only where that is asked for.
+pub fn save_checked(
+    library: &Library,
     root: &Path,
-    key: &Key,
-    text: &str,
+    source: &Source,
+    facts: &NodeFacts,
     overwrite: bool,
-) -> Result<PathBuf, SaveError> {
+) -> Result<(PathBuf, Checked), Failure> {
+    let checked = check(&library.generation(), source, Some(facts));
+    if !checked.is_good() {
+        let first = checked.problems.into_iter().next().map(Box::new);
+        return Err(first
+            .map_or_else(
+                || Failure::new(Code::SCRIPT_ERROR, "the script has a mistake"),
+                |problem| Failure::from(ScriptError::Broken(problem)),
+            )
+            .hint("nothing was saved; check_script shows all mistakes"));
+    }
+    allow_place(library, source, overwrite)?;
+    let path = save(root, &source.key, &source.text, overwrite)?;
+    library.reload();
+    Ok((path, checked))
+}
+
+/// Refuses to put a script before another by accident, and a library where it breaks others.
+fn allow_place(library: &Library, source: &Source, overwrite: bool) -> Result<(), SaveError> {
+    let generation = library.generation();
+    let Key { kind, name } = &source.key;
+    match generation.get(*kind, name) {
+        Ok(served) if !overwrite => {
+            return Err(SaveError::Exists {
+                kind: *kind,
+                name: name.clone(),
+                path: served.script.path.clone(),
+            });
+        }
+        _ if *kind != Kind::Lib => return Ok(()),
+        _ => {}
+    }
+    let broken = broken_by(&generation, source);
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(SaveError::Breaks(broken))
+    }
+}
+
+/// Writes `text` below `root` and returns its file.
+fn save(root: &Path, key: &Key, text: &str, overwrite: bool) -> Result<PathBuf, SaveError> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let name = &key.name;
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(harmless) {

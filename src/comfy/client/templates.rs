@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::comfy::Comfy;
-use crate::comfy::ServedTemplate;
+use crate::comfy::{ComfyError, ServedTemplate};
 
 /// Templates change with the server's installation only.
 const FRESH: Duration = Duration::from_secs(600);
@@ -51,6 +52,19 @@ impl Comfy {
             outages: self.0.http.outages(),
         });
         read
+    }
+
+    /// The graph of a template that the server offers; none if it has none of that name.
+    pub async fn template_graph(&self, name: &str) -> Result<Option<Value>, ComfyError> {
+        let file = format!("{name}.json");
+        let http = &self.0.http;
+        let request = http.get(["templates", file.as_str()]);
+        let response = http.send(&request, |builder| builder).await?;
+        match response.status() {
+            StatusCode::OK => http.read_json(&request, response).await.map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(http.unexpected(&request, response).await),
+        }
     }
 
     /// What was found out not long ago, be it that there are none.

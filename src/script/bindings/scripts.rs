@@ -8,17 +8,16 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, comfy, indexed, templates};
+use crate::comfy::nodes::NodeFacts;
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
+use crate::script::import::{Imported, Origin, import};
 use crate::script::reply::{Reply, ReplyHandle};
 use crate::script::run::call as run_here;
-use crate::script::save::{SaveError, save};
-use crate::script::value::to_dynamic;
-use crate::script::{
-    Checked, Generation, Key, Kind, Layer, ScriptError, Served, Source, broken_by, check,
-    kind_of_text,
-};
+use crate::script::save::{SaveError, save_checked};
+use crate::script::value::{from_dynamic, to_dynamic};
+use crate::script::{Checked, Generation, Key, Kind, Layer, Served, Source, check, kind_of_text};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -121,6 +120,15 @@ mod functions {
         answer(super::describe(&source, &super::checked(&context, &source)))
     }
 
+    /// A workflow as a template called `name`: `#{ source, params, notes }`. It is given as a map in
+    /// either format, or by the name of a template of the server, an `asset_id` or the path of a
+    /// file.
+    #[rhai_fn(return_raw)]
+    pub fn draft(call: NativeCallContext, from: Dynamic, name: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        answer(super::draft(&context, &from, name).map_err(thrown)?)
+    }
+
     /// Writes a script that has no mistakes to the user's or project's folder and takes it into
     /// use: `#{ name, kind, path, problems }`. The options may say `kind` and `overwrite`.
     #[rhai_fn(name = "save", return_raw)]
@@ -136,8 +144,34 @@ mod functions {
         let kind = super::kind(&kind.unwrap_or_default())?;
         let overwrite = options.get("overwrite") == Some(&true.into());
         let source = super::source(name, text, kind);
-        answer(super::save_checked(&context, &source, overwrite).map_err(thrown)?)
+        answer(super::save_source(&context, &source, overwrite).map_err(thrown)?)
     }
+}
+
+fn draft(context: &Context, from: &Dynamic, name: &str) -> Result<Value, Failure> {
+    let host = &context.host;
+    let origin = match from.as_immutable_string_ref() {
+        Ok(named) => {
+            let finding = Origin::named(host, &named);
+            context.runtime.block_on(finding)?
+        }
+        Err(_) => Origin::of_value(
+            from_dynamic(from)
+                .map_err(|error| Failure::new(Code::INVALID_PARAMS, error.to_string()))?,
+        ),
+    };
+    let Imported {
+        source,
+        params,
+        notes,
+    } = import(
+        &context.generation,
+        &facts(context),
+        &host.clock,
+        &origin,
+        name,
+    )?;
+    Ok(json!({ "source": source.text, "params": params, "notes": notes }))
 }
 
 fn listing(context: &Context, query: &Map<String, Value>) -> Vec<Value> {
@@ -240,9 +274,13 @@ fn kind(named: &Dynamic) -> Fallible<Option<Kind>> {
 
 /// A script's mistakes. Where the server can't be asked, the classes of the bundled facts count.
 fn checked(context: &Context, source: &Source) -> Checked {
+    check(&context.generation, source, Some(&facts(context)))
+}
+
+/// What the server knows of nodes, or while it is away what ComfyUI itself does.
+fn facts(context: &Context) -> Arc<NodeFacts> {
     let facts = context.wait(context.host.comfy.node_facts());
-    let facts = facts.unwrap_or_else(|_| crate::comfy::nodes::NodeFacts::bundled());
-    check(&context.generation, source, Some(&facts))
+    facts.unwrap_or_else(|_| NodeFacts::bundled())
 }
 
 fn describe(source: &Source, checked: &Checked) -> Value {
@@ -273,47 +311,13 @@ fn describe(source: &Source, checked: &Checked) -> Value {
     answer
 }
 
-fn save_checked(context: &Context, source: &Source, overwrite: bool) -> Result<Value, Failure> {
+fn save_source(context: &Context, source: &Source, overwrite: bool) -> Result<Value, Failure> {
     let host = &context.host;
     let folder = host.script_folder.as_deref().ok_or(SaveError::NotAllowed)?;
-    let checked = checked(context, source);
-    if !checked.is_good() {
-        let first = checked.problems.into_iter().next().map(Box::new);
-        return Err(first
-            .map_or_else(
-                || Failure::new(Code::SCRIPT_ERROR, "the script has a mistake"),
-                |problem| Failure::from(ScriptError::Broken(problem)),
-            )
-            .hint("nothing was saved; check_script shows all mistakes"));
-    }
-    allow_place(context, source, overwrite)?;
-    let path = save(folder, &source.key, &source.text, overwrite)?;
-    host.library.reload();
+    let facts = facts(context);
+    let (path, checked) = save_checked(&host.library, folder, source, &facts, overwrite)?;
     let mut answer = describe(source, &checked);
     answer["name"] = source.key.name.as_str().into();
     answer["path"] = json!(path);
     Ok(answer)
-}
-
-/// Refuses to put a script before another by accident, and a library where it breaks others.
-fn allow_place(context: &Context, source: &Source, overwrite: bool) -> Result<(), SaveError> {
-    let generation = context.host.library.generation();
-    let Key { kind, name } = &source.key;
-    match generation.get(*kind, name) {
-        Ok(served) if !overwrite => {
-            return Err(SaveError::Exists {
-                kind: *kind,
-                name: name.clone(),
-                path: served.script.path.clone(),
-            });
-        }
-        _ if *kind != Kind::Lib => return Ok(()),
-        _ => {}
-    }
-    let broken = broken_by(&generation, source);
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        Err(SaveError::Breaks(broken))
-    }
 }

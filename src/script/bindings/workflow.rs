@@ -122,6 +122,21 @@ mod functions {
         }
     }
 
+    /// Gives the nodes, in the order in which they were added, the ids of a list; links follow.
+    /// There may be more nodes than ids or fewer: ids are names, no more.
+    #[rhai_fn(return_raw, global)]
+    pub fn number(workflow: &mut WorkflowHandle, ids: Array) -> Fallible<()> {
+        let ids: Vec<String> = ids
+            .into_iter()
+            .map(|id| {
+                id.into_string()
+                    .map_err(|ty| format!("an id is a string, not {ty}"))
+            })
+            .collect::<Result<_, _>>()?;
+        let renumbered = workflow.lock().renumber(&ids);
+        Ok(renumbered.map_err(|error| error.to_string())?)
+    }
+
     /// How many nodes the workflow has.
     #[rhai_fn(get = "size", global, pure)]
     pub fn size(workflow: &mut WorkflowHandle) -> INT {

@@ -77,6 +77,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .merge(twice.clone())
         .nest("/api", twice)
         .route("/templates/index.json", get(templates::index))
+        .route("/templates/{file}", get(templates::graph))
         .merge(jobs)
         .fallback(reply::unknown)
         .method_not_allowed_fallback(reply::unknown)
