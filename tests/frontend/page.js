@@ -64,10 +64,12 @@
 
   window.mmf = {
     isReady: () => {
+      const known = window.LiteGraph?.registered_node_types ?? {};
+      const hasNodes = ["KSampler", "MarkdownNote", "PrimitiveNode", "Reroute"].every((name) => name in known);
+      if (!hasNodes || !editor()?.graph || !editor().canvas) return false;
       // Nobody looks, and drawing takes longer than loading.
-      if (editor()?.canvas) editor().canvas.pause_rendering = true;
-      const known = Object.keys(window.LiteGraph?.registered_node_types ?? {}).length;
-      return Boolean(editor()?.graph && window.app?.vueAppReady !== false && known > 100);
+      editor().canvas.pause_rendering = true;
+      return true;
     },
     convert: (text) => answer(() => convert(JSON.parse(text))),
     // The graph that the editor draws for a prompt.
