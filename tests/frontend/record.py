@@ -6,14 +6,12 @@ Writes into a folder:
                      `later` where the editor gave another prompt a moment after the first
 
 The names tell where a graph is from: `official/` the templates of the installed version, `saved/`
-the same as the editor saves them beside the prompt, `drawn/` as it draws them from their prompts,
-`sample/` the graphs of a recorded sample, if there is one.
+the same as the editor saves them beside the prompt, `drawn/` as it draws them from their prompts.
 
-Usage: record.py FOLDER PYTHON COMFYUI_FOLDER CHROMIUM [SAMPLE]     in the virtual environment of setup.py
+Usage: record.py FOLDER PYTHON COMFYUI_FOLDER CHROMIUM     in the virtual environment of setup.py
 """
 
 import contextlib
-import gzip
 import hashlib
 import json
 import os
@@ -180,11 +178,6 @@ def official(packages):
     return {f"official/{name}": graph for name, graph in sorted(graphs.items()) if "nodes" in graph}
 
 
-def sample(path):
-    cases = json.loads(gzip.decompress(Path(path).read_bytes()))
-    return {f"sample/{name}": case["ui"] for name, case in sorted(cases.items())}
-
-
 def record(editor, graphs, write):
     """Writes what the editor makes of the graphs, and the same as it saves and draws them itself."""
     began = time.monotonic()
@@ -194,8 +187,8 @@ def record(editor, graphs, write):
         saved = answer.pop("saved", None)
         write(name, {"ui": graph, **answer})
         failed += "error" in answer
-        kind, rest = name.split("/", 1)
-        if saved and kind == "official":
+        if saved:
+            rest = name.split("/", 1)[1]
             write(f"saved/{rest}", {"ui": saved, **answer})
             drawn = editor.ask("draw", answer["api"])
             if "ui" in drawn:
@@ -203,7 +196,7 @@ def record(editor, graphs, write):
     say(f"{len(graphs)} graphs in {time.monotonic() - began:.0f} s, {failed} of them can't be converted")
 
 
-def main(folder, python, comfyui, chromium, *samples):
+def main(folder, python, comfyui, chromium):
     # So that an end from outside ends the server and the browser, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("frontend: ended from outside"))
     packages = Path(site.getsitepackages()[0])
@@ -219,8 +212,6 @@ def main(folder, python, comfyui, chromium, *samples):
                     corpus.write(json.dumps({"name": name, "sha256": hashlib.sha256(text).hexdigest(), **case}) + "\n")
 
                 record(editor, official(packages), write)
-                for path in samples:
-                    record(editor, sample(path), write)
             editor.page.close()
     finally:
         shutil.rmtree(base, ignore_errors=True)

@@ -61,13 +61,6 @@ def find_browser():
     raise Missing(f"none of {', '.join(BROWSERS)} on PATH (Debian: apt-get install chromium)")
 
 
-def find_sample():
-    """The recorded sample whose graphs are recorded too, where it is at hand (see tests/support/golden.rs)."""
-    reference = os.environ.get("MMF_REFERENCE") or HERE.parents[2] / "shared" / "reference"
-    sample = Path(reference) / "golden" / "ui2api-sample.json.gz"
-    return [sample] if sample.is_file() else []
-
-
 def name_of(kind, *ingredients):
     digest = hashlib.sha256()
     for ingredient in ingredients:
@@ -101,12 +94,11 @@ def set_up(root):
     rig = json.loads(answer.splitlines()[-1])
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     packages = made_once(root / name_of("packages", version, PINS), install)
-    sample = find_sample()
-    name = name_of("recording", PINS, Path(rig["comfyui"]).parent.name, *RECORDERS, *sample)
+    name = name_of("recording", PINS, Path(rig["comfyui"]).parent.name, *RECORDERS)
     python = packages / "venv" / "bin" / "python"
 
     def record(folder):
-        run(python, HERE / "record.py", folder, rig["python"], rig["comfyui"], find_browser(), *sample)
+        run(python, HERE / "record.py", folder, rig["python"], rig["comfyui"], find_browser())
 
     recording = made_once(root / name, record)
     for stamp in root.glob("*-*/finished"):
