@@ -186,11 +186,8 @@ fn every_graph_becomes_what_the_editor_makes_of_it() {
         let (origin, _) = case.name.split_once('/').unwrap();
         match judge(case, &recording.facts) {
             Ok(outcome) => {
-                *outcomes
-                    .entry(origin)
-                    .or_default()
-                    .entry(outcome)
-                    .or_default() += 1
+                let outcomes = outcomes.entry(origin).or_default();
+                *outcomes.entry(outcome).or_default() += 1;
             }
             Err(what) => wrong.push(format!("{} {what}", case.name)),
         }
