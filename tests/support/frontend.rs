@@ -47,11 +47,7 @@ impl Recording {
     }
 
     fn read(folder: &Path) -> Self {
-        let file = |name: &str| {
-            let path = folder.join(name);
-            let file = File::open(&path);
-            BufReader::new(file.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-        };
+        let file = |name: &str| BufReader::new(File::open(folder.join(name)).unwrap());
         let lines = file("corpus.jsonl").lines();
         Self {
             facts: NodeFacts::read(file("object_info.json")).unwrap(),
