@@ -2,7 +2,7 @@
 //! template.
 //!
 //! The graphs are recordings that are not part of this repository; without them (see
-//! `tests/support/golden.rs`) only the made-up one is measured.
+//! `tests/support/golden.rs` and `tests/support/frontend.rs`) only the made-up one is measured.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::ui::{Options, Unknown, to_api};
 use serde_json::{Value, json};
 
+use self::support::frontend::Recording;
 use self::support::golden::recorded;
 
 #[path = "../tests/support"]
@@ -24,6 +25,7 @@ use self::support::golden::recorded;
     reason = "it belongs to the tests, which have their liberties"
 )]
 mod support {
+    pub(crate) mod frontend;
     pub(crate) mod golden;
 }
 
@@ -42,8 +44,20 @@ fn largest_recorded(bencher: Bencher<'_, '_>) {
         .map(|case| &case["ui"])
         .max_by_key(|graph| graph.to_string().len());
     if let Some(graph) = largest {
-        measure(bencher, graph);
+        measure(bencher, graph, &NodeFacts::bundled());
     }
+}
+
+/// The largest template of the version that the test rig has.
+#[divan::bench]
+fn largest_official(bencher: Bencher<'_, '_>) {
+    let Some(recording) = Recording::open() else {
+        return;
+    };
+    let official = recording.cases.iter();
+    let official = official.filter(|case| case.name.starts_with("official/"));
+    let largest = official.max_by_key(|case| case.ui.to_string().len());
+    measure(bencher, &largest.unwrap().ui, &recording.facts);
 }
 
 /// A thousand samplers in a row.
@@ -64,14 +78,14 @@ fn thousand_samplers(bencher: Bencher<'_, '_>) {
         .map(|id| json!([id, id - 1, 0, id, 3, "LATENT"]))
         .chain([json!([1, 1000, 0, 1, 3, "LATENT"])])
         .collect();
-    measure(bencher, &json!({ "nodes": nodes, "links": links }));
+    let graph = json!({ "nodes": nodes, "links": links });
+    measure(bencher, &graph, &NodeFacts::bundled());
 }
 
-fn measure(bencher: Bencher<'_, '_>, graph: &Value) {
-    let facts = NodeFacts::bundled();
+fn measure(bencher: Bencher<'_, '_>, graph: &Value, facts: &NodeFacts) {
     let options = Options {
         unknown: Unknown::Keep,
         ..Options::new(&Clock::default())
     };
-    bencher.bench(|| to_api(black_box(graph), &facts, &options).unwrap());
+    bencher.bench(|| to_api(black_box(graph), facts, &options).unwrap());
 }

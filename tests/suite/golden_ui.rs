@@ -52,7 +52,12 @@ fn comparable(prompt: &Value) -> Value {
 }
 
 /// What is not the same, as the place and both sides.
-fn differences(ours: &Value, theirs: &Value, path: &str, found: &mut Vec<(String, String)>) {
+pub(super) fn differences(
+    ours: &Value,
+    theirs: &Value,
+    path: &str,
+    found: &mut Vec<(String, String)>,
+) {
     if let (Value::Object(own), Value::Object(their)) = (ours, theirs) {
         let keys = own
             .keys()

@@ -24,6 +24,7 @@ mod fixers_cost;
 mod fixers_links;
 mod fixers_own;
 mod fixers_promises;
+mod frontend;
 mod golden_bulk;
 mod golden_execute;
 mod golden_ui;

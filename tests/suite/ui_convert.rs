@@ -478,7 +478,12 @@ fn values_that_were_saved_for_other_widgets_are_told() {
     let shifted = node(1, "KSampler", &[], json!([5, 20, 8, "euler", "normal", 1]));
     let mut named = image(1);
     named["widgets_values_named"] = json!({ "width": 8, "color": "#0000ff", "more": 1 });
-    for (node, wrong) in [(shifted, "cfg"), (named.clone(), "color")] {
+    let chosen = node(1, "SaveVideo", &[], json!(["v/x", "no such", "h264"]));
+    for (node, wrong) in [
+        (shifted, "cfg"),
+        (named.clone(), "color"),
+        (chosen, "format"),
+    ] {
         let notes = told(node);
         let [Note::OtherVersion { input, .. }] = &notes[..] else {
             panic!("{notes:?}");

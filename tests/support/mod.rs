@@ -1,6 +1,7 @@
 pub(crate) mod around;
 pub(crate) mod assets;
 pub(crate) mod cutter;
+pub(crate) mod frontend;
 pub(crate) mod golden;
 pub(crate) mod graphs;
 pub(crate) mod http;

@@ -245,7 +245,15 @@ impl Builder<'_> {
         }
         let controls = controls(input, kind, name);
         let chosen = match input.dynamic() {
-            Some(Dynamic::Combo(options)) => chosen(options, value.as_ref()),
+            Some(Dynamic::Combo(options)) => {
+                let chosen = chosen(options, value.as_ref());
+                // What such a choice brings along is not known, so that the values behind it may be
+                // those of its inputs.
+                if chosen.is_none() && value.is_some() && self.misfit.is_none() {
+                    self.misfit = Some(name.to_owned());
+                }
+                chosen
+            }
             _ => None,
         };
         self.widgets.push(Widget {
