@@ -14,6 +14,7 @@ mod cli_validate;
 mod client_faults;
 mod client_sim;
 mod conformance;
+mod contact_sheet;
 mod examples;
 mod fixers;
 mod fixers_caution;
