@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_more_a_picture_is_blurred_the_less_sharp_it_is() {
-        let sharp: Vec<f64> = [0.0, 1.0, 3.0, 9.0]
+        let sharp: Vec<f64> = [0.0, 0.6, 1.0, 1.5]
             .into_iter()
             .map(|sigma| {
                 let picture = scene(1);

@@ -88,34 +88,33 @@ impl Measures {
             across,
             down,
         };
-        // How many lines values take depends on the width of the cells and the other way round:
-        // the height of the head is settled first, for as many as there may be.
-        let has_head = !page.heading.is_empty() || page.number.is_some();
-        if has_head {
+        if !page.heading.is_empty() || page.number.is_some() {
             found.head += line(size) + gap;
         }
         let captions = page.rows.iter().flat_map(|row| &row.captions);
         let values: Vec<&String> = page.columns.iter().chain(captions).collect();
         let free =
             |taken: u32, count: u32| SIDE.saturating_sub(taken + (count + 1) * gap) / count.max(1);
-        let room = letters(free(margin, across), size);
-        let lines = values
-            .iter()
-            .map(|value| fitted(value, room, LINES).len())
-            .max();
-        let lines = small(lines.unwrap_or(0)) * line(size);
-        if page.columns.is_empty() {
-            found.caption = lines;
-        } else {
-            found.head += lines + gap / 2;
+        let (shape, largest, head) = (shape(page), largest(page), found.head);
+        // The wider the cells, the fewer lines values take, and the fewer lines, the wider the
+        // cells: more lines are made room for until they suffice.
+        for lines in 1..=small(LINES) {
+            if page.columns.is_empty() {
+                found.caption = lines * line(size);
+            } else {
+                found.head = head + lines * line(size) + gap / 2;
+            }
+            let taken = found.head + down * found.caption;
+            found.cell = fitting(shape, (free(margin, across), free(taken, down)), largest);
+            let room = letters(found.cell.0, size);
+            let most = values
+                .iter()
+                .map(|value| fitted(value, room, LINES).len())
+                .max();
+            if small(most.unwrap_or(0)) <= lines {
+                break;
+            }
         }
-        let box_ = shape(page);
-        let rows_taken = found.head + down * found.caption;
-        found.cell = fitting(
-            box_,
-            (free(margin, across), free(rows_taken, down)),
-            largest(page),
-        );
         found
     }
 
@@ -258,14 +257,28 @@ fn draw_cell(sheet: &mut RgbaImage, cell: &Drawn, corner: (u32, u32), at: &Measu
         Drawn::Note(reason) => {
             fill(sheet, corner, at.cell, NOTE_CELL);
             let inner = wide.saturating_sub(at.gap);
-            let most = (high / line(at.size)).max(1) as usize;
-            let lines = fitted(reason, letters(inner, at.size), most);
-            let height = small(lines.len()) * line(at.size);
+            let size = whole_words(reason, inner, at.size);
+            let most = (high / line(size)).max(1) as usize;
+            let lines = fitted(reason, letters(inner, size), most);
+            let height = small(lines.len()) * line(size);
             let top = corner.1 + high.saturating_sub(height) / 2;
-            let pen = Pen::regular(at.size, NOTE);
-            centred(sheet, &lines, (corner.0, top), wide, pen, at.size);
+            let pen = Pen::regular(size, NOTE);
+            centred(sheet, &lines, (corner.0, top), wide, pen, size);
         }
     }
+}
+
+/// The largest letters, up to this size, with which no word is broken.
+fn whole_words(text: &str, wide: u32, most: RasterHeight) -> RasterHeight {
+    let longest = text
+        .split_whitespace()
+        .max_by_key(|word| word.chars().count());
+    let longest = longest.unwrap_or_default();
+    let sizes = SIZES.into_iter().filter(|size| line(*size) <= line(most));
+    sizes
+        .rev()
+        .find(|size| width(longest, *size) <= wide)
+        .unwrap_or(RasterHeight::Size16)
 }
 
 fn centred(
