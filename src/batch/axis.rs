@@ -59,20 +59,20 @@ pub fn axes(sweep: &Map<String, Value>, known: &dyn Known) -> Result<Vec<Axis>, 
     }
     let runs = plans.iter().map(|plan| plan.values.len());
     check_size(runs.fold(1, usize::saturating_mul))?;
-    let mut axes: Vec<Axis> = Vec::with_capacity(plans.len());
+    let mut found: Vec<Axis> = Vec::with_capacity(plans.len());
     for plan in plans {
         let names: Vec<String> = plan.names.iter().map(|name| (*name).to_owned()).collect();
         for (at, name) in names.iter().enumerate() {
-            if names[..at].contains(name) || axes.iter().any(|axis| axis.has_name(name)) {
+            if names[..at].contains(name) || found.iter().any(|axis| axis.has_name(name)) {
                 return Err(BatchError::OnTwoAxes(name.clone()));
             }
         }
         let points = plan.points(known)?;
         let axis = Axis { names, points };
         check_distinct(&axis)?;
-        axes.push(axis);
+        found.push(axis);
     }
-    Ok(axes)
+    Ok(found)
 }
 
 /// Refuses more runs than [`MOST_RUNS`].
@@ -204,7 +204,7 @@ pub(super) mod tests {
         Ok(axes.iter().map(|axis| json!(axis.points)).collect())
     }
 
-    fn one(key: &str, said: Value) -> Result<Value, BatchError> {
+    fn one(key: &str, said: &Value) -> Result<Value, BatchError> {
         let all = points(json!({ key: said }))?.remove(0);
         let values = all.as_array().unwrap().iter();
         Ok(values.map(|point| point[0].clone()).collect())
@@ -261,23 +261,23 @@ pub(super) mod tests {
             ),
             ("x", json!({ "from": 3, "to": 9, "count": 1 }), json!([3])),
         ] {
-            assert_eq!(one(key, said.clone()).unwrap(), values, "{key}: {said}");
+            assert_eq!(one(key, &said).unwrap(), values, "{key}: {said}");
         }
     }
 
     #[test]
     fn seeds_and_numbers_are_drawn() {
         assert_eq!(
-            one("SEED", json!({ "random": 3 })).unwrap(),
+            one("SEED", &json!({ "random": 3 })).unwrap(),
             json!([1, 2, 3])
         );
         assert_eq!(
-            one("noise_seed", json!({ "random": 1 })).unwrap(),
+            one("noise_seed", &json!({ "random": 1 })).unwrap(),
             json!([1])
         );
         let drawn = json!({ "random": 3, "from": 10, "to": 12 });
-        assert_eq!(one("STEPS", drawn).unwrap(), json!([11, 12, 10]));
-        let drawn = one("CFG", json!({ "random": 50, "from": 1, "to": 2 })).unwrap();
+        assert_eq!(one("STEPS", &drawn).unwrap(), json!([11, 12, 10]));
+        let drawn = one("CFG", &json!({ "random": 50, "from": 1, "to": 2 })).unwrap();
         let drawn = drawn
             .as_array()
             .unwrap()
@@ -346,7 +346,7 @@ pub(super) mod tests {
                 "these are 1000000000001 runs, at most 1000 are queued at once",
             ),
         ] {
-            let error = one(key, said).unwrap_err();
+            let error = one(key, &said).unwrap_err();
             assert_eq!(error.to_string(), message);
         }
     }

@@ -90,9 +90,6 @@ impl From<BatchError> for Failure {
             BatchError::NoRuns | BatchError::NothingSwept => {
                 Self::new(Code::INVALID_PARAMS, message)
             }
-            BatchError::NoValues(name) => {
-                Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
-            }
             BatchError::Twice { name, .. } => Self::new(Code::INVALID_PARAMS, message)
                 .hint("give each value once; the same twice is execute_batch_workflows")
                 .detail("fields", vec![name]),
@@ -101,7 +98,7 @@ impl From<BatchError> for Failure {
             | BatchError::NotInStep { key: name, .. } => Self::new(Code::INVALID_PARAMS, message)
                 .hint(FORMS)
                 .detail("fields", vec![name]),
-            BatchError::OnTwoAxes(name) => {
+            BatchError::NoValues(name) | BatchError::OnTwoAxes(name) => {
                 Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
             }
             BatchError::Unfilled(names) => Self::new(Code::INVALID_PARAMS, message)

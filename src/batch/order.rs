@@ -41,7 +41,7 @@ impl Known {
         let graph = Graph::of(workflow);
         let mut numbers: Vec<Option<u32>> = vec![None; graph.nodes.len()];
         let mut chain = Vec::with_capacity(numbers.len());
-        for at in graph.from_the_loaders_on() {
+        for at in graph.loaders_first() {
             let number = self.number(graph.work(at, &numbers));
             numbers[at] = Some(number);
             chain.push(number);
@@ -82,7 +82,7 @@ impl<'w> Graph<'w> {
     /// Each node after all that it needs; of those that could come next, first the loaders, of
     /// these the one on which most depends, then what is made with a model, then the rest. Nodes in
     /// a cycle never come; such a workflow is refused anyway.
-    fn from_the_loaders_on(&self) -> Vec<usize> {
+    fn loaders_first(&self) -> Vec<usize> {
         let mut missing: Vec<usize> = self.before.iter().map(BTreeSet::len).collect();
         let mut has_model: Vec<bool> = self.nodes.iter().map(|node| loads(*node)).collect();
         let dearness = |at: usize, has_model: bool| {
@@ -133,9 +133,16 @@ impl<'w> Graph<'w> {
             let source = linked(value).and_then(|id| self.places.get(id));
             match source.and_then(|source| numbers[*source]) {
                 Some(number) => {
-                    work += &format!("\0{name}\0#{number}.{}", value[1]);
+                    work.extend([
+                        "\0",
+                        name,
+                        "\0#",
+                        &number.to_string(),
+                        ".",
+                        &value[1].to_string(),
+                    ]);
                 }
-                None => work += &format!("\0{name}\0{value}"),
+                None => work.extend(["\0", name, "\0", &value.to_string()]),
             }
         }
         work
@@ -160,7 +167,7 @@ fn loads(node: Node<'_>) -> bool {
 /// text with one model comes the same text with the next.
 fn there_and_back(chains: &[Vec<u32>], order: &mut [usize]) {
     let longest = chains.iter().map(Vec::len).max().unwrap_or_default();
-    let mut groups: Vec<Range<usize>> = vec![0..order.len()];
+    let mut groups: Vec<Range<usize>> = std::iter::once(0..order.len()).collect();
     for place in 0..longest {
         let at = |run: usize| chains[run].get(place);
         let mut finer = Vec::with_capacity(groups.len());
@@ -222,7 +229,7 @@ mod tests {
             let graph = Graph::of(workflows[*run]);
             let mut numbers = vec![None; graph.nodes.len()];
             let mut used = HashSet::new();
-            for at in graph.from_the_loaders_on() {
+            for at in graph.loaders_first() {
                 let number = known.number(graph.work(at, &numbers));
                 numbers[at] = Some(number);
                 used.insert(number);

@@ -103,9 +103,8 @@ impl Assets {
             SheetCell::Asset(id) => id,
             SheetCell::Empty(reason) => return Drawn::Note(reason.clone()),
         };
-        let asset = match self.get(id) {
-            Ok(asset) => asset,
-            Err(_) => return Drawn::Note("expired".to_owned()),
+        let Ok(asset) = self.get(id) else {
+            return Drawn::Note("expired".to_owned());
         };
         let seen = self
             .path(id)
