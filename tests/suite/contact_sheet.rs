@@ -310,3 +310,36 @@ async fn each_model_is_loaded_once_however_the_sweep_is_written() {
     });
     assert_eq!(loads.count(), 2);
 }
+
+#[tokio::test]
+async fn a_script_can_measure_and_compare_what_was_made() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    home.write(
+        ".mmf/scripts/tools/judge.rhai",
+        r#"
+            about("Measures two pictures.");
+            param("ids", "array", #{ required: true });
+            fn run(p) {
+                let measures = p.ids.map(|id| assets::measure(id));
+                #{ measures: measures, likeness: assets::likeness(p.ids[0], p.ids[1]) }
+            }
+        "#,
+    );
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let arguments = json!({
+        "workflow": "sd3_txt2img",
+        "sweep_params": { "SEED": [1, 2] },
+        "fixed_params": { "PROMPT": "a fox", "STEPS": 4, "WIDTH": 256, "HEIGHT": 256 },
+    });
+    let swept = client.call("execute_parameter_sweep", arguments).await;
+    let id = |key: &str| swept["results"][key]["outputs"][0]["asset_id"].clone();
+    let (one, other) = (id("SEED=1"), id("SEED=2"));
+    let judged = client.call("judge", json!({ "ids": [one, one] })).await;
+    assert_eq!(judged["likeness"], 1.0);
+    let judged = client.call("judge", json!({ "ids": [one, other] })).await;
+    let first = &judged["measures"][0];
+    assert!(first["sharpness"].as_f64().unwrap() > 0.0, "{judged:#}");
+    assert!((0.0..=1.0).contains(&first["exposure"]["mean"].as_f64().unwrap()));
+    assert_ne!(first["hash"], judged["measures"][1]["hash"]);
+    assert!(judged["likeness"].as_f64().unwrap() < 1.0);
+}
