@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::BatchError;
-
-/// More runs than this are a slip, such as a list within a list: even at a second each they would
-/// keep a card busy for a quarter of an hour.
-pub const MOST_RUNS: usize = 1000;
+use super::Axis;
 
 /// One combination of a sweep.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,64 +13,24 @@ pub struct Combination {
     pub parameters: Map<String, Value>,
 }
 
-/// All combinations; the last parameter changes fastest. A parameter that is not a list has one
-/// value.
-pub fn combinations(
-    sweep: &Map<String, Value>,
-    fixed: &Map<String, Value>,
-) -> Result<Vec<Combination>, BatchError> {
-    let mut swept = Vec::with_capacity(sweep.len());
-    let mut runs = 1_usize;
-    for (name, values) in sweep {
-        let values = match values {
-            Value::Array(values) => values.iter().collect(),
-            single => vec![single],
-        };
-        if values.is_empty() {
-            return Err(BatchError::NoValues(name.clone()));
-        }
-        runs = runs.saturating_mul(values.len());
-        swept.push((name, values));
-    }
-    check_size(runs)?;
-    for (name, values) in &swept {
-        let shown: Vec<String> = values.iter().map(|value| shown(value)).collect();
-        let twice = (1..shown.len()).find(|at| shown[..*at].contains(&shown[*at]));
-        if let Some(at) = twice {
-            return Err(BatchError::Twice {
-                name: (*name).clone(),
-                value: shown[at].clone(),
-            });
-        }
-    }
-    Ok((0..runs).map(|run| one(&swept, runs, run, fixed)).collect())
+/// All combinations; the last axis changes fastest.
+#[must_use]
+pub fn combinations(axes: &[Axis], fixed: &Map<String, Value>) -> Vec<Combination> {
+    let runs = axes.iter().map(|axis| axis.points.len()).product();
+    (0..runs).map(|run| one(axes, runs, run, fixed)).collect()
 }
 
-/// Refuses more runs than [`MOST_RUNS`].
-pub fn check_size(runs: usize) -> Result<(), BatchError> {
-    if runs <= MOST_RUNS {
-        return Ok(());
-    }
-    Err(BatchError::TooMany {
-        asked: runs,
-        most: MOST_RUNS,
-    })
-}
-
-fn one(
-    swept: &[(&String, Vec<&Value>)],
-    runs: usize,
-    run: usize,
-    fixed: &Map<String, Value>,
-) -> Combination {
+fn one(axes: &[Axis], runs: usize, run: usize, fixed: &Map<String, Value>) -> Combination {
     let mut parameters = fixed.clone();
-    let mut parts = Vec::with_capacity(swept.len());
+    let mut parts = Vec::with_capacity(axes.len());
     let mut span = runs;
-    for (name, values) in swept {
-        span /= values.len();
-        let value = values[run / span % values.len()];
-        parts.push(format!("{name}={}", shown(value)));
-        parameters.insert((*name).clone(), value.clone());
+    for axis in axes {
+        span /= axis.points.len();
+        let point = run / span % axis.points.len();
+        parts.push(axis.key(point));
+        for (name, value) in axis.names.iter().zip(&axis.points[point]) {
+            parameters.insert(name.clone(), value.clone());
+        }
     }
     Combination {
         key: parts.join(","),
@@ -82,19 +38,14 @@ fn one(
     }
 }
 
-/// A value as the key of a combination has it.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    use super::super::axis::tests::Counting;
+    use super::super::{BatchError, axes};
+    use super::*;
 
     fn object(value: Value) -> Map<String, Value> {
         let Value::Object(object) = value else {
@@ -103,11 +54,15 @@ mod tests {
         object
     }
 
+    fn all(sweep: Value, fixed: Value) -> Result<Vec<Combination>, BatchError> {
+        let axes = axes(&object(sweep), &Counting::default())?;
+        Ok(combinations(&axes, &object(fixed)))
+    }
+
     #[test]
     fn every_value_meets_every_other_over_the_fixed_ones() {
-        let sweep = object(json!({ "CFG": [3.0, 4.5], "STEPS": [20, 30] }));
-        let fixed = object(json!({ "PROMPT": "a fox", "CFG": 9.0 }));
-        let all = combinations(&sweep, &fixed).unwrap();
+        let sweep = json!({ "CFG": [3.0, 4.5], "STEPS": [20, 30] });
+        let all = all(sweep, json!({ "PROMPT": "a fox", "CFG": 9.0 })).unwrap();
         let keys: Vec<&str> = all.iter().map(|one| one.key.as_str()).collect();
         assert_eq!(
             keys,
@@ -125,38 +80,56 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_in_step_is_one_axis_among_the_others() {
+        let sweep = json!({ "SEED": { "random": 2 }, "WIDTH,HEIGHT": [[5, 7], [7, 5]] });
+        let keys: Vec<String> = all(sweep, json!({}))
+            .unwrap()
+            .into_iter()
+            .map(|one| one.key)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "SEED=1,WIDTH=5,HEIGHT=7",
+                "SEED=1,WIDTH=7,HEIGHT=5",
+                "SEED=2,WIDTH=5,HEIGHT=7",
+                "SEED=2,WIDTH=7,HEIGHT=5"
+            ]
+        );
+    }
+
+    #[test]
     fn a_sweep_that_nobody_can_mean_is_refused_before_it_is_spelt_out() {
         let many: Vec<i64> = (0..100_000).collect();
-        let sweep = object(json!({ "A": many, "B": many, "C": many, "D": many }));
+        let sweep = json!({ "A": many, "B": many, "C": many, "D": many });
         assert!(matches!(
-            combinations(&sweep, &Map::new()),
+            all(sweep, json!({})),
             Err(BatchError::TooMany {
                 asked: usize::MAX,
                 ..
             })
         ));
         assert_eq!(
-            combinations(&object(json!({ "A": [] })), &Map::new()),
+            all(json!({ "A": [] }), json!({})),
             Err(BatchError::NoValues("A".into()))
         );
     }
 
     #[test]
     fn a_value_that_stands_there_twice_is_refused() {
-        let sweep = object(json!({ "CFG": [3.0, 4.5, 3.0] }));
-        let error = combinations(&sweep, &Map::new()).unwrap_err();
+        let error = all(json!({ "CFG": [3.0, 4.5, 3.0] }), json!({})).unwrap_err();
         assert_eq!(error.to_string(), "\"CFG\" has the value 3.0 twice");
     }
 
     proptest! {
         #[test]
-        fn no_combination_comes_twice(sizes in prop::collection::vec(1_usize..5, 0..4)) {
+        fn no_combination_comes_twice(sizes in prop::collection::vec(1_usize..5, 1..4)) {
             let sweep: Map<String, Value> = sizes
                 .iter()
                 .enumerate()
                 .map(|(i, size)| (format!("P{i}"), (0..*size).collect::<Vec<_>>().into()))
                 .collect();
-            let all = combinations(&sweep, &Map::new()).unwrap();
+            let all = all(sweep.into(), json!({})).unwrap();
             let keys: std::collections::BTreeSet<_> = all.iter().map(|one| &one.key).collect();
             prop_assert_eq!(keys.len(), sizes.iter().product::<usize>());
             prop_assert_eq!(keys.len(), all.len());

@@ -31,6 +31,39 @@ pub enum BatchError {
         /// The value.
         value: String,
     },
+    /// A swept parameter that says what none can.
+    #[error("\"{name}\" can't say \"{key}\"{}", offered(*.nearest))]
+    UnknownSaying {
+        /// The parameter.
+        name: String,
+        /// What it says.
+        key: String,
+        /// What it may mean.
+        nearest: Option<&'static str>,
+    },
+    /// Numbers that can't be spread or drawn as it was asked.
+    #[error("\"{name}\"{what}")]
+    Spread {
+        /// The parameter.
+        name: String,
+        /// What is wrong, as the end of a sentence.
+        what: String,
+    },
+    /// Values for parameters that change together which are not one for each.
+    #[error(
+        "\"{key}\" are {names} parameters that change together, {value} is not a list of {names} values"
+    )]
+    NotInStep {
+        /// The parameters.
+        key: String,
+        /// How many they are.
+        names: usize,
+        /// What stands in the place of their values.
+        value: String,
+    },
+    /// A parameter that is swept once by itself and once with another.
+    #[error("\"{0}\" is swept twice")]
+    OnTwoAxes(String),
     /// Placeholders without a value.
     #[error("the workflow has placeholders without a value: {}", .0.join(", "))]
     Unfilled(Vec<String>),
@@ -38,6 +71,15 @@ pub enum BatchError {
     #[error(transparent)]
     Change(#[from] ChangeError),
 }
+
+fn offered(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| {
+        format!(", did you mean \"{nearest}\"?")
+    })
+}
+
+/// All ways to say what is swept.
+const FORMS: &str = "a list of values, {\"from\": 2, \"to\": 6, \"count\": 5} or with a step, {\"random\": 4} for seeds, with from and to for other numbers; \"WIDTH,HEIGHT\": [[512, 768], [768, 512]] change together; an object as a value stands in a list";
 
 impl From<BatchError> for Failure {
     fn from(error: BatchError) -> Self {
@@ -48,12 +90,17 @@ impl From<BatchError> for Failure {
             BatchError::NoRuns | BatchError::NothingSwept => {
                 Self::new(Code::INVALID_PARAMS, message)
             }
-            BatchError::NoValues(name) => {
-                Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
-            }
             BatchError::Twice { name, .. } => Self::new(Code::INVALID_PARAMS, message)
                 .hint("give each value once; the same twice is execute_batch_workflows")
                 .detail("fields", vec![name]),
+            BatchError::UnknownSaying { name, .. }
+            | BatchError::Spread { name, .. }
+            | BatchError::NotInStep { key: name, .. } => Self::new(Code::INVALID_PARAMS, message)
+                .hint(FORMS)
+                .detail("fields", vec![name]),
+            BatchError::NoValues(name) | BatchError::OnTwoAxes(name) => {
+                Self::new(Code::INVALID_PARAMS, message).detail("fields", vec![name])
+            }
             BatchError::Unfilled(names) => Self::new(Code::INVALID_PARAMS, message)
                 .hint("give each placeholder a value in the parameters")
                 .detail("fields", names),

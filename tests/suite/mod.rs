@@ -15,6 +15,7 @@ mod cli_validate;
 mod client_faults;
 mod client_sim;
 mod conformance;
+mod contact_sheet;
 mod draft;
 mod drawing;
 mod examples;

@@ -1,7 +1,7 @@
 //! `assets::`: what was made, with its provenance.
 
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
-use rhai::{INT, exported_module};
+use rhai::{FLOAT, INT, exported_module};
 use serde_json::{Value, json};
 
 use super::{SharedModule, indexed, publishing};
@@ -38,6 +38,7 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     use rhai::Blob;
 
+    use crate::assets::likeness as likeness_of;
     use crate::script::value::from_map;
 
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -152,6 +153,36 @@ mod functions {
         answer(context.wait(context.host.jobs.upload(source, &options))?)
     }
 
+    /// Measures of a picture: `#{ sharpness, exposure: #{ mean, dark, bright }, hash }`. Sharpness
+    /// is 0 for none and hundreds to thousands for much detail, exposure is from 0 to 1, `dark` and
+    /// `bright` being the parts that are lost in black and white. Clips and sounds throw.
+    #[rhai_fn(return_raw)]
+    pub fn measure(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let measures = context.host.assets.measure(asset_id).map_err(thrown)?;
+        let exposure = measures.exposure;
+        answer(json!({
+            "sharpness": measures.sharpness,
+            "exposure": {
+                "mean": exposure.mean,
+                "dark": exposure.dark,
+                "bright": exposure.bright,
+            },
+            // A whole number of 64 bits would be rounded where numbers are floats.
+            "hash": format!("{:016x}", measures.hash),
+        }))
+    }
+
+    /// How much alike two pictures look: 1 for copies, 0.84 and more for nearly the same, about 0.5
+    /// for others.
+    #[rhai_fn(return_raw)]
+    pub fn likeness(call: NativeCallContext, one: &str, other: &str) -> Fallible<FLOAT> {
+        let context = Context::of(&call);
+        let hash = |id: &str| context.host.assets.measure(id).map(|it| it.hash);
+        let (one, other) = (hash(one).map_err(thrown)?, hash(other).map_err(thrown)?);
+        Ok(likeness_of(one, other))
+    }
+
     /// The session under which what the caller makes is recorded.
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).session().into()
@@ -186,7 +217,9 @@ fn description(context: &Context, asset_id: &str) -> Result<Value, Failure> {
     entry.shift_remove("blob");
     entry.insert("type".into(), entry["kind"].clone());
     entry.shift_remove("kind");
-    entry.insert("url".into(), view_url(context, &asset).into());
+    if let Some(url) = view_url(context, &asset) {
+        entry.insert("url".into(), url.into());
+    }
     entry.insert("path".into(), json!(assets.path(asset_id)?));
     // As the original's callers know it; the rest of the provenance stands below its name.
     entry.insert("parameters".into(), asset.provenance.parameters.into());
@@ -242,9 +275,11 @@ fn preview(context: &Context, asset_id: &str, max_side: INT) -> Result<Dynamic, 
     Ok(map.into())
 }
 
-/// Where a browser sees the asset as long as the server has the file.
-fn view_url(context: &Context, asset: &Asset) -> String {
-    context.host.comfy.view_url(&OutputFile {
+/// Where a browser sees the asset as long as the server has the file; what was made here, such as a
+/// contact sheet, no server ever had.
+fn view_url(context: &Context, asset: &Asset) -> Option<String> {
+    asset.prompt_id.as_ref()?;
+    Some(context.host.comfy.view_url(&OutputFile {
         filename: asset.filename.clone(),
         subfolder: asset.subfolder.clone(),
         folder: match asset.folder_type {
@@ -252,7 +287,7 @@ fn view_url(context: &Context, asset: &Asset) -> String {
             FolderType::Temp => Folder::Temp,
             FolderType::Input => Folder::Input,
         },
-    })
+    }))
 }
 
 fn upload_options(options: &Value) -> Upload {

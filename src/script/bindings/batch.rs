@@ -13,46 +13,29 @@ use serde_json::{Map, Value, json};
 use super::comfy::{submit, wait_within};
 use super::nodes::Known;
 use super::templates::{build, find};
-use super::{SharedModule, indexed};
-use crate::batch::{self, BatchError, Combination, check_size, combinations};
+use super::{SharedModule, indexed, sweep};
+use crate::batch::{self, BatchError, Wholeness, check_size, order};
 use crate::comfy::Workflow;
 use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
-use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, caught, thrown};
+use crate::script::{Kind, Type};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 pub(super) fn module() -> SharedModule {
-    indexed(exported_module!(functions))
+    let mut module = exported_module!(functions);
+    module.combine(sweep::functions());
+    indexed(module)
 }
 
 #[export_module]
 mod functions {
     use rhai::{Array, Map};
 
-    use crate::script::value::{from_dynamic, from_map, map_to_dynamic};
-
-    /// Every combination of the values of a sweep over fixed parameters: a list of
-    /// `#{ key, parameters }`.
-    #[rhai_fn(return_raw)]
-    pub fn combinations(sweep: Map, fixed: Map) -> Fallible<Array> {
-        let sweep = from_map(&sweep).map_err(|error| error.to_string())?;
-        let fixed = from_map(&fixed).map_err(|error| error.to_string())?;
-        if sweep.is_empty() {
-            return Err(thrown(super::BatchError::NothingSwept));
-        }
-        let all = super::combinations(&sweep, &fixed).map_err(thrown)?;
-        let map = |Combination { key, parameters }| {
-            let mut map = Map::new();
-            map.insert("key".into(), key.into());
-            map.insert("parameters".into(), map_to_dynamic(parameters).into());
-            Dynamic::from(map)
-        };
-        Ok(all.into_iter().map(map).collect())
-    }
+    use crate::script::value::from_dynamic;
 
     /// Runs a workflow once with each set of parameters and waits for all, each for a number of
     /// seconds at most: a list of `#{ index, status, prompt_id, parameters, outputs, duration }`, or
@@ -93,7 +76,7 @@ mod functions {
 }
 
 /// What is run.
-enum Source {
+pub(super) enum Source {
     /// A template, with what was already said of its parameters.
     Template {
         name: String,
@@ -106,7 +89,7 @@ enum Source {
 }
 
 impl Source {
-    fn of(context: &Context, value: &Dynamic) -> Fallible<Self> {
+    pub(super) fn of(context: &Context, value: &Dynamic) -> Fallible<Self> {
         if let Some(workflow) = value.read_lock::<WorkflowHandle>() {
             return Ok(Self::built(context, workflow.snapshot()));
         }
@@ -158,6 +141,19 @@ impl Source {
         })
     }
 
+    /// What a template declares a parameter of that name to be; of other workflows nothing is known.
+    pub(super) fn wholeness(&self, context: &Context, name: &str) -> Option<Wholeness> {
+        let Self::Template { name: own, .. } = self else {
+            return None;
+        };
+        let served = find(&context.generation, own).ok()?;
+        match served.script.declaration.param(name)?.ty {
+            Type::Int => Some(Wholeness::Whole),
+            Type::Seed => Some(Wholeness::Seed),
+            _ => Some(Wholeness::Any),
+        }
+    }
+
     /// The workflow with a set of parameters.
     fn build(&self, context: &Context, set: &Map<String, Value>) -> Fallible<Workflow> {
         match self {
@@ -200,6 +196,7 @@ enum Queued {
     Failed(Failure),
 }
 
+/// Runs are queued and waited for in the order that costs least and told in the order asked.
 fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallible<Vec<Value>> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("can't wait for {seconds} seconds"))?;
@@ -208,10 +205,9 @@ fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallib
         return Err(thrown(BatchError::NoRuns));
     }
     check_size(sets.len()).map_err(thrown)?;
-    let queued = queue_all(context, source, sets)?;
-    let total = queued.len();
-    let mut results = Vec::with_capacity(total);
-    for (index, (queued, parameters)) in queued.into_iter().zip(sets).enumerate() {
+    let total = sets.len();
+    let mut results = vec![Value::Null; total];
+    for (done, (index, queued)) in queue_all(context, source, sets)?.into_iter().enumerate() {
         let mut result = json!({ "index": index });
         let over = match queued {
             Queued::Failed(failure) => Err(failure),
@@ -220,50 +216,57 @@ fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallib
                 told(wait_within(context, &prompt_id, Some(limit)))?
             }
         };
-        result["parameters"] = parameters.clone();
+        result["parameters"] = sets[index].clone();
         describe(&mut result, over);
-        results.push(result);
+        results[index] = result;
         context.report(Progress::Stage {
-            message: format!("{} of {total} runs are over", index + 1),
-            fraction: Some(part(index + 1, total)),
+            message: format!("{} of {total} runs are over", done + 1),
+            fraction: Some(part(done + 1, total)),
         });
     }
     Ok(results)
 }
 
-/// Builds and queues all of them before the first is waited for. What can't be built or is refused
-/// is told in its place; once the server is away the rest is not tried.
-fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec<Queued>> {
-    let mut away: Option<Failure> = None;
+/// Builds all of them, then queues all before the first is waited for: each by its place in
+/// `sets`, those first that can't be built. What is refused is told in its place; once the server
+/// is away the rest is not tried.
+fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec<(usize, Queued)>> {
     let mut queued = Vec::with_capacity(sets.len());
-    for set in sets {
-        if let Some(away) = &away {
-            queued.push(Queued::Failed(away.clone()));
-            continue;
-        }
-        let submitted = match set.as_object() {
-            Some(set) => told(queue(context, source, set))?,
+    let mut built = Vec::with_capacity(sets.len());
+    for (index, set) in sets.iter().enumerate() {
+        let one = match set.as_object() {
+            Some(set) => told(source.build(context, set))?,
             None => Err(Failure::new(
                 Code::INVALID_PARAMS,
                 "a set of parameters is an object of values by name",
             )),
         };
-        queued.push(match submitted {
-            Ok(prompt_id) => Queued::Under(prompt_id),
+        match one {
+            Ok(workflow) => built.push((index, workflow)),
+            Err(failure) => queued.push((index, Queued::Failed(failure))),
+        }
+    }
+    let workflows: Vec<&Workflow> = built.iter().map(|(_, workflow)| workflow).collect();
+    let order = order(&workflows);
+    let mut built: Vec<_> = built.into_iter().map(Some).collect();
+    let mut away: Option<Failure> = None;
+    for (index, workflow) in order.into_iter().filter_map(|at| built[at].take()) {
+        if let Some(away) = &away {
+            queued.push((index, Queued::Failed(away.clone())));
+            continue;
+        }
+        let one = match told(submit(context, &WorkflowHandle::new(workflow)))? {
+            Ok(submitted) => Queued::Under(submitted.prompt_id),
             Err(failure) => {
                 if failure.code == Code::CONNECTION_ERROR {
                     away = Some(failure.clone());
                 }
                 Queued::Failed(failure)
             }
-        });
+        };
+        queued.push((index, one));
     }
     Ok(queued)
-}
-
-fn queue(context: &Context, source: &Source, set: &Map<String, Value>) -> Fallible<String> {
-    let workflow = source.build(context, set)?;
-    Ok(submit(context, &WorkflowHandle::new(workflow))?.prompt_id)
 }
 
 /// A result's end: what it made, that it goes on, or why it failed.

@@ -19,6 +19,7 @@ mod pure;
 mod reply;
 mod runs;
 mod scripts;
+mod sweep;
 mod talk;
 mod templates;
 mod variations;
