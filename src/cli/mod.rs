@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod ended;
 mod facts;
+mod jobs;
 mod json_argument;
 mod nodes;
 mod progress;
@@ -107,6 +108,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Convert(convert) => convert::convert(global, &convert).await,
+        Command::Jobs(jobs) => jobs::jobs(global, &jobs).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);

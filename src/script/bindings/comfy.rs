@@ -225,6 +225,7 @@ pub(super) fn submit_as(
             },
             ..Submit::default()
         },
+        ..Order::default()
     };
     let jobs = context.host.jobs.clone();
     let submission = context
@@ -373,6 +374,28 @@ fn describe_kept(asset: &Asset) -> Map<String, Value> {
     entry
 }
 
+/// What is written down of a job that the server does not know.
+fn describe_remembered(
+    context: &Context,
+    prompt_id: &str,
+    entry: &mut Value,
+) -> Result<(), Box<EvalAltResult>> {
+    let Some(ledger) = context.host.jobs.ledger() else {
+        return Ok(());
+    };
+    let Some((_, job)) = context.wait(ledger.find(prompt_id))? else {
+        return Ok(());
+    };
+    // What is open here and unknown there is about to be found lost.
+    if job.status.is_over() {
+        entry["was"] = json!(job.status);
+        if let Some(failure) = job.failure {
+            entry["failure"] = failure;
+        }
+    }
+    Ok(())
+}
+
 fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<EvalAltResult>> {
     let kept = context.host.jobs.kept(&status.prompt_id).map_err(thrown)?;
     let mut entry = json!({ "prompt_id": status.prompt_id, "status": status.state });
@@ -388,9 +411,12 @@ fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<Eval
             entry["failure"] = failure.to_json();
         }
         entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
-    } else if status.state == JobState::Unknown && !kept.is_empty() {
-        entry["hint"] =
-            "ComfyUI has forgotten the job; what it made is kept in these outputs".into();
+    } else if status.state == JobState::Unknown {
+        describe_remembered(context, &status.prompt_id, &mut entry)?;
+        if !kept.is_empty() {
+            entry["hint"] =
+                "ComfyUI has forgotten the job; what it made is kept in these outputs".into();
+        }
     }
     if !kept.is_empty() {
         let outputs: Vec<Value> = kept.iter().map(describe_asset).collect();
