@@ -131,14 +131,6 @@ impl App {
         };
         let jobs = Jobs::with_books(comfy.clone(), assets.clone(), ids.ordered(), books);
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
-        let upkeep = Upkeep {
-            assets: assets.clone(),
-            runs: runs.clone(),
-            jobs: jobs.clone(),
-            clock: clock.clone(),
-            ttl: config.asset_ttl,
-        };
-        let upkeep = options.watch.then(|| upkeep.start());
         let host = Host {
             jobs,
             comfy,
@@ -151,8 +143,15 @@ impl App {
             clock,
             ids,
         };
+        let runner = Runner::new(Arc::new(host), Limits::default());
+        let upkeep = Upkeep {
+            runner: runner.clone(),
+            runs,
+            ttl: config.asset_ttl,
+        };
+        let upkeep = options.watch.then(|| upkeep.start());
         Ok(Self {
-            runner: Runner::new(Arc::new(host), Limits::default()),
+            runner,
             library,
             call_limit: config.mcp.call_limit,
             _simulator: simulator,
@@ -281,6 +280,11 @@ impl App {
         self.host().runs.record(&self.runner, run_id).await
     }
 
+    /// Forgets a run whose end was told to whoever began it.
+    pub async fn discard_run(&self, run: &Run) {
+        self.host().runs.discard(run).await;
+    }
+
     /// Ends a run and its jobs, of whatever process. Says whether it went on until then.
     pub async fn cancel_run(&self, run_id: &str) -> Result<bool, RunError> {
         self.host().runs.cancel(&self.runner, run_id).await
@@ -349,10 +353,8 @@ impl App {
 
 /// What a process that stays does beside its work.
 struct Upkeep {
-    assets: Arc<Assets>,
+    runner: Runner,
     runs: Runs,
-    jobs: Jobs,
-    clock: Clock,
     ttl: Option<Duration>,
 }
 
@@ -368,13 +370,14 @@ impl Upkeep {
         let mut hours = every(TIDY_EVERY);
         loop {
             hours.tick().await;
-            tidy(&self.assets).await;
+            let host = self.runner.host();
+            tidy(&host.assets).await;
             let runs = self.runs.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || runs.sweep()).await {
                 tracing::warn!(%error, "letting go of runs ended early");
             }
-            let before = self.clock.now().checked_sub(self.ttl.unwrap_or(JOBS_KEPT));
-            if let (Ok(before), Some(ledger)) = (before, self.jobs.ledger())
+            let before = host.clock.now().checked_sub(self.ttl.unwrap_or(JOBS_KEPT));
+            if let (Ok(before), Some(ledger)) = (before, host.jobs.ledger())
                 && let Err(error) = ledger.sweep(before).await
             {
                 tracing::warn!(%error, "could not let go of old jobs");
@@ -387,10 +390,15 @@ impl Upkeep {
         let mut minutes = every(LOOK_FOR_ORPHANS);
         loop {
             minutes.tick().await;
-            match self.jobs.take_over().await {
+            match self.runner.host().jobs.take_over().await {
                 Ok(0) => {}
                 Ok(jobs) => tracing::info!(jobs, "follows jobs whose process is gone"),
                 Err(error) => tracing::warn!(%error, "could not look for jobs left behind"),
+            }
+            match self.runs.resume(&self.runner).await {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "goes on with runs whose process is gone"),
+                Err(error) => tracing::warn!(%error, "could not look for runs left behind"),
             }
         }
     }

@@ -24,6 +24,7 @@ use super::host::{Context, caught};
 use super::media::hand_over;
 use super::reply::Resource;
 use super::resolver::library_at;
+use super::steps::Steps;
 use super::value::to_dynamic;
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
@@ -139,6 +140,10 @@ impl Runner {
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
         let _gone = stop.clone().drop_guard();
+        let steps = caller
+            .journal
+            .clone()
+            .map(|journal| Arc::new(Steps::new(journal)));
         let context = Arc::new(Context {
             host: self.host.clone(),
             runtime: Handle::current(),
@@ -150,6 +155,7 @@ impl Runner {
             regenerated_from: None,
             limits: self.limits,
             submissions: Arc::default(),
+            steps,
             depth: 0,
         });
         let cancel = context.caller.cancel.clone();

@@ -10,6 +10,7 @@ mod comfy;
 pub(super) mod facts;
 mod flow;
 mod grounds;
+mod jobs;
 mod knowledge;
 mod message;
 mod model_name;

@@ -61,6 +61,31 @@ impl Folder {
         Ok(())
     }
 
+    /// Where it is written down what a run has done.
+    pub(super) fn journal(&self, run_id: &str) -> Result<PathBuf, RunError> {
+        let path = self.path(run_id, "journal");
+        path.ok_or_else(|| RunError::Unknown(run_id.to_owned()))
+    }
+
+    /// The ids of all runs that are written down.
+    pub(super) fn run_ids(&self) -> Vec<String> {
+        let records =
+            files_in(&self.dir).filter(|path| path.extension().is_some_and(|it| it == "json"));
+        let names = records.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+        names.filter(|name| super::is_run(name)).collect()
+    }
+
+    /// Removes all that is written of a run.
+    pub(super) fn remove(&self, run_id: &str) {
+        for extension in ["json", "journal", "cancel"] {
+            if let Some(path) = self.path(run_id, extension)
+                && let Err(error) = files::remove(&path)
+            {
+                tracing::warn!(%error, "a file of a run that is over stays");
+            }
+        }
+    }
+
     /// Asks whichever process runs it to end a run.
     pub(super) fn ask_to_cancel(&self, run_id: &str) -> Result<(), RunError> {
         let Some(path) = self.path(run_id, "cancel") else {
