@@ -282,6 +282,19 @@ fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     engine
 }
 
+/// An engine for what goes on beside the script of a context, on a thread of its own.
+pub(super) fn engine_beside(context: &Arc<Context>) -> Engine {
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == context.script.kind);
+    let served = kind.and_then(|kind| context.generation.get(kind, &context.script.name).ok());
+    let libraries = served.map(|served| served.libraries.clone());
+    let mut engine = engine::running(&context.limits, &libraries.unwrap_or_default(), false);
+    stop_on(&mut engine, context.stop.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
+    engine
+}
+
 pub(super) fn stop_on(engine: &mut Engine, stop: CancellationToken) {
     engine.on_progress(move |operations| {
         let stopped = operations % LOOK_EVERY == 0 && stop.is_cancelled();

@@ -115,6 +115,24 @@ impl Context {
         result
     }
 
+    /// The same run, once for each thing that goes on beside others.
+    pub(super) fn branches(self: &Arc<Self>, count: usize) -> Vec<Arc<Self>> {
+        let branch = |steps: Option<Steps>| {
+            Arc::new(Self {
+                steps: steps.map(Arc::new),
+                ..(**self).clone()
+            })
+        };
+        match &self.steps {
+            Some(steps) => steps
+                .branches(count)
+                .into_iter()
+                .map(|steps| branch(Some(steps)))
+                .collect(),
+            None => (0..count).map(|_| branch(None)).collect(),
+        }
+    }
+
     /// Writes down under which id a job is about to be submitted.
     pub(super) fn intend(&self, place: &str, prompt_id: &str, attempt: u32) -> Fallible<()> {
         let Some(steps) = &self.steps else {

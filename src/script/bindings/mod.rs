@@ -15,6 +15,7 @@ mod knowledge;
 mod message;
 mod model_name;
 mod nodes;
+mod parallel;
 mod publishing;
 mod pure;
 mod reply;
@@ -51,6 +52,7 @@ static PURE: LazyLock<Vec<Namespace>> =
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
         ("", flow::module()),
+        ("", parallel::module()),
         ("", talk::module()),
         ("", reply::module()),
         ("", message::module()),
