@@ -92,6 +92,9 @@ pub struct Provenance {
     /// The asset of which this is a variation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regenerated_from: Option<String>,
+    /// The assets that the workflow read: what an earlier stage made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_from: Vec<String>,
 }
 
 /// A script, as it was when it ran.

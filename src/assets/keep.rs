@@ -45,6 +45,8 @@ pub struct NewAsset {
     pub server: Option<ServerRef>,
     /// The asset of which this is a variation.
     pub regenerated_from: Option<String>,
+    /// The assets that the workflow read.
+    pub made_from: Vec<String>,
     /// Keep it for ever.
     pub pinned: bool,
 }
@@ -166,6 +168,7 @@ impl Assets {
                 parameters: new.parameters.clone(),
                 server: new.server.clone(),
                 regenerated_from: new.regenerated_from.clone(),
+                made_from: new.made_from.clone(),
             },
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Inner {
     built: Mutex<Remembered>,
     pub(super) collections: Mutex<Collections>,
     submitters: Mutex<Submitters>,
+    /// Which asset stands behind a name in the server's input folder.
+    inputs: Mutex<HashMap<String, String>>,
 }
 
 /// What is written down of jobs, beside their assets.
@@ -91,6 +93,7 @@ impl Jobs {
             built: Mutex::default(),
             collections: Mutex::default(),
             submitters: Mutex::default(),
+            inputs: Mutex::default(),
         }))
     }
 
@@ -157,6 +160,7 @@ impl Jobs {
             .origin
             .session
             .get_or_insert_with(|| session.to_string());
+        order.origin.made_from = self.read_by(workflow);
         order.origin.write(&mut order.submit.extra_data);
         let record_id = match &self.0.ledger {
             Some(ledger) => Some(self.enter(ledger, workflow, &mut order).await?),
@@ -174,6 +178,24 @@ impl Jobs {
             Err(_) => {}
         }
         Ok(submitted?)
+    }
+
+    /// Notes that a name in the server's input folder stands for an asset.
+    pub fn note_input(&self, name: &str, asset_id: String) {
+        lock(&self.0.inputs).insert(name.to_owned(), asset_id);
+    }
+
+    /// The assets that a workflow reads.
+    fn read_by(&self, workflow: &Workflow) -> Vec<String> {
+        let inputs = lock(&self.0.inputs);
+        let mut read: Vec<String> = vec![];
+        for node in workflow.nodes() {
+            for value in node.inputs().into_iter().flat_map(|inputs| inputs.values()) {
+                let asset_id = value.as_str().and_then(|name| inputs.get(name));
+                read.extend(asset_id.filter(|id| !read.contains(id)).cloned());
+            }
+        }
+        read
     }
 
     async fn enter(

@@ -94,7 +94,10 @@ mod functions {
         let name = context.once("batch::hand_over", || {
             Ok(super::hand_over(&context, asset_id)?.into())
         })?;
-        Ok(name.into_immutable_string()?)
+        let name = name.into_immutable_string()?;
+        let jobs = &context.host.jobs;
+        jobs.note_input(&name, asset_id.to_owned());
+        Ok(name)
     }
 }
 
