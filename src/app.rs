@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::assets::publish::Publisher;
@@ -15,7 +15,7 @@ use crate::comfy::{Comfy, JobEvent, Server, Submit, Submitted, Workflow};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::Ids;
-use crate::jobs::{Finished, JobError, Jobs, Order, Origin};
+use crate::jobs::{Books, Finished, JobError, Jobs, Ledger, Order, Origin};
 use crate::script::conversation::Message;
 use crate::script::reply::Resource;
 use crate::script::runs::{Record, Run, RunError, Runs};
@@ -30,6 +30,12 @@ use crate::vram::Observations;
 /// How often a process that stays lets go of assets whose time is over. Until then they are
 /// merely not shown.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How often a process that stays looks for jobs of processes that are gone.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(60);
+
+/// How long jobs that are over stay written down where assets live for ever.
+const JOBS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How a process of ours is put together.
 #[derive(Debug, Default)]
@@ -50,7 +56,7 @@ pub struct App {
     // Held for as long as the process needs them.
     _simulator: Option<Sim>,
     _watcher: Option<Watcher>,
-    _tidying: Option<AbortOnDropHandle<()>>,
+    _upkeep: Option<AbortOnDropHandle<()>>,
 }
 
 /// What a template built.
@@ -128,17 +134,15 @@ impl App {
             clock.clone(),
             ids.clone(),
         );
+        let ledger = Ledger::new(config.jobs_dir(), clock.clone(), ids.clone());
+        let books = Books {
+            observations: Some(Observations::new(config.vram_dir())),
+            ledger: Some(ledger),
+        };
+        let jobs = Jobs::with_books(comfy.clone(), assets.clone(), ids.ordered(), books);
         let watcher = options.watch.then(|| Watcher::start(library.clone()));
-        let tidying = options
-            .watch
-            .then(|| AbortOnDropHandle::new(tokio::spawn(keep_tidy(assets.clone(), runs.clone()))));
         let host = Host {
-            jobs: Jobs::observing(
-                comfy.clone(),
-                assets.clone(),
-                ids.ordered(),
-                Some(Observations::new(config.vram_dir())),
-            ),
+            jobs,
             comfy,
             assets,
             runs: runs.clone(),
@@ -149,13 +153,20 @@ impl App {
             clock,
             ids,
         };
+        let runner = Runner::new(Arc::new(host), Limits::default());
+        let upkeep = Upkeep {
+            runner: runner.clone(),
+            runs,
+            ttl: config.asset_ttl,
+        };
+        let upkeep = options.watch.then(|| upkeep.start());
         Ok(Self {
-            runner: Runner::new(Arc::new(host), Limits::default()),
+            runner,
             library,
             call_limit: config.mcp.call_limit,
             _simulator: simulator,
             _watcher: watcher,
-            _tidying: tidying,
+            _upkeep: upkeep,
         })
     }
 
@@ -279,6 +290,11 @@ impl App {
         self.host().runs.record(&self.runner, run_id).await
     }
 
+    /// Forgets a run whose end was told to whoever began it.
+    pub async fn discard_run(&self, run: &Run) {
+        self.host().runs.discard(run).await;
+    }
+
     /// Ends a run and its jobs, of whatever process. Says whether it went on until then.
     pub async fn cancel_run(&self, run_id: &str) -> Result<bool, RunError> {
         self.host().runs.cancel(&self.runner, run_id).await
@@ -356,17 +372,63 @@ impl App {
     }
 }
 
-async fn keep_tidy(assets: Arc<Assets>, runs: Runs) {
-    let mut hours = tokio::time::interval(TIDY_EVERY);
-    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        hours.tick().await;
-        tidy(&assets).await;
-        let runs = runs.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || runs.sweep()).await {
-            tracing::warn!(%error, "letting go of runs ended early");
+/// What a process that stays does beside its work.
+struct Upkeep {
+    runner: Runner,
+    runs: Runs,
+    ttl: Option<Duration>,
+}
+
+impl Upkeep {
+    fn start(self) -> AbortOnDropHandle<()> {
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::join!(self.keep_tidy(), self.follow_orphans());
+        }))
+    }
+
+    /// Lets go of what has had its time.
+    async fn keep_tidy(&self) {
+        let mut hours = every(TIDY_EVERY);
+        loop {
+            hours.tick().await;
+            let host = self.runner.host();
+            tidy(&host.assets).await;
+            let runs = self.runs.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || runs.sweep()).await {
+                tracing::warn!(%error, "letting go of runs ended early");
+            }
+            let before = host.clock.now().checked_sub(self.ttl.unwrap_or(JOBS_KEPT));
+            if let (Ok(before), Some(ledger)) = (before, host.jobs.ledger())
+                && let Err(error) = ledger.sweep(before).await
+            {
+                tracing::warn!(%error, "could not let go of old jobs");
+            }
         }
     }
+
+    /// Looks after jobs whose process is gone.
+    async fn follow_orphans(&self) {
+        let mut minutes = every(LOOK_FOR_ORPHANS);
+        loop {
+            minutes.tick().await;
+            match self.runner.host().jobs.take_over().await {
+                Ok(0) => {}
+                Ok(jobs) => tracing::info!(jobs, "follows jobs whose process is gone"),
+                Err(error) => tracing::warn!(%error, "could not look for jobs left behind"),
+            }
+            match self.runs.resume(&self.runner).await {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "goes on with runs whose process is gone"),
+                Err(error) => tracing::warn!(%error, "could not look for runs left behind"),
+            }
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 async fn tidy(assets: &Arc<Assets>) {

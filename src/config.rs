@@ -244,6 +244,12 @@ impl Config {
         self.data_dir.join("runs")
     }
 
+    /// Where each job is written down.
+    #[must_use]
+    pub fn jobs_dir(&self) -> PathBuf {
+        self.data_dir.join("jobs")
+    }
+
     /// Where it is noted what jobs took of the card.
     #[must_use]
     pub fn vram_dir(&self) -> PathBuf {

@@ -92,7 +92,7 @@ pub struct Provenance {
     /// The asset of which this is a variation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regenerated_from: Option<String>,
-    /// The assets of which this is put together, as a contact sheet is.
+    /// The assets of which this is made: what its workflow read, or what a contact sheet shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made_from: Vec<String>,
 }

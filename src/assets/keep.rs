@@ -45,7 +45,7 @@ pub struct NewAsset {
     pub server: Option<ServerRef>,
     /// The asset of which this is a variation.
     pub regenerated_from: Option<String>,
-    /// The assets of which it is put together.
+    /// The assets of which it is made.
     pub made_from: Vec<String>,
     /// Keep it for ever.
     pub pinned: bool,

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::jobs::status;
 use super::run_args::{ExportOptions, RunOptions, TemplateOptions};
 use crate::config::Overrides;
+use crate::jobs::JobStatus;
 use crate::sim::Fault;
 
 /// Scripts for `ComfyUI`: MCP server, command line and simulator in one.
@@ -83,6 +85,8 @@ pub(super) enum Command {
     Nodes(NodesCommand),
     /// Say what is wrong with a workflow, without running it
     Validate(ValidateArgs),
+    /// What became of the jobs that were submitted here
+    Jobs(JobsArgs),
     /// The scripts at hand
     #[command(subcommand)]
     Script(ScriptCommand),
@@ -121,6 +125,22 @@ pub(super) struct CallArgs {
     /// Its arguments as JSON; @FILE reads them from a file, @- from stdin
     #[arg(value_name = "JSON|@FILE")]
     pub(super) arguments: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct JobsArgs {
+    /// One job: all that is written of it, its workflow included
+    #[arg(value_name = "PROMPT_ID", conflicts_with_all = ["status", "limit", "json"])]
+    pub(super) prompt_id: Option<String>,
+    /// Only those that are queued, running, done, failed, cancelled or lost
+    #[arg(long, value_parser = status, value_name = "STATUS")]
+    pub(super) status: Option<JobStatus>,
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(super) limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

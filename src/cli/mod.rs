@@ -14,6 +14,7 @@ mod facts;
 mod graph;
 mod handed;
 mod import;
+mod jobs;
 mod json_argument;
 mod missing;
 mod nodes;
@@ -124,6 +125,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
                 imported
             }
         }
+        Command::Jobs(jobs) => jobs::jobs(global, &jobs).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
         Command::Script(ScriptCommand::List { json }) => {
             let listed = script::list(global, json);

@@ -129,6 +129,7 @@ fn template(prompt_id: &str, submission: Submission) -> NewAsset {
         script: origin.script,
         parameters: origin.parameters,
         regenerated_from: origin.regenerated_from,
+        made_from: origin.made_from,
         ..NewAsset::default()
     }
 }

@@ -3,6 +3,7 @@
 use crate::assets::AssetError;
 use crate::comfy::ComfyError;
 use crate::failure::{Code, Failure};
+use crate::store::StoreError;
 
 /// Why a job could not be submitted, waited for or kept.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum JobError {
     /// The asset store.
     #[error(transparent)]
     Asset(#[from] AssetError),
+    /// The ledger: a job that can't be written down is not submitted.
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
     /// The caller stopped the job.
     #[error("the job was cancelled")]
     Cancelled,
@@ -34,6 +38,7 @@ impl From<JobError> for Failure {
         match error {
             JobError::Comfy(error) => error.into(),
             JobError::Asset(error) => error.into(),
+            JobError::Ledger(error) => error.into(),
             JobError::Cancelled => Self::new(Code::CANCELLED, error.to_string()),
             JobError::NotCancelled { ref prompt_id, .. } => {
                 Self::new(Code::CONNECTION_ERROR, error.to_string())

@@ -6,6 +6,8 @@
 
 mod collect;
 mod error;
+mod follow;
+mod ledger;
 mod memory;
 mod origin;
 mod prompt_text;
@@ -14,7 +16,9 @@ mod upload;
 mod wait;
 
 pub use error::JobError;
+pub use follow::{Finished, KeptOutput};
+pub use ledger::{JobQuery, JobRecord, JobStatus, Ledger, NodeTime};
 pub use origin::Origin;
 pub use regenerate::{Behind, as_run, parameter, script_behind, varied};
 pub use upload::{MediaSource, Upload, UploadError, Uploaded};
-pub use wait::{Finished, Jobs, KeptOutput, Order};
+pub use wait::{Books, Jobs, Order};

@@ -34,6 +34,9 @@ pub struct Origin {
     /// The asset of which this is a variation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regenerated_from: Option<String>,
+    /// The assets that it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_from: Vec<String>,
 }
 
 impl Origin {

@@ -178,6 +178,18 @@ impl Jobs {
         source: MediaSource,
         upload: &Upload,
     ) -> Result<Uploaded, UploadError> {
+        let asset_id = match &source {
+            MediaSource::Asset(asset_id) => Some(asset_id.clone()),
+            MediaSource::File(_) => None,
+        };
+        let uploaded = self.bring(source, upload).await?;
+        if let Some(asset_id) = asset_id {
+            self.note_input(&uploaded.name, asset_id);
+        }
+        Ok(uploaded)
+    }
+
+    async fn bring(&self, source: MediaSource, upload: &Upload) -> Result<Uploaded, UploadError> {
         check_subfolder(&upload.subfolder)?;
         let (comfy, assets) = self.services();
         let assets = Arc::clone(assets);

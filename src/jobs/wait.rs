@@ -4,51 +4,50 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::collect::Collector;
-use super::memory::MemoryWatch;
+use super::follow::{Collections, Finished};
+use super::ledger::{JobRecord, JobStatus, Ledger};
 use super::origin::Remembered;
 use super::{JobError, Origin};
 use crate::assets::{Asset, Assets};
-use crate::comfy::{
-    Comfy, ComfyError, End, JobEvent, Outcome, Output, Submission, Submit, Submitted, Workflow,
-    node_outputs,
-};
+use crate::comfy::{Comfy, ComfyError, JobEvent, Submit, Submitted, Workflow};
 use crate::failure::Failure;
+use crate::store::StoreError;
 use crate::vram::Observations;
-
-/// How many finished jobs are kept at hand, so that asking again needs no server.
-const REMEMBERED: usize = 512;
-
-/// How long after an outage a job is looked for again.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// Of how many jobs the submitter is known.
 const SUBMITTERS: usize = 1 << 16;
-
-/// How long a result waits for what its job took to be noted.
-const NOTE_LIMIT: Duration = Duration::from_millis(100);
 
 /// How long a cancelled caller waits for the server to be told.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Submits jobs and collects them. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Jobs(Arc<Inner>);
+pub struct Jobs(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    comfy: Comfy,
-    assets: Arc<Assets>,
+pub(super) struct Inner {
+    pub(super) comfy: Comfy,
+    pub(super) assets: Arc<Assets>,
     session: String,
-    observations: Option<Observations>,
+    pub(super) observations: Option<Observations>,
+    pub(super) ledger: Option<Ledger>,
     built: Mutex<Remembered>,
-    collections: Mutex<Collections>,
+    pub(super) collections: Mutex<Collections>,
     submitters: Mutex<Submitters>,
+    /// Which asset stands behind a name in the server's input folder.
+    inputs: Mutex<HashMap<String, String>>,
+}
+
+/// What is written down of jobs, beside their assets.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// What they took of the server's card.
+    pub observations: Option<Observations>,
+    /// Each job and what became of it.
+    pub ledger: Option<Ledger>,
 }
 
 /// Which session of this process submitted which job, the oldest forgotten first. What an asset is
@@ -67,61 +66,34 @@ pub struct Order {
     pub origin: Origin,
     /// The session that submits it, which may stop it; none for the process itself.
     pub session: Option<Arc<str>>,
+    /// The run that it is a part of.
+    pub run_id: Option<String>,
+    /// Which attempt at the same work this is, from 1.
+    pub attempt: u32,
     /// How it is submitted.
     pub submit: Submit,
-}
-
-/// A job that is over, with its outputs.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    /// How it ended.
-    pub outcome: Arc<Outcome>,
-    /// What it made, in the order in which the server lists it; behind that, what was kept while
-    /// it ran and the server no longer lists.
-    pub outputs: Vec<KeptOutput>,
-}
-
-/// One output of a job, and the asset that it became.
-#[derive(Clone, Debug)]
-pub struct KeptOutput {
-    /// What the server reported.
-    pub output: Output,
-    /// The asset, or why it could not be kept.
-    pub kept: Result<Asset, Failure>,
-}
-
-type Collection = watch::Receiver<Option<Result<Arc<Finished>, ComfyError>>>;
-
-/// Jobs that are being collected or were, the oldest forgotten first.
-#[derive(Debug, Default)]
-struct Collections {
-    by_prompt: HashMap<String, Collection>,
-    order: VecDeque<String>,
 }
 
 impl Jobs {
     /// Jobs of one session on one server.
     #[must_use]
     pub fn new(comfy: Comfy, assets: Arc<Assets>, session: String) -> Self {
-        Self::observing(comfy, assets, session, None)
+        Self::with_books(comfy, assets, session, Books::default())
     }
 
-    /// The same, noting what jobs take of the server's card.
+    /// The same, written down.
     #[must_use]
-    pub fn observing(
-        comfy: Comfy,
-        assets: Arc<Assets>,
-        session: String,
-        observations: Option<Observations>,
-    ) -> Self {
+    pub fn with_books(comfy: Comfy, assets: Arc<Assets>, session: String, books: Books) -> Self {
         Self(Arc::new(Inner {
             comfy,
             assets,
             session,
-            observations,
+            observations: books.observations,
+            ledger: books.ledger,
             built: Mutex::default(),
             collections: Mutex::default(),
             submitters: Mutex::default(),
+            inputs: Mutex::default(),
         }))
     }
 
@@ -133,6 +105,12 @@ impl Jobs {
     #[must_use]
     pub fn observations(&self) -> Option<&Observations> {
         self.0.observations.as_ref()
+    }
+
+    /// Each job and what became of it, if that is written down.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.0.ledger.as_ref()
     }
 
     /// The session under which jobs of this process are recorded.
@@ -152,7 +130,20 @@ impl Jobs {
         lock(&self.0.built).get(workflow).cloned()
     }
 
-    /// Queues a workflow; what it makes will be kept whether or not anybody waits.
+    /// Follows what processes that are gone left on the server, to its end. Says how many jobs.
+    pub async fn take_over(&self) -> Result<usize, StoreError> {
+        let Some(ledger) = &self.0.ledger else {
+            return Ok(0);
+        };
+        let orphans = ledger.take_over(&self.0.comfy.server().to_string()).await?;
+        for (_, job) in &orphans {
+            self.collection(&job.prompt_id);
+        }
+        Ok(orphans.len())
+    }
+
+    /// Queues a workflow; what it makes will be kept whether or not anybody waits. It is written
+    /// down first, so that a process that dies meanwhile leaves no job that nobody knows of.
     pub async fn submit(
         &self,
         workflow: &Workflow,
@@ -163,15 +154,22 @@ impl Jobs {
             origin.script.clone_from(&built.script);
             origin.parameters.clone_from(&built.parameters);
         }
-        let session = order
-            .session
-            .unwrap_or_else(|| self.0.session.as_str().into());
+        let session = order.session.take();
+        let session = session.unwrap_or_else(|| self.0.session.as_str().into());
         order
             .origin
             .session
             .get_or_insert_with(|| session.to_string());
+        order.origin.made_from = self.read_by(workflow);
         order.origin.write(&mut order.submit.extra_data);
+        let record_id = match &self.0.ledger {
+            Some(ledger) => Some(self.enter(ledger, workflow, &mut order).await?),
+            None => None,
+        };
         let submitted = self.0.comfy.submit(workflow, order.submit).await;
+        if let (Some(ledger), Some(record_id)) = (&self.0.ledger, record_id) {
+            note_answer(ledger, &record_id, &submitted).await;
+        }
         match &submitted {
             Ok(Submitted { prompt_id, .. }) | Err(ComfyError::MaybeQueued { prompt_id, .. }) => {
                 lock(&self.0.submitters).insert(prompt_id, session);
@@ -180,6 +178,44 @@ impl Jobs {
             Err(_) => {}
         }
         Ok(submitted?)
+    }
+
+    /// Notes that a name in the server's input folder stands for an asset.
+    pub fn note_input(&self, name: &str, asset_id: String) {
+        lock(&self.0.inputs).insert(name.to_owned(), asset_id);
+    }
+
+    /// The assets that a workflow reads.
+    fn read_by(&self, workflow: &Workflow) -> Vec<String> {
+        let inputs = lock(&self.0.inputs);
+        let mut read: Vec<String> = vec![];
+        for node in workflow.nodes() {
+            for value in node.inputs().into_iter().flat_map(|inputs| inputs.values()) {
+                let asset_id = value.as_str().and_then(|name| inputs.get(name));
+                read.extend(asset_id.filter(|id| !read.contains(id)).cloned());
+            }
+        }
+        read
+    }
+
+    async fn enter(
+        &self,
+        ledger: &Ledger,
+        workflow: &Workflow,
+        order: &mut Order,
+    ) -> Result<String, StoreError> {
+        let id = order.submit.prompt_id.clone();
+        let id = id.unwrap_or_else(|| ledger.new_id());
+        order.submit.prompt_id = Some(id.clone());
+        let record = JobRecord {
+            run_id: order.run_id.clone(),
+            attempt: order.attempt.max(1),
+            origin: order.origin.clone(),
+            workflow: workflow.clone().into_json(),
+            ..ledger.blank(&id, &self.0.comfy.server().to_string())
+        };
+        ledger.enter(vec![record]).await?;
+        Ok(id)
     }
 
     /// Whether a job was submitted by that session of this process.
@@ -280,155 +316,6 @@ impl Jobs {
             },
         }
     }
-
-    /// The one collection of a job, begun if it is not under way.
-    fn collection(&self, prompt_id: &str) -> Collection {
-        let mut collections = lock(&self.0.collections);
-        if let Some(collection) = collections.by_prompt.get(prompt_id) {
-            let settled = match &*collection.borrow() {
-                // The sender is gone without a word if the collecting itself broke.
-                None => collection.has_changed().is_ok(),
-                // A job that nobody knows now may be submitted in a moment, by another process.
-                Some(Ok(finished)) => {
-                    finished.outcome.end != End::Lost
-                        && finished.outputs.iter().all(|output| output.kept.is_ok())
-                }
-                Some(Err(_)) => false,
-            };
-            if settled {
-                return collection.clone();
-            }
-        }
-        let (sender, receiver) = watch::channel(None);
-        collections.insert(prompt_id, receiver.clone());
-        drop(collections);
-
-        let jobs = self.clone();
-        let prompt_id = prompt_id.to_owned();
-        tokio::spawn(async move {
-            let finished = jobs.finish(&prompt_id).await;
-            let away = matches!(&finished, Err(error) if error.is_outage());
-            sender.send_replace(Some(finished));
-            if away {
-                // The job may go on where the server is, and nobody may ask for it again.
-                sleep(RETRY).await;
-                jobs.collection(&prompt_id);
-            }
-        });
-        receiver
-    }
-
-    async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
-        let Inner {
-            comfy,
-            assets,
-            observations,
-            ..
-        } = &*self.0;
-        // Every output is labelled with it, and a server may be too busy to tell it at the end.
-        tokio::spawn({
-            let comfy = comfy.clone();
-            async move { comfy.version().await }
-        });
-        let collector = |submission| Collector::new(comfy, assets, prompt_id, submission);
-        let mut watch = comfy.watch(prompt_id).await;
-        let mut begun: Option<Collector> = None;
-        let mut memory: Option<MemoryWatch> = None;
-        let outcome = loop {
-            match watch.next().await {
-                Some(Ok(JobEvent::Output { node, output })) => {
-                    if begun.is_none()
-                        && let Some(submission) = watch.submission()
-                    {
-                        begun = Some(collector(submission).await);
-                    }
-                    if let Some(begun) = &mut begun {
-                        begun.begin(node_outputs(&node, &output));
-                    }
-                }
-                Some(Ok(JobEvent::Finished(outcome))) => break outcome,
-                Some(Ok(JobEvent::Started | JobEvent::Node { .. })) => match &memory {
-                    Some(memory) => memory.node_begins(),
-                    None if observations.is_some() => memory = Some(MemoryWatch::begin(comfy)),
-                    None => {}
-                },
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                // Nothing comes without an end, unless the runtime shuts down.
-                None => {
-                    return Err(ComfyError::Stopped {
-                        prompt_id: prompt_id.to_owned(),
-                    });
-                }
-            }
-        };
-        // What another process submitted is known by the history, and counts if it was seen to run.
-        let own = watch.submission().map(|submission| submission.prompt);
-        let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()));
-        let noting = observations.as_ref().zip(prompt);
-        let noting = noting.map(|(observations, prompt)| {
-            // A job may be over before its beginning is heard of.
-            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
-            memory.end(prompt, &outcome, observations, assets.now())
-        });
-        let outputs = match begun {
-            Some(begun) => begun.finish(&outcome).await,
-            None if outcome.outputs.is_empty() => vec![],
-            None => {
-                let submission = watch.submission().unwrap_or_else(|| Submission {
-                    prompt: outcome.prompt.clone(),
-                    extra_data: outcome.extra_data.clone(),
-                });
-                collector(submission).await.finish(&outcome).await
-            }
-        };
-        for failure in outputs
-            .iter()
-            .filter_map(|output| output.kept.as_ref().err())
-        {
-            tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
-        }
-        if let Some(noting) = noting {
-            // Usually it is noted by now; a process that ends with its job is to have noted it.
-            let _ = timeout(NOTE_LIMIT, noting).await;
-        }
-        // Finished jobs are remembered, and what was run is told by their assets.
-        let outcome = Arc::new(Outcome {
-            prompt: Value::Null,
-            extra_data: Value::Null,
-            messages: Value::Null,
-            ..Arc::unwrap_or_clone(outcome)
-        });
-        Ok(Arc::new(Finished { outcome, outputs }))
-    }
-}
-
-impl Collections {
-    fn insert(&mut self, prompt_id: &str, collection: Collection) {
-        if self
-            .by_prompt
-            .insert(prompt_id.to_owned(), collection)
-            .is_none()
-        {
-            self.order.push_back(prompt_id.to_owned());
-        }
-        // Those under way are kept: forgetting one would only begin it a second time.
-        let surplus = self.order.len().saturating_sub(REMEMBERED);
-        for _ in 0..surplus {
-            let Some(oldest) = self.order.pop_front() else {
-                return;
-            };
-            let over = self
-                .by_prompt
-                .get(&oldest)
-                .is_some_and(|collection| collection.borrow().is_some());
-            if over {
-                self.by_prompt.remove(&oldest);
-            } else {
-                self.order.push_back(oldest);
-            }
-        }
-    }
 }
 
 impl Submitters {
@@ -443,14 +330,32 @@ impl Submitters {
     }
 }
 
-impl Finished {
-    /// Whether everything that had to run ran.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        self.outcome.end == End::Success
+/// Writes down what the server answered to a submission, as far as that is news.
+async fn note_answer(ledger: &Ledger, record_id: &str, answer: &Result<Submitted, ComfyError>) {
+    let now = ledger.now();
+    let noted = match answer {
+        Ok(submitted) if submitted.prompt_id == record_id => return,
+        Ok(submitted) => {
+            let theirs = submitted.prompt_id.clone();
+            ledger.note(record_id, |job| job.prompt_id = theirs).await
+        }
+        // It may be there.
+        Err(ComfyError::MaybeQueued { .. }) => return,
+        Err(error) => {
+            let failure = Failure::from(error.clone()).to_json();
+            let change = move |job: &mut JobRecord| {
+                job.status = JobStatus::Failed;
+                job.ended_at = Some(now);
+                job.failure = Some(failure);
+            };
+            ledger.note(record_id, change).await
+        }
+    };
+    if let Err(error) = noted {
+        tracing::warn!(%error, record_id, "the answer to a submission can't be written down");
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

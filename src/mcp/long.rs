@@ -56,7 +56,10 @@ pub(super) async fn call(
         None => Some(ended.await),
     };
     match ended {
-        Some(result) => result.map_err(ScriptError::Ran),
+        Some(result) => {
+            app.discard_run(&run).await;
+            result.map_err(ScriptError::Ran)
+        }
         None => answer_or_handle(&run).await.map_err(ScriptError::Ran),
     }
 }

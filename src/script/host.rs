@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrange::Exchanges;
 use super::conversation::{Conversation, Nobody};
-use super::runs::Runs;
+use super::runs::{Journal, Runs};
+use super::steps::Steps;
 use super::submissions::Submissions;
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
@@ -85,6 +86,8 @@ pub struct Caller {
     pub conversation: Arc<dyn Conversation>,
     /// Whether pictures of the unfinished result are wanted among them.
     pub previews: bool,
+    /// Where it is written down what is done for it, so that it can be gone on with.
+    pub journal: Option<Arc<Journal>>,
     /// When it wants to have an answer, or at least a handle to go on with.
     pub patience: Option<Instant>,
     /// The session that it belongs to, where a process serves several; none for the process itself.
@@ -99,6 +102,7 @@ impl Default for Caller {
             progress: Arc::new(|_| ()),
             conversation: Arc::new(Nobody),
             previews: false,
+            journal: None,
             patience: None,
             session: None,
         }
@@ -132,6 +136,8 @@ pub(super) struct Context {
     pub(super) submissions: Arc<Submissions>,
     /// The model files that stand for others in what the run builds.
     pub(super) exchanges: Arc<Exchanges>,
+    /// Where the run stands in its journal, if it has one.
+    pub(super) steps: Option<Arc<Steps>>,
     /// How many scripts stand above this one.
     pub(super) depth: usize,
 }

@@ -37,6 +37,7 @@ mod resolver;
 mod run;
 mod save;
 mod source;
+mod steps;
 mod submissions;
 mod uri;
 mod value;

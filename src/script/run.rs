@@ -24,6 +24,7 @@ use super::host::{Context, caught};
 use super::media::hand_over;
 use super::reply::Resource;
 use super::resolver::library_at;
+use super::steps::Steps;
 use super::value::to_dynamic;
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
@@ -139,6 +140,10 @@ impl Runner {
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
         let _gone = stop.clone().drop_guard();
+        let steps = caller
+            .journal
+            .clone()
+            .map(|journal| Arc::new(Steps::new(journal)));
         let context = Arc::new(Context {
             host: self.host.clone(),
             runtime: Handle::current(),
@@ -151,6 +156,7 @@ impl Runner {
             limits: self.limits,
             submissions: Arc::default(),
             exchanges: Arc::default(),
+            steps,
             depth: 0,
         });
         let cancel = context.caller.cancel.clone();
@@ -286,6 +292,19 @@ fn listing(
 fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     let libraries = context.generation.libraries_of(script);
     let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
+    stop_on(&mut engine, context.stop.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
+    engine
+}
+
+/// An engine for what goes on beside the script of a context, on a thread of its own.
+pub(super) fn engine_beside(context: &Arc<Context>) -> Engine {
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == context.script.kind);
+    let served = kind.and_then(|kind| context.generation.get(kind, &context.script.name).ok());
+    let libraries = served.map(|served| served.libraries.clone());
+    let mut engine = engine::running(&context.limits, &libraries.unwrap_or_default(), false);
     stop_on(&mut engine, context.stop.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
     engine

@@ -59,6 +59,11 @@ impl Submissions {
         self.under_way.spawn_on(task, runtime)
     }
 
+    /// Notes a job that was put on the server before.
+    pub(super) fn note(&self, prompt_id: &str) {
+        self.open().insert(prompt_id.to_owned());
+    }
+
     /// Notes that a job is over.
     pub(super) fn is_over(&self, prompt_id: &str) {
         self.open().remove(prompt_id);

@@ -25,6 +25,7 @@ mod index;
 mod journal;
 mod lock;
 mod merge;
+pub mod presence;
 mod records;
 mod row;
 mod segment;

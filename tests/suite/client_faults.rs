@@ -688,6 +688,7 @@ async fn everything_about_a_submission_reaches_the_server() {
     let mut extra_data = serde_json::Map::new();
     extra_data.insert("api_key_comfy_org".to_owned(), json!("k"));
     let how = Submit {
+        prompt_id: None,
         extra_data,
         front: true,
         targets: Some(vec!["9".to_owned()]),

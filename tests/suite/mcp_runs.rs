@@ -7,7 +7,8 @@ use massmediafactory::sim::Sim;
 use serde_json::{Value, json};
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, sim, sim_with_steps};
+use crate::support::mmf::{Home, PATIENCE, sim, sim_with_steps};
+use crate::support::sim::http;
 
 /// A call has to be answered within this many seconds here.
 const LIMIT: &str = "[mcp]\ncall_limit_seconds = 0.2\n";
@@ -160,25 +161,130 @@ fn run(p) {
 }
 "#;
 
+/// The same without words.
+fn paint_twice() -> String {
+    let words = r#"reply(#{ painted: 2 }).text("two pictures")"#;
+    PAINT_TWICE.replace(words, "#{ painted: 2 }")
+}
+
+/// The jobs that the simulator has had, by its own history.
+async fn history(comfy: &Sim) -> serde_json::Map<String, Value> {
+    let read = http().get(format!("{}/history", comfy.url())).send();
+    let read = read.await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&read).unwrap()
+}
+
 #[tokio::test]
-async fn what_can_not_be_done_twice_has_failed_with_its_server_and_names_its_jobs() {
+async fn a_run_whose_server_was_killed_goes_on_at_the_next_one_and_does_nothing_twice() {
     let (home, comfy) = (hasty(), slow_sim().await);
-    home.write(".mmf/scripts/tools/paint_twice.rhai", PAINT_TWICE);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", &paint_twice());
     let mut client = McpClient::start(&home, &comfy.url()).await;
     let handle = client.call("paint_twice", json!({})).await;
     assert_eq!(handle["status"], "working", "{handle:#}");
-    let mut next = McpClient::start(&home, &comfy.url()).await;
     let both = |status: &Value| {
         status["prompt_ids"]
             .as_array()
             .is_some_and(|ids| ids.len() == 2)
     };
-    status_once(&mut next, &handle["run_id"], both).await;
+    status_once(&mut client, &handle["run_id"], both).await;
     client.kill().await;
 
+    let mut next = McpClient::start(&home, &comfy.url()).await;
+    let done = wait_on(&mut next, &handle["run_id"]).await;
+    assert_eq!(done, json!({ "painted": 2 }));
+    assert_eq!(history(&comfy).await.len(), 2);
+    let assets = next.call("list_assets", json!({})).await;
+    assert_eq!(assets["count"], 2, "{assets:#}");
+}
+
+#[tokio::test]
+async fn a_run_goes_on_by_itself_once_a_server_is_there_again() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let sets: Vec<Value> = (0..6)
+        .map(|seed| json!({ "PROMPT": "a fox", "STEPS": 10, "SEED": seed, "WIDTH": 64, "HEIGHT": 64 }))
+        .collect();
+    let arguments = json!({ "workflow": "sd3_txt2img", "param_sets": sets });
+    let handle = client.call("execute_batch_workflows", arguments).await;
+    let begun = |status: &Value| {
+        status["prompt_ids"]
+            .as_array()
+            .is_some_and(|ids| ids.len() == 6)
+    };
+    status_once(&mut client, &handle["run_id"], begun).await;
+    client.kill().await;
+
+    // Nobody asks for it; its file says when it is over.
+    let mut next = McpClient::start(&home, &comfy.url()).await;
+    let name = format!("runs/{}.json", handle["run_id"].as_str().unwrap());
+    let file = home.data().join(name);
+    let ended = async {
+        loop {
+            let record: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            if record["status"] != "working" {
+                break record;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let record = tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert_eq!(record["status"], "completed", "{record:#}");
+    let done = wait_on(&mut next, &handle["run_id"]).await;
+    assert_eq!(done["completed"], 6, "{done:#}");
+    assert_eq!(history(&comfy).await.len(), 6);
+    for (index, result) in done["results"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(result["parameters"]["SEED"], index, "{result:#}");
+        let asset_id = &result["outputs"][0]["asset_id"];
+        let asset = next
+            .call("get_asset_metadata", json!({ "asset_id": asset_id }))
+            .await;
+        assert_eq!(asset["provenance"]["parameters"]["SEED"], index);
+    }
+}
+
+#[tokio::test]
+async fn what_a_restart_of_comfyui_swallowed_is_submitted_again() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", &paint_twice());
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let handle = client.call("paint_twice", json!({})).await;
+    let both = |status: &Value| {
+        status["prompt_ids"]
+            .as_array()
+            .is_some_and(|ids| ids.len() == 2)
+    };
+    status_once(&mut client, &handle["run_id"], both).await;
+    comfy.restart().await.unwrap();
+    let done = wait_on(&mut client, &handle["run_id"]).await;
+    assert_eq!(done, json!({ "painted": 2 }));
+    let jobs = home.mmf(["jobs", "--json"]).run().await.exits(0).json();
+    let jobs = jobs["jobs"].as_array().unwrap();
+    let count = |status: &str| jobs.iter().filter(|job| job["status"] == status).count();
+    assert_eq!((count("lost"), count("done")), (2, 2), "{jobs:#?}");
+}
+
+#[tokio::test]
+async fn a_run_whose_script_was_changed_meanwhile_is_not_gone_on_with() {
+    let (home, comfy) = (hasty(), slow_sim().await);
+    home.write(".mmf/scripts/tools/paint_twice.rhai", PAINT_TWICE);
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let handle = client.call("paint_twice", json!({})).await;
+    let both = |status: &Value| {
+        status["prompt_ids"]
+            .as_array()
+            .is_some_and(|ids| ids.len() == 2)
+    };
+    status_once(&mut client, &handle["run_id"], both).await;
+    client.kill().await;
+    let changed = PAINT_TWICE.replace("1..=2", "1..=3");
+    home.write(".mmf/scripts/tools/paint_twice.rhai", &changed);
+
+    let mut next = McpClient::start(&home, &comfy.url()).await;
     let arguments = json!({ "prompt_id": handle["run_id"] });
     let failure = next.call_fails("wait_for_completion", arguments).await;
     assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("another script by now"), "{message}");
     let lost = failure["prompt_ids"].as_array().unwrap();
     assert_eq!(lost.len(), 2, "{failure:#}");
     for prompt_id in lost {

@@ -65,6 +65,7 @@ mod real_rig;
 mod real_validate;
 mod regenerate;
 mod script_errors;
+mod script_parallel;
 mod sim_media;
 mod sim_protocol;
 mod sim_run;

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::account::PartnersCache;
 use super::facts::FactsCache;
@@ -84,6 +85,30 @@ impl Comfy {
     /// Who runs and who waits.
     pub async fn queue(&self) -> Result<Queue, ComfyError> {
         queue::read(&self.0.http).await
+    }
+
+    /// Whether the server still knows of anything that was submitted before `time`: if so, it was
+    /// not restarted since. Its history begins anew then, and its queue.
+    pub async fn remembers_before(&self, time: Timestamp) -> Result<bool, ComfyError> {
+        let http = &self.0.http;
+        let before = time.as_millisecond();
+        let queue = queue::read(http).await?;
+        let mut waiting = queue.running.iter().chain(&queue.pending);
+        if waiting.any(|entry| entry.created_at.is_some_and(|created| created < before)) {
+            return Ok(true);
+        }
+        // The first of all that it has; servers before 0.3.60 give the last instead.
+        let oldest = http
+            .get(["history"])
+            .query("max_items", "1")
+            .query("offset", "0");
+        let entries: Map<String, Value> = http.json(&oldest, |builder| builder).await?;
+        let events = entries
+            .values()
+            .filter_map(|entry| entry["status"]["messages"].as_array())
+            .flatten();
+        let mut times = events.filter_map(|event| event[1]["timestamp"].as_i64());
+        Ok(times.any(|time| time < before))
     }
 
     /// Stops whatever runs, no matter whose it is. To stop one job use [`Comfy::cancel`].

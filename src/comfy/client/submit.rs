@@ -23,6 +23,8 @@ use crate::comfy::{ComfyError, Feature, MissingModel, Rejection, Workflow};
 /// How a workflow is submitted.
 #[derive(Clone, Debug, Default)]
 pub struct Submit {
+    /// Under which id, a UUID in its canonical form; without one a new one is drawn.
+    pub prompt_id: Option<String>,
     /// Sent beside the workflow, such as `extra_pnginfo` or `api_key_comfy_org`.
     pub extra_data: Map<String, Value>,
     /// Before all others that wait. Several such jobs run last come, first served.
@@ -98,7 +100,8 @@ impl Comfy {
         let facts = self.facts_about(classes_in_doubt(workflow)).await?;
         let (workflow, dropped) = sanitise(workflow, &facts);
         self.sign(&workflow, &mut how.extra_data).await?;
-        let prompt_id = self.0.ids.random();
+        let prompt_id = how.prompt_id.clone();
+        let prompt_id = prompt_id.unwrap_or_else(|| self.0.ids.random());
         let body = Bytes::from(self.body(&prompt_id, &workflow, how).to_string());
         // Events of the job can arrive before the answer to its submission.
         let job = self

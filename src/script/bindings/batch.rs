@@ -10,7 +10,7 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{FLOAT, exported_module};
 use serde_json::{Map, Value, json};
 
-use super::comfy::{submit, wait_within};
+use super::jobs::{submit, wait_within};
 use super::nodes::Known;
 use super::templates::{build, find};
 use super::{SharedModule, indexed, sweep};
@@ -50,7 +50,9 @@ mod functions {
         let context = Context::of(&call);
         let source = super::Source::of(&context, &workflow)?;
         let sets = from_dynamic(&sets.into()).map_err(|error| error.to_string())?;
-        answer(super::run(&context, &source, &sets, seconds)?)
+        context.once("batch::run", || {
+            answer(super::run(&context, &source, &sets, seconds)?)
+        })
     }
 
     /// Those of some parameters that a workflow has a place for.
@@ -71,7 +73,14 @@ mod functions {
     /// and its kin.
     #[rhai_fn(return_raw)]
     pub fn hand_over(call: NativeCallContext, asset_id: &str) -> Fallible<ImmutableString> {
-        super::hand_over(&Context::of(&call), asset_id)
+        let context = Context::of(&call);
+        let name = context.once("batch::hand_over", || {
+            Ok(super::hand_over(&context, asset_id)?.into())
+        })?;
+        let name = name.into_immutable_string()?;
+        let jobs = &context.host.jobs;
+        jobs.note_input(&name, asset_id.to_owned());
+        Ok(name)
     }
 }
 

@@ -6,14 +6,14 @@ use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{FLOAT, INT, exported_module};
 use serde_json::{Map, Value, json};
 
+use super::jobs::{submit, wait_within};
 use super::{SharedModule, indexed};
 use crate::assets::Asset;
-use crate::comfy::{ComfyError, JobState, OutputBody, PreviewMethod, Status, Submit, Submitted};
+use crate::comfy::{JobState, OutputBody, Status};
 use crate::failure::{Code, Failure};
-use crate::jobs::{Finished, JobError, KeptOutput, Order, Origin};
-use crate::script::explained;
+use crate::jobs::{Finished, KeptOutput};
 use crate::script::handles::WorkflowHandle;
-use crate::script::host::{Context, Progress, answer, cancelled, thrown};
+use crate::script::host::{Context, answer, thrown};
 use crate::script::repair::repair as mend;
 
 /// How long asking after a finished job waits for its outputs.
@@ -26,6 +26,7 @@ pub(super) fn module() -> SharedModule {
 #[export_module]
 mod functions {
     use crate::script::bindings::grounds::Grounds;
+    use crate::script::bindings::jobs;
     use crate::script::bindings::runs;
     use crate::script::runs::is_run;
 
@@ -35,7 +36,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn submit(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(super::submit(&context, &workflow)?)
+        context.once("comfy::submit", || {
+            answer(jobs::submit(&context, &workflow)?)
+        })
     }
 
     /// Waits for a job for a number of seconds. A job that ended well gives `#{ status:
@@ -49,7 +52,13 @@ mod functions {
         if is_run(prompt_id) {
             return runs::wait(&context, prompt_id, super::limit_of(seconds)?);
         }
-        answer(super::wait(&context, prompt_id, seconds)?)
+        let wait = || answer(super::wait(&context, prompt_id, seconds)?);
+        // What a run waits for without having submitted it is asked for again: that does no harm.
+        if context.is_own(prompt_id) {
+            context.once("comfy::wait", wait)
+        } else {
+            wait()
+        }
     }
 
     /// The same with whole seconds.
@@ -63,7 +72,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(super::run(&context, &workflow)?)
+        context.once("comfy::run", || answer(super::run(&context, &workflow)?))
     }
 
     /// What is wrong with a workflow, without queueing it: `#{ valid, errors, findings, node_errors,
@@ -129,14 +138,17 @@ mod functions {
         if is_run(prompt_id) {
             return runs::cancel(&context, prompt_id);
         }
-        answer(context.wait(context.host.comfy.cancel(prompt_id))?)
+        context.once("comfy::cancel", || {
+            answer(context.wait(context.host.comfy.cancel(prompt_id))?)
+        })
     }
 
     /// Stops whatever the server is running, no matter whose it is.
     #[rhai_fn(return_raw)]
     pub fn interrupt(call: NativeCallContext) -> Fallible<()> {
         let context = Context::of(&call);
-        context.wait(context.host.comfy.interrupt())
+        let interrupt = || answer(context.wait(context.host.comfy.interrupt())?);
+        context.once("comfy::interrupt", interrupt).map(|_| ())
     }
 
     /// Stops what the caller's session has running there and gives the ids of those jobs. If what
@@ -144,7 +156,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn interrupt_own(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.jobs.interrupt_own(context.session()))?)
+        context.once("comfy::interrupt_own", || {
+            answer(context.wait(context.host.jobs.interrupt_own(context.session()))?)
+        })
     }
 
     /// What runs and what waits, first come first.
@@ -158,7 +172,8 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn free(call: NativeCallContext, unload_models: bool) -> Fallible<()> {
         let context = Context::of(&call);
-        context.wait(context.host.comfy.free(unload_models, true))
+        let free = || answer(context.wait(context.host.comfy.free(unload_models, true))?);
+        context.once("comfy::free", free).map(|_| ())
     }
 
     /// The server's version, its devices and their memory in bytes.
@@ -188,59 +203,6 @@ mod functions {
         let context = Context::of(&call);
         answer(context.wait(context.host.comfy.model_folders())?)
     }
-}
-
-pub(super) fn submit(
-    context: &Context,
-    workflow: &WorkflowHandle,
-) -> Result<Submitted, Box<EvalAltResult>> {
-    // A pipeline answers for a workflow that no template built; a tool merely passes on.
-    let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
-    let origin = Origin {
-        script: pipeline.then(|| context.script.clone()),
-        parameters: if pipeline {
-            context.parameters.clone()
-        } else {
-            Map::new()
-        },
-        regenerated_from: context.regenerated_from.clone(),
-        ..Origin::default()
-    };
-    submit_as(context, workflow, origin)
-}
-
-/// Queues a workflow on somebody's behalf.
-pub(super) fn submit_as(
-    context: &Context,
-    workflow: &WorkflowHandle,
-    origin: Origin,
-) -> Result<Submitted, Box<EvalAltResult>> {
-    let order = Order {
-        origin,
-        session: context.caller.session.clone(),
-        submit: Submit {
-            preview: if context.caller.previews {
-                PreviewMethod::Auto
-            } else {
-                PreviewMethod::default()
-            },
-            ..Submit::default()
-        },
-    };
-    let jobs = context.host.jobs.clone();
-    let submission = context
-        .submissions
-        .submit(&context.runtime, jobs, workflow.snapshot(), order);
-    let submitted = context.wait(async {
-        match submission.await {
-            Ok(submitted) => submitted.map_err(|error| explained(&context.generation, error)),
-            Err(error) => Err(Failure::new(Code::INTERNAL_ERROR, error.to_string())),
-        }
-    })?;
-    context.report(Progress::Submitted {
-        prompt_id: submitted.prompt_id.clone(),
-    });
-    Ok(submitted)
 }
 
 /// Queues a workflow and waits for it for as long as it takes.
@@ -279,38 +241,10 @@ fn limit_of(seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
     Ok(limit.map_err(|_| format!("can't wait for {seconds} seconds"))?)
 }
 
-pub(super) fn wait_within(
+pub(super) fn describe_finished(
     context: &Context,
-    prompt_id: &str,
-    limit: Option<Duration>,
+    finished: &Finished,
 ) -> Result<Value, Box<EvalAltResult>> {
-    let report = |event| {
-        context.report(Progress::Job {
-            prompt_id: prompt_id.to_owned(),
-            event,
-        });
-    };
-    let cancel = &context.caller.cancel;
-    let session = context.session();
-    let jobs = &context.host.jobs;
-    let waiting = jobs.wait(prompt_id, session, limit, cancel, report);
-    match context.wait_for_job(waiting)? {
-        Ok(finished) => {
-            context.submissions.is_over(prompt_id);
-            describe_finished(context, &finished)
-        }
-        Err(JobError::Cancelled) => Err(cancelled()),
-        Err(JobError::Comfy(ComfyError::Timeout { still, after, .. })) => Ok(json!({
-            "status": "timeout",
-            "prompt_id": prompt_id,
-            "still": still,
-            "elapsed_seconds": after.as_secs_f64(),
-        })),
-        Err(error) => Err(thrown(error)),
-    }
-}
-
-fn describe_finished(context: &Context, finished: &Finished) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
@@ -374,6 +308,28 @@ fn describe_kept(asset: &Asset) -> Map<String, Value> {
     entry
 }
 
+/// What is written down of a job that the server does not know.
+fn describe_remembered(
+    context: &Context,
+    prompt_id: &str,
+    entry: &mut Value,
+) -> Result<(), Box<EvalAltResult>> {
+    let Some(ledger) = context.host.jobs.ledger() else {
+        return Ok(());
+    };
+    let Some((_, job)) = context.wait(ledger.find(prompt_id))? else {
+        return Ok(());
+    };
+    // What is open here and unknown there is about to be found lost.
+    if job.status.is_over() {
+        entry["was"] = json!(job.status);
+        if let Some(failure) = job.failure {
+            entry["failure"] = failure;
+        }
+    }
+    Ok(())
+}
+
 fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<EvalAltResult>> {
     let kept = context.host.jobs.kept(&status.prompt_id).map_err(thrown)?;
     let mut entry = json!({ "prompt_id": status.prompt_id, "status": status.state });
@@ -389,9 +345,12 @@ fn describe_status(context: &Context, status: &Status) -> Result<Value, Box<Eval
             entry["failure"] = failure.to_json();
         }
         entry["elapsed_seconds"] = json!(outcome.duration().map(|duration| duration.as_secs_f64()));
-    } else if status.state == JobState::Unknown && !kept.is_empty() {
-        entry["hint"] =
-            "ComfyUI has forgotten the job; what it made is kept in these outputs".into();
+    } else if status.state == JobState::Unknown {
+        describe_remembered(context, &status.prompt_id, &mut entry)?;
+        if !kept.is_empty() {
+            entry["hint"] =
+                "ComfyUI has forgotten the job; what it made is kept in these outputs".into();
+        }
     }
     if !kept.is_empty() {
         let outputs: Vec<Value> = kept.iter().map(describe_asset).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
+use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{FLOAT, INT, exported_module};
 
 use super::{SharedModule, indexed};
@@ -41,13 +41,19 @@ mod functions {
     }
 
     /// A random seed from 0 to 2^53 - 1.
-    pub fn random_seed(call: NativeCallContext) -> Dynamic {
-        to_dynamic(Context::of(&call).host.ids.seed().into())
+    #[rhai_fn(return_raw)]
+    pub fn random_seed(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
+        let context = Context::of(&call);
+        context.once("random_seed", || {
+            Ok(to_dynamic(context.host.ids.seed().into()))
+        })
     }
 
     /// The present moment as text: `2026-01-27T10:30:45Z`.
-    pub fn now(call: NativeCallContext) -> ImmutableString {
-        Context::of(&call).host.clock.now().to_string().into()
+    #[rhai_fn(return_raw)]
+    pub fn now(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
+        let context = Context::of(&call);
+        context.once("now", || Ok(context.host.clock.now().to_string().into()))
     }
 
     /// Waits for a number of seconds, or until the caller cancels.

@@ -10,10 +10,12 @@ mod comfy;
 pub(super) mod facts;
 mod flow;
 mod grounds;
+mod jobs;
 mod knowledge;
 mod message;
 mod model_name;
 mod nodes;
+mod parallel;
 mod publishing;
 mod pure;
 mod reply;
@@ -51,6 +53,7 @@ static PURE: LazyLock<Vec<Namespace>> =
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
         ("", flow::module()),
+        ("", parallel::module()),
         ("", talk::module()),
         ("", reply::module()),
         ("", message::module()),

@@ -216,6 +216,7 @@ pub(super) fn run(
         );
         return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
     }
+    check_unchanged(above, served)?;
     let context = Arc::new(Context {
         generation: generation.clone(),
         depth: above.depth + 1,
@@ -232,6 +233,24 @@ pub(super) fn run(
     });
     let reply = run_here(&served.script, &context).map_err(thrown)?;
     Ok(as_value(reply))
+}
+
+/// A run that is gone through again has to meet the same scripts.
+fn check_unchanged(context: &Context, served: &Served) -> Fallible<()> {
+    let hash = context.once("scripts::run", || Ok(served.hash.clone().into()))?;
+    if hash
+        .read_lock::<ImmutableString>()
+        .is_some_and(|before| *before == *served.hash)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "{} was changed while the run waited to be gone on with",
+        served.script.key
+    );
+    Err(thrown(
+        Failure::new(Code::JOB_LOST, message).hint("begin it anew"),
+    ))
 }
 
 fn as_value(reply: Reply) -> Dynamic {

@@ -45,8 +45,10 @@ mod functions {
         let form = from_map(&form).map_err(|error| error.to_string())?;
         let question = Question::new(message, form).map_err(thrown)?;
         let context = Context::of(&call);
-        let asked = context.wait(context.caller.conversation.ask(question))?;
-        answer(super::described(asked))
+        context.once("ask", || {
+            let asked = context.wait(context.caller.conversation.ask(question))?;
+            answer(super::described(asked))
+        })
     }
 
     /// Has the client's model answer a prompt: a string, a reply with pictures, or a list of
@@ -66,7 +68,9 @@ mod functions {
         let options = from_map(&options).map_err(|error| error.to_string())?;
         let sample = super::request(&prompt, &options).map_err(thrown)?;
         let context = Context::of(&call);
-        answer(context.wait(context.caller.conversation.sample(sample))?)
+        context.once("sample", || {
+            answer(context.wait(context.caller.conversation.sample(sample))?)
+        })
     }
 }
 

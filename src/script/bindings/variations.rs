@@ -68,6 +68,7 @@ mod functions {
             parameters: varied(&asset.provenance.parameters, &ran),
             session: asset.session_id,
             regenerated_from: Some(asset.asset_id),
+            ..Origin::default()
         };
         super::submit(&context, &workflow, origin)
     }
@@ -139,7 +140,7 @@ fn submit(
 ) -> Result<Dynamic, Box<EvalAltResult>> {
     let session = origin.session.clone();
     let session = session.unwrap_or_else(|| context.session().to_owned());
-    let submitted = super::comfy::submit_as(context, workflow, origin)?;
+    let submitted = super::jobs::submit_as(context, workflow, origin)?;
     let mut told = json!(submitted);
     told["session_id"] = session.into();
     answer(told)

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::failure::{Code, Failure};
 use crate::store::StoreError;
@@ -23,21 +23,6 @@ pub enum RunError {
     /// Its files were left in the middle of the work: the process ends.
     #[error("the files of the run were left: {0}")]
     Disk(std::io::Error),
-    /// A lock can't be had.
-    #[error("{}: {reason}", path.display())]
-    Lock {
-        /// The lock's file.
-        path: PathBuf,
-        /// What the system says.
-        reason: std::io::Error,
-    },
-}
-
-impl RunError {
-    pub(super) fn lock(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        |reason| Self::Lock { path, reason }
-    }
 }
 
 impl From<RunError> for Failure {
@@ -48,7 +33,7 @@ impl From<RunError> for Failure {
                 Self::new(Code::NOT_FOUND, message).hint("call list_assets to see what was made")
             }
             RunError::Store(error) => error.into(),
-            RunError::Damaged { .. } | RunError::Disk(_) | RunError::Lock { .. } => {
+            RunError::Damaged { .. } | RunError::Disk(_) => {
                 Self::new(Code::INTERNAL_ERROR, message)
             }
         }

@@ -1,35 +1,32 @@
 //! The files of runs.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use super::{Record, RunError};
+use crate::store::presence::{self, Presence};
 use crate::store::{StoreError, files};
 
 /// The folder of runs, and this process's place in it.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
-    /// The name of this process among those that run something.
-    process: String,
-    /// Held from the first run that is written down until the process ends.
-    alive: Mutex<Option<File>>,
+    /// The processes that run something; this one from the first run on that is written down.
+    processes: Presence,
 }
 
 impl Folder {
     pub(super) fn new(dir: PathBuf, process: String) -> Self {
         Self {
+            processes: Presence::new(dir.join("processes"), process),
             dir,
-            process,
-            alive: Mutex::default(),
         }
     }
 
     pub(super) fn process(&self) -> &str {
-        &self.process
+        self.processes.name()
     }
 
     /// The record of a run; nothing if there is none.
@@ -52,7 +49,7 @@ impl Folder {
 
     /// Writes a record, whole or not at all.
     pub(super) fn write(&self, record: &Record) -> Result<(), RunError> {
-        self.announce()?;
+        self.processes.announce()?;
         let Some(path) = self.path(&record.run_id, "json") else {
             return Err(RunError::Unknown(record.run_id.clone()));
         };
@@ -62,6 +59,31 @@ impl Folder {
         })?;
         files::write_atomic(&self.dir.join("tmp"), &path, &contents)?;
         Ok(())
+    }
+
+    /// Where it is written down what a run has done.
+    pub(super) fn journal(&self, run_id: &str) -> Result<PathBuf, RunError> {
+        let path = self.path(run_id, "journal");
+        path.ok_or_else(|| RunError::Unknown(run_id.to_owned()))
+    }
+
+    /// The ids of all runs that are written down.
+    pub(super) fn run_ids(&self) -> Vec<String> {
+        let records =
+            files_in(&self.dir).filter(|path| path.extension().is_some_and(|it| it == "json"));
+        let names = records.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+        names.filter(|name| super::is_run(name)).collect()
+    }
+
+    /// Removes all that is written of a run.
+    pub(super) fn remove(&self, run_id: &str) {
+        for extension in ["json", "journal", "cancel"] {
+            if let Some(path) = self.path(run_id, extension)
+                && let Err(error) = files::remove(&path)
+            {
+                tracing::warn!(%error, "a file of a run that is over stays");
+            }
+        }
     }
 
     /// Asks whichever process runs it to end a run.
@@ -88,12 +110,9 @@ impl Folder {
         }
     }
 
-    /// Whether a process still lives. The system lets go of its lock however it ends.
+    /// Whether a process still lives.
     pub(super) fn is_alive(&self, process: &str) -> bool {
-        let Ok(file) = File::open(self.lock_of(process)) else {
-            return false;
-        };
-        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+        self.processes.is_alive(process)
     }
 
     /// Does something that only one process may do at a time.
@@ -102,8 +121,8 @@ impl Folder {
         work: impl FnOnce() -> Result<T, RunError>,
     ) -> Result<T, RunError> {
         let path = self.dir.join("lock");
-        let file = open(&path)?;
-        file.lock().map_err(RunError::lock(&path))?;
+        let file = presence::open(&path)?;
+        file.lock().map_err(StoreError::io("lock", &path))?;
         work()
     }
 
@@ -124,51 +143,13 @@ impl Folder {
                 tracing::warn!(%error, "a run whose time is over stays");
             }
         }
-        for path in files_in(&self.dir.join("processes")) {
-            let name = path.file_stem().and_then(|name| name.to_str());
-            // One that begins makes its file before it holds it, a moment later.
-            let written = path.metadata().and_then(|facts| facts.modified()).ok();
-            let written = written.and_then(|written| Timestamp::try_from(written).ok());
-            let is_old = written.is_some_and(|written| written < before);
-            if is_old && name.is_some_and(|name| !self.is_alive(name)) {
-                // Another process may be quicker.
-                let _ = files::remove(&path);
-            }
-        }
-    }
-
-    /// Makes this process known as one that lives.
-    fn announce(&self) -> Result<(), RunError> {
-        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        if alive.is_none() {
-            let path = self.lock_of(&self.process);
-            let file = open(&path)?;
-            file.lock().map_err(RunError::lock(&path))?;
-            *alive = Some(file);
-        }
-        Ok(())
-    }
-
-    fn lock_of(&self, process: &str) -> PathBuf {
-        self.dir.join("processes").join(format!("{process}.lock"))
+        self.processes.sweep(before);
     }
 
     /// A file of a run; nothing for an id that is none.
     fn path(&self, run_id: &str, extension: &str) -> Option<PathBuf> {
         super::is_run(run_id).then(|| self.dir.join(format!("{run_id}.{extension}")))
     }
-}
-
-fn open(path: &Path) -> Result<File, RunError> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
-    }
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
-    Ok(opened.map_err(StoreError::io("open", path))?)
 }
 
 fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {

@@ -123,6 +123,17 @@ impl Run {
         .await
     }
 
+    /// The same from a thread that may wait for the disk.
+    pub(super) fn keep_here(&self) -> Result<(), RunError> {
+        if self.is_kept() {
+            return Ok(());
+        }
+        self.state().kept = true;
+        let written = self.write();
+        written.inspect_err(|_| self.state().kept = false)?;
+        Ok(())
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         self.state().kept
     }

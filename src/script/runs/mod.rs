@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! runs/<run_id>.json        one run
+//! runs/<run_id>.journal     what it has done so far
 //! runs/<run_id>.cancel      somebody wants it to end
 //! runs/processes/<id>.lock  held for as long as the process that runs it lives
 //! runs/lock                 held while a run of a dead process is taken up
@@ -16,12 +17,14 @@
 mod blocking;
 mod error;
 mod folder;
+mod journal;
 mod live;
 mod record;
 mod registry;
 mod written;
 
 pub use error::RunError;
+pub use journal::{CallEnd, Done, Intent, Journal};
 pub use live::Run;
 pub use record::{Record, Status, is_run};
 pub use registry::{Runs, Waited};

@@ -44,6 +44,9 @@ pub struct Record {
     pub tool: String,
     /// What the tool was given.
     pub arguments: Map<String, Value>,
+    /// Which text of the tool, its libraries included, the run goes through.
+    #[serde(default)]
+    pub(super) hash: String,
     /// Where it stands.
     pub status: Status,
     /// When it began.
@@ -146,6 +149,7 @@ mod tests {
             run_id: "run-1".into(),
             tool: "paint".into(),
             arguments: Map::new(),
+            hash: String::new(),
             status: Status::Working,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

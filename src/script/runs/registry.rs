@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocking::blocking;
 use super::folder::Folder;
 use super::record::PREFIX;
-use super::{Record, Run, RunError, Status};
+use super::{Journal, Record, Run, RunError, Status};
 use crate::clock::Clock;
 use crate::failure::{Code, Failure};
 use crate::ids::Ids;
@@ -106,6 +106,7 @@ impl Runs {
             run_id: format!("{PREFIX}{}", self.0.ids.ordered()),
             tool: served.script.key.name.clone(),
             arguments,
+            hash: served.hash.clone(),
             status: Status::Working,
             created_at: now,
             updated_at: now,
@@ -116,7 +117,42 @@ impl Runs {
             reply: None,
             failure: None,
         };
-        Ok(self.begin(runner, generation, served, record, false, caller))
+        self.begin(runner, generation, served, record, false, caller)
+            .map_err(|error| ScriptError::Ran(error.into()))
+    }
+
+    /// Goes on with the runs of this folder whose process is gone, and says with how many.
+    pub async fn resume(&self, runner: &Runner) -> Result<usize, RunError> {
+        let (this, on) = (self.clone(), runner.clone());
+        blocking(move || {
+            let mut resumed = 0;
+            for run_id in this.0.folder.run_ids() {
+                if this.find_here(&run_id).is_some() {
+                    continue;
+                }
+                match this.look_up(&on, &run_id, Purpose::Follow) {
+                    Ok(Found::Live(_)) => resumed += 1,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, run_id, "can't be gone on with"),
+                }
+            }
+            Ok(resumed)
+        })
+        .await
+    }
+
+    /// Removes what is written of a run that is over and whose end was told to whoever began it.
+    pub async fn discard(&self, run: &Run) {
+        if !run.is_kept() {
+            return;
+        }
+        let (folder, run_id) = (self.0.folder.clone(), run.record().run_id);
+        let removed = blocking(move || {
+            folder.remove(&run_id);
+            Ok(())
+        });
+        // A file that stays goes when its time is over.
+        let _ = removed.await;
     }
 
     /// Waits for a run, wherever it goes on.
@@ -241,8 +277,9 @@ impl Runs {
         })
     }
 
-    /// A run whose process is gone. One that somebody wants to end is cancelled; what does no harm
-    /// when it is done twice, such as waiting for a job, is done again; the rest has failed.
+    /// A run whose process is gone. One that somebody wants to end is cancelled; any other is gone
+    /// through again, which does nothing a second time that stands in its journal; one whose script
+    /// is another by now has failed.
     fn take_up(
         &self,
         runner: &Runner,
@@ -260,17 +297,20 @@ impl Runs {
         let generation = runner.host().library.generation();
         let served = generation.get(Kind::Tool, &record.tool).cloned();
         match served {
-            Ok(served) if is_idempotent(&served) => {
+            Ok(served) if is_idempotent(&served) || served.hash == record.hash => {
                 folder.process().clone_into(&mut record.process);
                 record.updated_at = now;
                 folder.write(&record)?;
                 let caller = Caller::default();
-                Ok(Found::Live(
-                    self.begin(runner, generation, served, record, true, caller),
-                ))
+                let run = self.begin(runner, generation, served, record, true, caller)?;
+                Ok(Found::Live(run))
             }
-            _ => {
-                record.end(Err(vanished(&record)), now);
+            served => {
+                let failure = match served {
+                    Ok(_) => changed_meanwhile(&record),
+                    Err(_) => vanished(&record),
+                };
+                record.end(Err(failure), now);
                 folder.write(&record)?;
                 Ok(Found::Over(record))
             }
@@ -285,7 +325,7 @@ impl Runs {
         record: Record,
         kept: bool,
         caller: Caller,
-    ) -> Run {
+    ) -> Result<Run, RunError> {
         let (run_id, arguments) = (record.run_id.clone(), record.arguments.clone());
         let cancel = caller.cancel.clone();
         let run = Run::new(
@@ -295,10 +335,12 @@ impl Runs {
             self.0.folder.clone(),
             self.0.clock.clone(),
         );
+        let journal = Journal::open(self.0.folder.journal(&run_id)?, run.clone())?;
         self.live().insert(run_id.clone(), run.clone());
         let heard = run.clone();
         let caller = Caller {
             progress: Arc::new(move |progress| heard.hear(progress)),
+            journal: Some(Arc::new(journal)),
             ..caller
         };
         let (this, runner, ran) = (self.clone(), runner.clone(), run.clone());
@@ -319,7 +361,7 @@ impl Runs {
             }
             this.live().remove(&run_id);
         });
-        run
+        Ok(run)
     }
 
     /// Writes now and then what has become of a run, and cancels it when another process asks for
@@ -369,6 +411,20 @@ fn over(record: &Record) -> Waited {
         Some(result) => Waited::Over(result),
         None => Waited::Working(record.clone().into()),
     }
+}
+
+/// Why a run can't be gone on with.
+fn changed_meanwhile(record: &Record) -> Failure {
+    let message = format!(
+        "the process that ran {tool} ended before it was done, and {tool} is another script by now",
+        tool = record.tool
+    );
+    let failure = Failure::new(Code::JOB_LOST, message);
+    let failure = failure.hint(format!("call {} again to begin anew", record.tool));
+    if record.prompt_ids.is_empty() {
+        return failure;
+    }
+    failure.detail("prompt_ids", record.prompt_ids.clone())
 }
 
 /// Why a run has failed whose process is gone.

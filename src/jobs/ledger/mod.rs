@@ -1,0 +1,412 @@
+//! The ledger: every job, written down before it is submitted.
+//!
+//! A process may be killed at any moment, and the jobs that it has queued go on. What it knew of
+//! them stands in the ledger: the next process follows them to their end, keeps what they made, and
+//! knows which are lost. Nothing is written or read before there is a job.
+
+mod record;
+
+pub use record::{JobRecord, JobStatus, NodeTime};
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use self::record::{SCHEMA, index_row, key};
+use super::Origin;
+use crate::clock::Clock;
+use crate::ids::Ids;
+use crate::store::presence::Presence;
+use crate::store::{Key, Schema, Store, StoreError};
+
+/// How many records are read at a time.
+const PAGE: usize = 500;
+
+/// Every job of a data folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    clock: Clock,
+    ids: Ids,
+    processes: Presence,
+    store: Mutex<Option<Arc<Store>>>,
+}
+
+/// What of the ledger is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Only those that stand there.
+    pub status: Option<JobStatus>,
+    /// Only those of that run.
+    pub run_id: Option<String>,
+    /// Only those older than this record.
+    pub before: Option<String>,
+}
+
+impl Ledger {
+    /// The ledger in `dir`.
+    #[must_use]
+    pub fn new(dir: PathBuf, clock: Clock, ids: Ids) -> Self {
+        Self(Arc::new(Inner {
+            processes: Presence::new(dir.join("processes"), ids.random()),
+            dir,
+            clock,
+            ids,
+            store: Mutex::default(),
+        }))
+    }
+
+    /// The time, as records have it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// An id for a job; later ones sort behind earlier ones.
+    pub(super) fn new_id(&self) -> String {
+        self.0.ids.ordered()
+    }
+
+    /// A record of a job that is about to be submitted, to be filled in.
+    pub(super) fn blank(&self, prompt_id: &str, server: &str) -> JobRecord {
+        JobRecord {
+            prompt_id: prompt_id.to_owned(),
+            status: JobStatus::Queued,
+            attempt: 1,
+            server: server.to_owned(),
+            created_at: self.now(),
+            started_at: None,
+            ended_at: None,
+            run_id: None,
+            origin: Origin::default(),
+            workflow: Value::Null,
+            nodes: vec![],
+            cached: vec![],
+            outputs: vec![],
+            failure: None,
+            process: String::new(),
+        }
+    }
+
+    /// Writes new jobs down, by the id under which each is about to be submitted.
+    pub async fn enter(&self, mut jobs: Vec<JobRecord>) -> Result<(), StoreError> {
+        self.work(move |inner, store| {
+            inner.processes.announce()?;
+            store.write(|writer| {
+                for job in &mut jobs {
+                    inner.processes.name().clone_into(&mut job.process);
+                    writer.put(&job.prompt_id, &json!(job))?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Changes what is written of a job, if it is one of the ledger's.
+    pub async fn note(
+        &self,
+        record_id: &str,
+        change: impl FnOnce(&mut JobRecord) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let id = record_id.to_owned();
+        self.work(move |_, store| {
+            store.write(|writer| {
+                let Some(mut job) = read(store, &id)? else {
+                    return Ok(());
+                };
+                change(&mut job);
+                writer.put(&id, &json!(job))
+            })
+        })
+        .await
+    }
+
+    /// What is written of the job that the server calls so, and the id of the record.
+    pub async fn find(&self, prompt_id: &str) -> Result<Option<(String, JobRecord)>, StoreError> {
+        if !self.exists() {
+            return Ok(None);
+        }
+        let prompt_id = prompt_id.to_owned();
+        self.work(move |_, store| {
+            // An id that can't be one of ours is nobody's.
+            if store.path(&prompt_id).is_err() {
+                return Ok(None);
+            }
+            if let Some(job) = read(store, &prompt_id)? {
+                return Ok(Some((prompt_id, job)));
+            }
+            let key = Key::new(key::PROMPT, prompt_id);
+            let found = store.newest(Some(&key), None, 1)?.pop();
+            let Some((id, _)) = found else {
+                return Ok(None);
+            };
+            Ok(read(store, &id)?.map(|job| (id, job)))
+        })
+        .await
+    }
+
+    /// The newest jobs, with the ids of their records.
+    pub async fn list(
+        &self,
+        query: JobQuery,
+        limit: usize,
+    ) -> Result<Vec<(String, JobRecord)>, StoreError> {
+        if !self.exists() {
+            return Ok(vec![]);
+        }
+        self.work(move |_, store| newest(store, &query, limit))
+            .await
+    }
+
+    /// How many jobs stand there.
+    pub async fn count(&self, status: JobStatus) -> Result<u64, StoreError> {
+        if !self.exists() {
+            return Ok(0);
+        }
+        self.work(move |_, store| store.count(Some(&Key::new(key::STATUS, status.as_str()))))
+            .await
+    }
+
+    /// The jobs on a server that nobody looks after any more, taken over: their process is gone and
+    /// they are not known to have ended.
+    pub async fn take_over(&self, server: &str) -> Result<Vec<(String, JobRecord)>, StoreError> {
+        if !self.exists() {
+            return Ok(vec![]);
+        }
+        let server = server.to_owned();
+        self.work(move |inner, store| {
+            let mut orphans = open(store)?;
+            orphans
+                .retain(|(_, job)| job.server == server && !inner.processes.is_alive(&job.process));
+            if !orphans.is_empty() {
+                inner.processes.announce()?;
+                store.write(|writer| {
+                    for (id, job) in &mut orphans {
+                        inner.processes.name().clone_into(&mut job.process);
+                        writer.put(id, &json!(job))?;
+                    }
+                    Ok::<_, StoreError>(())
+                })?;
+            }
+            Ok(orphans)
+        })
+        .await
+    }
+
+    /// Removes what ended before `before`.
+    pub async fn sweep(&self, before: Timestamp) -> Result<(), StoreError> {
+        if !self.exists() {
+            return Ok(());
+        }
+        self.work(move |inner, store| {
+            inner.processes.sweep(before);
+            loop {
+                let page = store.oldest(None, PAGE)?;
+                let mut old = vec![];
+                for (id, _) in &page {
+                    let job = read(store, id).ok().flatten();
+                    if job.is_some_and(|job| job.ended_at.is_some_and(|ended| ended < before)) {
+                        old.push(id.clone());
+                    }
+                }
+                let is_last = old.len() < page.len() || page.is_empty();
+                store.write(|writer| old.iter().try_for_each(|id| writer.remove(id)))?;
+                if is_last {
+                    return Ok(());
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether anything was ever written down.
+    fn exists(&self) -> bool {
+        self.0.dir.join("journal.jsonl").exists()
+    }
+
+    /// Does something with the files, away from the async workers.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = self.0.clone();
+        let dir = self.0.dir.clone();
+        let done = spawn_blocking(move || work(&inner, &*inner.store()?)).await;
+        done.unwrap_or_else(|error| Err(StoreError::io("use", &dir)(std::io::Error::other(error))))
+    }
+}
+
+impl Inner {
+    /// The store, opened by the first who needs it.
+    fn store(&self) -> Result<Arc<Store>, StoreError> {
+        let mut opened = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*opened {
+            return Ok(store.clone());
+        }
+        let schema = Schema {
+            version: SCHEMA,
+            row: index_row,
+            counted: &[key::STATUS, key::OPEN],
+        };
+        let store = Arc::new(Store::open(&self.dir, schema, &self.clock, &self.ids)?);
+        *opened = Some(store.clone());
+        Ok(store)
+    }
+}
+
+fn read(store: &Store, id: &str) -> Result<Option<JobRecord>, StoreError> {
+    let Some(record) = store.record(id)? else {
+        return Ok(None);
+    };
+    let job = JobRecord::deserialize(&record).map_err(|error| StoreError::Damaged {
+        path: store.path(id).unwrap_or_default(),
+        reason: error.to_string(),
+    })?;
+    Ok(Some(job))
+}
+
+/// All jobs that are not known to have ended.
+fn open(store: &Store) -> Result<Vec<(String, JobRecord)>, StoreError> {
+    let key = Key::new(key::OPEN, "1");
+    let mut found = vec![];
+    let mut before: Option<String> = None;
+    loop {
+        let page = store.newest(Some(&key), before.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
+        before = Some(last.clone());
+        for (id, _) in page {
+            match read(store, &id) {
+                Ok(Some(job)) => found.push((id, job)),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a job's record can't be read"),
+            }
+        }
+    }
+}
+
+fn newest(
+    store: &Store,
+    query: &JobQuery,
+    limit: usize,
+) -> Result<Vec<(String, JobRecord)>, StoreError> {
+    let status = query.status.map(JobStatus::as_str);
+    let of_run = query.run_id.as_ref().map(|run| Key::new(key::RUN, run));
+    let of_status = status.map(|status| Key::new(key::STATUS, status));
+    let key = of_run.as_ref().or(of_status.as_ref());
+    let mut found = vec![];
+    let mut before = query.before.clone();
+    while found.len() < limit {
+        let page = store.newest(key, before.as_deref(), PAGE.min(limit))?;
+        let Some((last, _)) = page.last() else { break };
+        before = Some(last.clone());
+        for (id, row) in page {
+            let fits = of_status.as_ref().is_none_or(|key| row.has(key));
+            if fits && let Some(job) = read(store, &id)? {
+                found.push((id, job));
+            }
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(dir: &std::path::Path, ids: &Ids) -> Ledger {
+        Ledger::new(dir.join("jobs"), Clock::default(), ids.clone())
+    }
+
+    fn job(ledger: &Ledger, server: &str) -> JobRecord {
+        ledger.blank(&ledger.new_id(), server)
+    }
+
+    #[tokio::test]
+    async fn only_what_a_dead_process_left_open_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = Ids::counted();
+        let dead = ledger(folder.path(), &ids);
+        let (open, ended, elsewhere) =
+            (job(&dead, "here"), job(&dead, "here"), job(&dead, "there"));
+        let wanted = open.prompt_id.clone();
+        let over = ended.prompt_id.clone();
+        dead.enter(vec![open, ended, elsewhere]).await.unwrap();
+        dead.note(&over, |job| job.status = JobStatus::Done)
+            .await
+            .unwrap();
+
+        let next = ledger(folder.path(), &ids);
+        assert_eq!(
+            next.take_over("here").await.unwrap(),
+            [],
+            "its process lives"
+        );
+        drop(dead);
+        let taken = next.take_over("here").await.unwrap();
+        let taken: Vec<&str> = taken.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(taken, [wanted.as_str()]);
+        let third = ledger(folder.path(), &ids);
+        assert_eq!(
+            third.take_over("here").await.unwrap(),
+            [],
+            "the second one has it"
+        );
+    }
+
+    #[tokio::test]
+    async fn jobs_are_found_by_what_they_are_called_and_where_they_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = Ids::counted();
+        let ledger = ledger(folder.path(), &ids);
+        assert_eq!(ledger.find("anything").await.unwrap(), None);
+        let jobs: Vec<JobRecord> = (0..3).map(|_| job(&ledger, "here")).collect();
+        let all: Vec<String> = jobs.iter().map(|job| job.prompt_id.clone()).collect();
+        ledger.enter(jobs).await.unwrap();
+        // An old server calls it otherwise.
+        ledger
+            .note(&all[1], |job| {
+                job.prompt_id = "theirs".into();
+                job.status = JobStatus::Running;
+            })
+            .await
+            .unwrap();
+
+        let (id, found) = ledger.find("theirs").await.unwrap().unwrap();
+        assert_eq!((&id, found.status), (&all[1], JobStatus::Running));
+        assert_eq!(ledger.count(JobStatus::Queued).await.unwrap(), 2);
+        let queued = JobQuery {
+            status: Some(JobStatus::Queued),
+            ..JobQuery::default()
+        };
+        let listed = ledger.list(queued, 10).await.unwrap();
+        let listed: Vec<&String> = listed.iter().map(|(id, _)| id).collect();
+        assert_eq!(listed, [&all[2], &all[0]], "the newest first");
+    }
+
+    #[tokio::test]
+    async fn what_ended_long_ago_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = Ids::counted();
+        let ledger = ledger(folder.path(), &ids);
+        let (old, open) = (job(&ledger, "here"), job(&ledger, "here"));
+        let (gone, stays) = (old.prompt_id.clone(), open.prompt_id.clone());
+        ledger.enter(vec![old, open]).await.unwrap();
+        ledger
+            .note(&gone, |job| job.ended_at = Some(Timestamp::UNIX_EPOCH))
+            .await
+            .unwrap();
+        ledger.sweep(Clock::default().now()).await.unwrap();
+        assert_eq!(ledger.find(&gone).await.unwrap(), None);
+        assert!(ledger.find(&stays).await.unwrap().is_some());
+    }
+}

@@ -1,0 +1,224 @@
+//! What a run has done so far.
+//!
+//! A run whose process died is gone through again from the beginning. Each of its calls with an
+//! effect has a number; what came of those that were done stands in the journal and is given again
+//! instead of doing them a second time. A job's id is written before the job is submitted, so that
+//! it is found on the server, or known to be lost.
+//!
+//! ```text
+//! runs/<run_id>.journal   a line for each call that was done, and for each job
+//! ```
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Run, RunError};
+use crate::store::StoreError;
+
+/// The journal of one run.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    /// The run, to be written down before the first line of its journal is.
+    run: Run,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    file: Option<File>,
+    done: HashMap<String, Done>,
+    jobs: HashMap<String, Intent>,
+    places: HashMap<String, String>,
+}
+
+/// A call that was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Its number: `3`, or `3.1.2` within something that goes on beside others.
+    pub call: String,
+    /// The function.
+    pub of: String,
+    /// What it gave or threw.
+    #[serde(flatten)]
+    pub end: CallEnd,
+}
+
+/// What a call gave or threw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallEnd {
+    /// A value.
+    Gave(Value),
+    /// What a script can catch.
+    Threw(Value),
+}
+
+/// A job that was about to be submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its place in the run: the number of the call, and which of its jobs it is.
+    pub job: String,
+    /// Under which id.
+    pub prompt_id: String,
+    /// Which attempt at the same work this is, from 1.
+    pub attempt: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Done(Done),
+    Intent(Intent),
+}
+
+impl Journal {
+    /// The journal of a run, with what stands in it already.
+    pub(super) fn open(path: PathBuf, run: Run) -> Result<Self, RunError> {
+        let journal = Self {
+            path,
+            run,
+            state: Mutex::default(),
+        };
+        match fs::read_to_string(&journal.path) {
+            Ok(text) => {
+                let mut state = journal.state();
+                for line in whole_lines(&text) {
+                    let line = serde_json::from_str(line).map_err(|error| RunError::Damaged {
+                        path: journal.path.clone(),
+                        reason: error.to_string(),
+                    })?;
+                    state.take(line);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("read", &journal.path)(error).into()),
+        }
+        Ok(journal)
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        self.run.record().run_id
+    }
+
+    /// What came of a call, if it was done.
+    #[must_use]
+    pub fn done(&self, call: &str) -> Option<Done> {
+        self.state().done.get(call).cloned()
+    }
+
+    /// The last attempt at a job, if there was one.
+    #[must_use]
+    pub fn job(&self, place: &str) -> Option<Intent> {
+        self.state().jobs.get(place).cloned()
+    }
+
+    /// The place of a job in the run, if it is one of the run's.
+    #[must_use]
+    pub fn place_of(&self, prompt_id: &str) -> Option<String> {
+        self.state().places.get(prompt_id).cloned()
+    }
+
+    /// Whether the run has other jobs than the one at this place.
+    #[must_use]
+    pub fn has_jobs_beside(&self, place: &str) -> bool {
+        self.state().jobs.keys().any(|other| other != place)
+    }
+
+    /// Writes down what came of a call.
+    pub fn note(&self, done: Done) -> Result<(), RunError> {
+        self.write(Line::Done(done))
+    }
+
+    /// Writes down that a job is about to be submitted.
+    pub fn intend(&self, intent: Intent) -> Result<(), RunError> {
+        self.write(Line::Intent(intent))
+    }
+
+    fn write(&self, line: Line) -> Result<(), RunError> {
+        let mut text = serde_json::to_string(&line).map_err(|error| RunError::Damaged {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        text.push('\n');
+        let mut state = self.state();
+        if state.file.is_none() {
+            self.run.keep_here()?;
+            state.file = Some(append_to(&self.path)?);
+        }
+        if let Some(file) = &mut state.file {
+            let written = file
+                .write_all(text.as_bytes())
+                .and_then(|()| file.sync_data());
+            written.map_err(StoreError::io("write", &self.path))?;
+        }
+        state.take(line);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Done(done) => {
+                self.done.insert(done.call.clone(), done);
+            }
+            Line::Intent(intent) => {
+                let place = intent.job.clone();
+                self.places.insert(intent.prompt_id.clone(), place.clone());
+                self.jobs.insert(place, intent);
+            }
+        }
+    }
+}
+
+/// The lines that were written to their end: a process may have died within the last.
+fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
+    let end = text.rfind('\n').map_or(0, |at| at + 1);
+    text[..end].lines()
+}
+
+/// Opens a file to go on behind its last whole line.
+fn append_to(path: &Path) -> Result<File, RunError> {
+    let opened = File::options().create(true).append(true).open(path);
+    let file = opened.map_err(StoreError::io("open", path))?;
+    let text = fs::read(path).map_err(StoreError::io("read", path))?;
+    let end = text.iter().rposition(|byte| *byte == b'\n');
+    let end = end.map_or(0, |at| at + 1);
+    file.set_len(end as u64)
+        .map_err(StoreError::io("write", path))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_is_none() {
+        assert_eq!(whole_lines("a\nb\nc").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(whole_lines("a").count(), 0);
+    }
+
+    #[test]
+    fn what_is_appended_stands_behind_the_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        fs::write(&path, "one\ntw").unwrap();
+        let mut file = append_to(&path).unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\nthree\n");
+    }
+}
