@@ -127,6 +127,12 @@ mod tests {
             .filter(|file| file.url().is_none())
             .map(|file| file.name.as_str())
             .collect();
-        assert_eq!(silent, ["v1-5-pruned-emaonly-fp16.safetensors"]);
+        let unsaid = [
+            "v1-5-pruned-emaonly-fp16.safetensors",
+            "Phantom-Wan-14B_fp16.safetensors",
+            "FLUX.1-dev-ControlNet-Union-Pro-2.0.safetensors",
+            "diffusion_pytorch_model_promax.safetensors",
+        ];
+        assert_eq!(silent, unsaid);
     }
 }

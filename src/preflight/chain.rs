@@ -64,6 +64,10 @@ fn chain<'v, 'a, 'k>(
     if !sets.iter().any(|name| node.input(name).is_some()) {
         return None;
     }
+    // A patch, such as CFGOverride: what it says is meant beside the sampler's own settings.
+    if node.class.is_some_and(gives_model) {
+        return None;
+    }
     let takes_model = if node.link("model").is_some() {
         at
     } else {
@@ -87,6 +91,11 @@ fn chain<'v, 'a, 'k>(
         is_exact: found.variant.is_none(),
         is_bare: on_it.all(|at| !changes_settings(&view.nodes[at])),
     })
+}
+
+fn gives_model(class: &NodeClass) -> bool {
+    let mut outputs = class.outputs().iter();
+    outputs.any(|output| output.io_type().is("MODEL"))
 }
 
 /// Whether a text somewhere in it is the name of something for few steps. Loaders of several `LoRA`s

@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// Families of models that are known, of whose work ComfyUI's code was not read.
-    const UNREAD: [&str; 42] = [
+    const UNREAD: [&str; 43] = [
         "anima-controlnet",
         "birefnet",
         "depth-anything",
@@ -186,6 +186,7 @@ mod tests {
         "sam3d-body",
         "sd3-controlnet",
         "sdpose",
+        "sdxl-controlnet",
         "sdxl-reference",
         "seedvr2",
         "triposplat",

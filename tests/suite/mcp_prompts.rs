@@ -138,7 +138,7 @@ async fn what_is_typed_for_an_address_is_completed() {
         completion["values"][0].clone()
     };
     assert_eq!(
-        first("mmf://templates/{name}", "name", "sd3").await,
+        first("mmf://templates/{name}", "name", "sd3_").await,
         "sd3_txt2img"
     );
     assert_eq!(

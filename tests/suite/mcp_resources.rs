@@ -145,7 +145,7 @@ async fn a_list_ends_though_a_script_says_for_ever_that_more_follows() {
     home.write(".mmf/scripts/resources/endless.rhai", endless);
     let mut client = McpClient::start(&home, NOWHERE).await;
     let (resources, pages) = list(&mut client).await;
-    assert_eq!(pages, 1);
+    assert!(pages < 10, "as many as the others have: {pages}");
     assert!(resources.iter().any(|it| it["uri"] == "mmf://queue"));
 }
 

@@ -187,7 +187,7 @@ async fn a_script_takes_the_place_of_a_built_in_one_only_when_asked_and_breaks_n
     assert!(
         problems
             .iter()
-            .all(|problem| problem.as_str().unwrap().contains("save::pictures")),
+            .all(|problem| problem.as_str().unwrap().contains("no function save::")),
         "{refused:#}"
     );
 }

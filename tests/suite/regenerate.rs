@@ -291,14 +291,14 @@ async fn a_templates_asset_is_made_again_through_its_parameters() {
     let failure = client
         .call_fails(
             "regenerate",
-            json!({ "asset_id": last, "denoise": 0.5, "through": "script" }),
+            json!({ "asset_id": last, "fps": 9, "through": "script" }),
         )
         .await;
     assert!(
         failure["message"]
             .as_str()
             .unwrap()
-            .contains("no parameter for \"denoise\"")
+            .contains("no parameter for \"fps\"")
     );
 
     home.write(".mmf/templates/sd3_txt2img.rhai", &changed_template());

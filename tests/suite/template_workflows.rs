@@ -6,40 +6,13 @@ use std::fs;
 
 use massmediafactory::comfy::Workflow;
 use massmediafactory::knowledge::Knowledge;
-use massmediafactory::script::{Declaration, Generation, Kind, Served, Sources, Type, build};
+use massmediafactory::script::Kind;
 use massmediafactory::sim::default_models;
 use serde_json::{Map, Value, json};
 
 use crate::support::rig::Rig;
+use crate::support::shipped::{MEDIA, built, shipped};
 use crate::support::sim::http;
-
-fn shipped() -> Generation {
-    Generation::build(Sources::read(&[]), None)
-}
-
-/// An argument for every parameter that needs one.
-fn required(declaration: &Declaration) -> Map<String, Value> {
-    let required = declaration.params.iter().filter(|param| param.required);
-    let given = required.map(|param| {
-        let value = match param.ty {
-            Type::Image => json!("example.png"),
-            Type::Video => json!("example.mp4"),
-            Type::Audio => json!("example.flac"),
-            Type::Int | Type::Seed => json!(1),
-            Type::Float => json!(1.0),
-            _ => json!("a red fox"),
-        };
-        (param.name.clone(), value)
-    });
-    given.collect()
-}
-
-fn built(generation: &Generation, served: &Served) -> Workflow {
-    let script = &served.script;
-    let given = required(&script.declaration);
-    build(generation, &script.key.name, given)
-        .unwrap_or_else(|error| panic!("{}: {error}", script.key))
-}
 
 /// A line a node: `5 KSampler seed=42 steps=20 model=[1.0] "Title"`.
 fn listing(workflow: &Workflow) -> String {
@@ -106,7 +79,7 @@ fn lay_out(rig: &Rig) {
             }
         }
     }
-    for media in ["example.png", "example.mp4", "example.flac"] {
+    for media in MEDIA {
         fs::write(rig.input_dir().join(media), []).unwrap();
     }
 }
@@ -117,6 +90,19 @@ async fn post(rig: &Rig, path: &str, body: &Value) -> (u16, Value) {
     let status = answer.status().as_u16();
     let body = answer.bytes().await.unwrap();
     (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// Whether all that is wrong is the type of a text encoder's loader, which newer models brought.
+fn lacks_choices(answer: &Value) -> bool {
+    let nodes = answer["node_errors"].as_object().into_iter().flatten();
+    let mut errors = nodes.flat_map(|(_, node)| node["errors"].as_array().into_iter().flatten());
+    let is_type = |error: &Value| {
+        error["type"] == "value_not_in_list" && error["extra_info"]["input_name"] == "type"
+    };
+    answer["node_errors"]
+        .as_object()
+        .is_some_and(|nodes| !nodes.is_empty())
+        && errors.all(is_type)
 }
 
 #[tokio::test]
@@ -146,6 +132,10 @@ async fn a_real_server_accepts_every_template_whose_nodes_it_has() {
         let prompt = json!({ "prompt": workflow.as_map() });
         let (status, answer) = post(&rig, "/prompt", &prompt).await;
         let is_whole = answer["node_errors"].as_object().is_some_and(Map::is_empty);
+        if lacks_choices(&answer) {
+            beyond.insert(name);
+            continue;
+        }
         assert!(status == 200 && is_whole, "{name}: {answer:#}");
         accepted.insert(name);
     }

@@ -7,11 +7,12 @@ use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::validate::Rules;
 use massmediafactory::knowledge::Knowledge;
 use massmediafactory::preflight::{Preflight, Report};
-use massmediafactory::script::{Generation, Kind, Repaired, Sources, Type, build, repair_apart};
+use massmediafactory::script::{Generation, Kind, Repaired, repair_apart};
 use massmediafactory::sim::default_models;
 use serde_json::{Value, json};
 
 use crate::support::graphs::controlnet;
+use crate::support::shipped::{built, shipped};
 
 /// The facts of 0.33 with the models that the simulator pretends to have.
 pub(crate) static FACTS: LazyLock<NodeFacts> = LazyLock::new(|| {
@@ -21,8 +22,7 @@ pub(crate) static FACTS: LazyLock<NodeFacts> = LazyLock::new(|| {
 });
 
 /// The scripts that come with the program.
-pub(crate) static SHIPPED: LazyLock<Generation> =
-    LazyLock::new(|| Generation::build(Sources::read(&[]), None));
+pub(crate) static SHIPPED: LazyLock<Generation> = LazyLock::new(shipped);
 
 /// What is wrong with a workflow.
 pub(crate) fn inspect(nodes: &Value) -> Report {
@@ -66,20 +66,9 @@ pub(crate) fn told(repaired: &Repaired) -> Vec<String> {
 /// The workflows of all templates that come with the program, with what they need and no more.
 pub(crate) fn templates() -> Vec<Value> {
     let templates = SHIPPED.of_kind(Kind::Template);
-    let built = templates.map(|served| {
-        let params = served.script.declaration.params.iter();
-        let required = params.filter(|param| param.required).map(|param| {
-            let value = match param.ty {
-                Type::Image => json!("example.png"),
-                _ => json!("a red fox"),
-            };
-            (param.name.clone(), value)
-        });
-        let name = &served.script.key.name;
-        build(&SHIPPED, name, required.collect())
-            .unwrap()
-            .into_json()
-    });
+    // Of nodes of packs nothing is known here.
+    let templates = templates.filter(|served| served.script.declaration.needs().is_empty());
+    let built = templates.map(|served| built(&SHIPPED, served).into_json());
     built.collect()
 }
 

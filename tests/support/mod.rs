@@ -14,4 +14,5 @@ pub(crate) mod npm;
 pub(crate) mod processes;
 pub(crate) mod rig;
 pub(crate) mod scripted;
+pub(crate) mod shipped;
 pub(crate) mod sim;

@@ -33,11 +33,10 @@ mod functions {
         let options = from_map(&options).map_err(|error| error.to_string())?;
         let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
         let host = &context.host;
-        answer(
-            host.publisher
-                .publish(&host.assets, &request)
-                .map_err(thrown)?,
-        )
+        context.once("assets::publish", || {
+            let published = host.publisher.publish(&host.assets, &request);
+            answer(published.map_err(thrown)?)
+        })
     }
 
     /// The web folder: `#{ comfyui_output_dir, publish_dir, auto_detected, max_bytes }`.
@@ -62,11 +61,15 @@ mod functions {
         path: &str,
         overwrite: bool,
     ) -> Fallible<Dynamic> {
-        let host = Context::of(&call).host.clone();
-        let copied = host
-            .publisher
-            .export(&host.assets, asset_id, Path::new(path), overwrite);
-        answer(copied.map_err(thrown)?)
+        let context = Context::of(&call);
+        let host = &context.host;
+        context.once("assets::save", || {
+            let path = Path::new(path);
+            let copied = host
+                .publisher
+                .export(&host.assets, asset_id, path, overwrite);
+            answer(copied.map_err(thrown)?)
+        })
     }
 }
 

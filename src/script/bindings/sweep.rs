@@ -31,8 +31,10 @@ mod functions {
         let sweep = sweep.map_err(|error| error.to_string())?;
         let fixed = fixed.map_err(|error| error.to_string())?;
         let context = Context::of(&call);
-        let axes = super::axes(&context, None, &sweep)?;
-        answer(super::combinations(&axes, &fixed))
+        context.once("batch::combinations", || {
+            let axes = super::axes(&context, None, &sweep)?;
+            answer(super::combinations(&axes, &fixed))
+        })
     }
 
     /// What a sweep over a workflow comes to: `#{ axes, runs }`. An axis is `#{ names, points }`,
@@ -49,9 +51,11 @@ mod functions {
         let fixed = fixed.map_err(|error| error.to_string())?;
         let context = Context::of(&call);
         let source = super::Source::of(&context, &workflow)?;
-        let axes = super::axes(&context, Some(&source), &sweep)?;
-        let told: Vec<_> = axes.iter().map(super::told).collect();
-        answer(super::json!({ "axes": told, "runs": super::combinations(&axes, &fixed) }))
+        context.once("batch::plan", || {
+            let axes = super::axes(&context, Some(&source), &sweep)?;
+            let told: Vec<_> = axes.iter().map(super::told).collect();
+            answer(super::json!({ "axes": told, "runs": super::combinations(&axes, &fixed) }))
+        })
     }
 
     /// Pictures of a sweep in one, with the values of the axes written on it: the ids of its sheets,
@@ -62,7 +66,9 @@ mod functions {
         let axes = from_dynamic(&axes.into()).map_err(|error| error.to_string())?;
         let results = from_dynamic(&results.into()).map_err(|error| error.to_string())?;
         let context = Context::of(&call);
-        answer(super::sheet(&context, &axes, &results).map_err(thrown)?)
+        context.once("batch::sheet", || {
+            answer(super::sheet(&context, &axes, &results).map_err(thrown)?)
+        })
     }
 }
 

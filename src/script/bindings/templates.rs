@@ -11,7 +11,9 @@ use crate::jobs::Origin;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::build_checked;
-use crate::script::{Generation, Kind, Lacking, ScriptError, Served, arrange, lacking, named};
+use crate::script::{
+    Generation, Kind, Lacking, Layer, ScriptError, Served, arrange, lacking, named,
+};
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -21,7 +23,8 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
-    /// All templates in short: name, title, model, type, node packs, placeholders, layer.
+    /// All templates in short: name, title, model, type, tags, packs of nodes that they need,
+    /// required parameters, placeholders, and the layer of those that do not come with the program.
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -82,6 +85,7 @@ pub(super) fn build(
     given: Map<String, Value>,
 ) -> Result<WorkflowHandle, Box<EvalAltResult>> {
     let named = named(&given);
+    let said: Vec<String> = given.keys().cloned().collect();
     let mut arguments = served.script.arguments(given).map_err(thrown)?;
     let declaration = &served.script.declaration;
     let arranging = arrange(&context.host, declaration, &named, &mut arguments);
@@ -94,6 +98,8 @@ pub(super) fn build(
         Some(&context.stop),
     )
     .map_err(thrown)?;
+    // What was left open says nothing of what was made.
+    arguments.retain(|name, value| !value.is_null() || said.contains(name));
     let origin = Origin {
         script: Some(served.reference()),
         parameters: arguments,
@@ -139,8 +145,16 @@ fn summary(served: &Served) -> Value {
         let packs: Vec<&str> = packs.iter().map(|pack| pack.pack.as_str()).collect();
         summary.insert("needs".into(), json!(packs));
     }
+    if let Some(tags) = declaration.meta.get("tags") {
+        summary.insert("tags".into(), tags.clone());
+    }
+    let required = declaration.params.iter().filter(|param| param.required);
+    let required: Vec<&str> = required.map(|param| param.name.as_str()).collect();
+    summary.insert("required".into(), json!(required));
     summary.insert("placeholders".into(), json!(names));
-    summary.insert("layer".into(), json!(script.layer));
+    if script.layer != Layer::BuiltIn {
+        summary.insert("layer".into(), json!(script.layer));
+    }
     summary.into()
 }
 

@@ -70,13 +70,18 @@ mod functions {
             regenerated_from: Some(asset.asset_id),
             ..Origin::default()
         };
-        super::submit(&context, &workflow, origin)
+        context.once("variations::submit", || {
+            super::submit(&context, &workflow, origin)
+        })
     }
 
     /// The same for a workflow that is no asset's.
     #[rhai_fn(name = "submit", return_raw)]
     pub fn submit_other(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
-        super::submit(&Context::of(&call), &workflow, Origin::default())
+        let context = Context::of(&call);
+        context.once("variations::submit", || {
+            super::submit(&context, &workflow, Origin::default())
+        })
     }
 
     /// Runs the pipeline of a `plan` for an asset, and returns its result; what it makes is noted as
@@ -105,7 +110,9 @@ mod functions {
     pub fn plan(call: NativeCallContext, asset_id: &str, wanted: Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let wanted = from_map(&wanted).map_err(|error| error.to_string())?;
-        answer(super::plan(&context, asset_id, &wanted).map_err(thrown)?)
+        context.once("variations::plan", || {
+            answer(super::plan(&context, asset_id, &wanted).map_err(thrown)?)
+        })
     }
 }
 

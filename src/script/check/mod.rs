@@ -55,7 +55,7 @@ pub fn check(generation: &Generation, source: &Source, facts: Option<&NodeFacts>
     let mut problems = calls::check(script, &served.libraries);
     problems.extend(parameters::check(script));
     if let Some(facts) = facts {
-        problems.extend(nodes::check(script, facts));
+        problems.extend(nodes::check(script, facts, &generation.packs()));
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     Checked {
@@ -162,7 +162,7 @@ mod tests {
 
         let less = library("fn clip(g, video, prefix) { g }".to_owned());
         let broken = broken_by(&generation, &less);
-        let of_pictures = |problem: &Diagnostic| problem.message == "no function save::pictures";
+        let of_pictures = |problem: &Diagnostic| problem.message.starts_with("no function save::");
         assert!(
             !broken.is_empty() && broken.iter().all(of_pictures),
             "{broken:#?}"

@@ -6,10 +6,16 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position};
 
 use crate::comfy::nodes::{Input, NodeClass, NodeFacts};
 use crate::script::arguments::nearest;
-use crate::script::{Diagnostic, Script, Severity};
+use crate::script::{Diagnostic, NodePack, Script, Severity};
 
 /// What `g.node("Class", #{ input: ... })` says, held against the facts.
-pub(super) fn check(script: &Script, facts: &NodeFacts) -> Vec<Diagnostic> {
+/// What some template says is of a pack is no slip, wherever it is missing.
+pub(super) fn check(script: &Script, facts: &NodeFacts, packs: &[NodePack]) -> Vec<Diagnostic> {
+    let is_of_pack = |class: &str| {
+        packs
+            .iter()
+            .any(|pack| pack.nodes.iter().any(|it| it == class))
+    };
     let mut problems = vec![];
     script.ast.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Expr(Expr::MethodCall(call, _))) = path.last()
@@ -18,7 +24,7 @@ pub(super) fn check(script: &Script, facts: &NodeFacts) -> Vec<Diagnostic> {
         {
             if let Some(class) = facts.class(class) {
                 check_inputs(script, class, call, &mut problems);
-            } else {
+            } else if !is_of_pack(class) {
                 let like = facts.nearest(class);
                 let hint = like.map(|like| format!("did you mean {like}?"));
                 let message = format!("the server has no node class \"{class}\"");
