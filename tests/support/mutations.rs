@@ -367,6 +367,8 @@ fn written(value: &Value) -> String {
 
 /// What stands in place of a link, or is one that is wrong.
 fn link_value(kind: &str, id: &str, other: &str, chance: &mut Chance) -> Value {
+    // A node whose key is there twice is linked to by that key.
+    let [id, other] = [id, other].map(|id| id.strip_prefix(RAW).unwrap_or(id));
     let lists = [
         json!([]),
         json!([other]),

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
+use crate::comfy::BigIntegers;
 use crate::comfy::nodes::{Input, IoType, NodeClass};
 
 use super::expand::Declared;
@@ -87,7 +88,8 @@ impl<'a> Check<'_, 'a> {
             Value::Array(_) | Value::Object(_) => return Err(Exception::unhashable(node)),
             _ => return Err(Exception::key(node)),
         };
-        let output = output_type(self.shared.nodes.at(node).class, slot)?;
+        let class = self.shared.nodes.at(node).class;
+        let output = output_type(class, slot, self.shared.given)?;
         if self.own.is_some_and(|own| own.names(INPUT_TYPES)) {
             notes.received.push((declared.name.clone(), output));
         } else if !types::fits(output, declared.input.io_type(), self.shared.rules) {
@@ -245,12 +247,16 @@ impl<'a> Check<'_, 'a> {
 }
 
 /// `RETURN_TYPES[slot]`, a tuple in classes of the older interface and a list in the newer.
-fn output_type<'a>(class: &'a NodeClass, slot: &Value) -> Result<&'a IoType, Exception> {
+fn output_type<'a>(
+    class: &'a NodeClass,
+    slot: &Value,
+    big: &BigIntegers,
+) -> Result<&'a IoType, Exception> {
     let sequence = if class.is_v3() { "list" } else { "tuple" };
     let index = match Num::of(slot) {
         Some(Num::Int(index)) => index,
-        Some(Num::Float(float)) if float.fract() == 0.0 && float.abs() >= 2_f64.powi(63) => {
-            // A whole number beyond 64 bits, which JSON reads as a float.
+        // Read as a float, and written as a whole number.
+        Some(Num::Float(_)) if big.written(slot).is_some() => {
             return Err(Exception::new(
                 "IndexError",
                 "cannot fit 'int' into an index-sized integer",
