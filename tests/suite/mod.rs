@@ -57,6 +57,7 @@ mod mcp_workbench;
 mod memory;
 mod model_files;
 mod original_examples;
+mod pipelines;
 mod real_client;
 mod real_end;
 mod real_mcp;

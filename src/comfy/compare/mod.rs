@@ -1,7 +1,7 @@
 //! What is different between two workflows: by what they do, not by their ids.
 //!
 //! The same workflow renumbered or in another order is no other workflow. So the nodes of both are
-//! matched first, by class, values and neighbours ([`matching`]), and then compared input by
+//! matched first, by class, values and neighbours (`matching`), and then compared input by
 //! input. Titles mean nothing to the server: they are told, and make no difference.
 
 mod graph;

@@ -1,10 +1,10 @@
 //! A workflow to look at: as a graph of the editor, as a picture, as a chart in a text.
 //!
 //! A prompt says nothing of places. So every node is given the slots and widgets that the editor
-//! gives it ([`shape`]), and a place ([`layout`]), within the natural parts of the work where
-//! there are such ([`stage`]). From that follow the graph that opens in the editor ([`editor`],
-//! which is held against the way back by [`check`]) and the picture ([`svg`]); a chart
-//! ([`mermaid`]) is laid out by whoever shows it.
+//! gives it (`shape`), and a place ([`layout`]), within the natural parts of the work where
+//! there are such (`stage`). From that follow the graph that opens in the editor (`editor`,
+//! which is held against the way back by `check`) and the picture (`svg`); a chart
+//! (`mermaid`) is laid out by whoever shows it.
 
 pub mod layout;
 

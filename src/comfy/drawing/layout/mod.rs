@@ -1,8 +1,8 @@
 //! Where things stand: columns from left to right, few crossings, straight links.
 //!
 //! The usual way to lay out directed graphs, in the steps of Sugiyama: columns by depth
-//! ([`layers`]), the order within them by where the links come from and go to ([`order`]), and
-//! heights as close to those of the neighbours as the order allows ([`place`]). The same graph
+//! (`layers`), the order within them by where the links come from and go to (`order`), and
+//! heights as close to those of the neighbours as the order allows (`place`). The same graph
 //! always gets the same places.
 
 mod layers;
