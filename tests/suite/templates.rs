@@ -76,6 +76,18 @@ fn every_parameter_of_a_template_says_what_it_means_and_every_number_its_range()
     }
 }
 
+#[test]
+fn the_readme_names_every_template() {
+    let readme = include_str!("../../README.md");
+    let shipped = shipped();
+    let all = shipped.of_kind(Kind::Template);
+    let names: Vec<&str> = all.map(|served| served.script.key.name.as_str()).collect();
+    assert!(readme.contains(&format!("{} templates come with", names.len())));
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 /// The table of the original: name and placeholders.
 const ORIGINAL: [(&str, &[&str]); 5] = [
     ("qwen_txt2img", &["PROMPT", "SEED", "WIDTH", "HEIGHT"]),
