@@ -466,6 +466,23 @@ mod tests {
     }
 
     #[test]
+    fn a_declaration_that_reaches_into_a_library_is_told_so() {
+        let project = Project::new();
+        project.lib("sizes", "const WIDE = 64;\nfn wide() { 64 }");
+        project.template(&format!(
+            "{TEMPLATE}\nparam(\"WIDE\", \"int\", #{{ value: sizes::WIDE }});"
+        ));
+        assert_eq!(
+            project.problems(),
+            ["a declaration can't use WIDE, which a library has"]
+        );
+        project.template(&format!(
+            "{TEMPLATE}\nparam(\"WIDE\", \"int\", #{{ value: sizes::wide() }});"
+        ));
+        assert_eq!(project.problems().len(), 1, "a function neither");
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_for_a_while_is_served_as_it_was() {
         let project = Project::new();
         let file = project.folder.path().join("scripts/lib/sizes.rhai");

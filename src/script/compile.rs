@@ -183,6 +183,27 @@ impl Compiler<'_> {
         }
     }
 
+    /// A declaration stands for itself, without what is imported; Rhai 1.27 panics when it meets the
+    /// constant of a library that is not there.
+    fn check_no_library(&self, declaring: &AST) -> Result<(), Box<Diagnostic>> {
+        let mut found = None;
+        declaring.walk(&mut |path: &[ASTNode]| {
+            if let Some(ASTNode::Expr(Expr::Variable(variable, _, position))) = path.last()
+                && !variable.2.is_empty()
+            {
+                found.get_or_insert((variable.1.to_string(), *position));
+            }
+            found.is_none()
+        });
+        let Some((name, position)) = found else {
+            return Ok(());
+        };
+        let message = format!("a declaration can't use {name}, which a library has");
+        let hint = "write the value here, or let the function that is called fill it in";
+        let diagnostic = self.diagnose(message, position);
+        Err(Box::new(diagnostic.hint(Some(hint.to_owned()))))
+    }
+
     /// The declaration, and the facts that it quotes.
     fn declare(&self, ast: &AST) -> Result<(Declaration, Option<Arc<Knowledge>>), Box<Diagnostic>> {
         let statements = ast.statements().iter();
@@ -190,6 +211,7 @@ impl Compiler<'_> {
             .filter(|statement| role(statement) != Role::Import)
             .cloned();
         let declaring = AST::new(declaring, rhai::Module::new());
+        self.check_no_library(&declaring)?;
         let evaluated = declare::evaluate(&declaring, self.knowledge);
         let (mut declaration, quotes) = evaluated.map_err(|error| {
             let innermost = explain::innermost(&error);
