@@ -183,15 +183,24 @@ impl Compiler<'_> {
         }
     }
 
-    /// A declaration stands for itself, without what is imported; Rhai 1.27 panics when it meets the
-    /// constant of a library that is not there.
+    /// A declaration stands for itself, without what is imported; Rhai 1.27 panics when it meets
+    /// what a library has that is not there.
     fn check_no_library(&self, declaring: &AST) -> Result<(), Box<Diagnostic>> {
         let mut found = None;
         declaring.walk(&mut |path: &[ASTNode]| {
-            if let Some(ASTNode::Expr(Expr::Variable(variable, _, position))) = path.last()
-                && !variable.2.is_empty()
+            let used = match path.last() {
+                Some(ASTNode::Expr(Expr::Variable(variable, _, position))) => {
+                    Some((&variable.2, &variable.1, position))
+                }
+                Some(
+                    ASTNode::Expr(Expr::FnCall(call, position))
+                    | ASTNode::Stmt(Stmt::FnCall(call, position)),
+                ) => Some((&call.namespace, &call.name, position)),
+                _ => None,
+            };
+            if let Some((_, name, position)) = used.filter(|(namespace, ..)| !namespace.is_empty())
             {
-                found.get_or_insert((variable.1.to_string(), *position));
+                found.get_or_insert((name.to_string(), *position));
             }
             found.is_none()
         });
