@@ -416,6 +416,10 @@ impl Upkeep {
                 Ok(jobs) => tracing::info!(jobs, "follows jobs whose process is gone"),
                 Err(error) => tracing::warn!(%error, "could not look for jobs left behind"),
             }
+            // What it can't do without the server would fail it for good.
+            if self.runner.host().comfy.queue().await.is_err() {
+                continue;
+            }
             match self.runs.resume(&self.runner).await {
                 Ok(0) => {}
                 Ok(runs) => tracing::info!(runs, "goes on with runs whose process is gone"),

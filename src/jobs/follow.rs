@@ -227,6 +227,10 @@ impl Jobs {
         }
         let (outcome, now) = (outcome.clone(), ledger.now());
         let change = move |job: &mut JobRecord| {
+            // That the server has forgotten a job says nothing of how it ended.
+            if outcome.end == End::Lost && job.status.is_over() {
+                return;
+            }
             if !nodes.is_empty() {
                 job.nodes = nodes;
             }

@@ -342,9 +342,15 @@ async fn note_answer(ledger: &Ledger, record_id: &str, answer: &Result<Submitted
         // It may be there.
         Err(ComfyError::MaybeQueued { .. }) => return,
         Err(error) => {
+            // What may never have arrived is not known to have failed.
+            let status = if error.is_outage() {
+                JobStatus::Lost
+            } else {
+                JobStatus::Failed
+            };
             let failure = Failure::from(error.clone()).to_json();
             let change = move |job: &mut JobRecord| {
-                job.status = JobStatus::Failed;
+                job.status = status;
                 job.ended_at = Some(now);
                 job.failure = Some(failure);
             };

@@ -25,6 +25,7 @@ use super::media::hand_over;
 use super::reply::Resource;
 use super::resolver::library_at;
 use super::steps::Steps;
+use super::submissions::Submissions;
 use super::value::to_dynamic;
 use super::{
     Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
@@ -140,6 +141,10 @@ impl Runner {
         // A caller that goes away takes its script along.
         let stop = caller.cancel.child_token();
         let _gone = stop.clone().drop_guard();
+        // What a run that is gone through again has on the server ends with it.
+        let before = caller.journal.iter();
+        let before = before.flat_map(|journal| journal.prompt_ids());
+        let before = before.collect::<Vec<_>>().into_iter();
         let steps = caller
             .journal
             .clone()
@@ -154,7 +159,7 @@ impl Runner {
             parameters: arguments,
             regenerated_from: None,
             limits: self.limits,
-            submissions: Arc::default(),
+            submissions: Arc::new(Submissions::of(before)),
             exchanges: Arc::default(),
             steps,
             depth: 0,

@@ -289,7 +289,7 @@ fn describe_output(kept: &KeptOutput) -> Value {
 }
 
 /// An asset in the same form, for jobs that nobody waits for.
-fn describe_asset(asset: &Asset) -> Value {
+pub(super) fn describe_asset(asset: &Asset) -> Value {
     let mut entry = describe_kept(asset);
     entry.insert("node_id".into(), json!(asset.node_id));
     entry.into()

@@ -10,14 +10,14 @@ use rhai::EvalAltResult;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::comfy::describe_finished;
+use super::comfy::{describe_asset, describe_finished};
 use crate::comfy::{ComfyError, End, JobState, PreviewMethod, Submit, Submitted, Workflow};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, JobError, JobRecord, JobStatus, Order, Origin};
 use crate::script::explained;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, cancelled, thrown};
-use crate::script::runs::Intent;
+use crate::script::runs::{Intent, failure_of};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -104,6 +104,13 @@ fn submit_again(
     earlier: &Intent,
     given: Option<(Workflow, Origin)>,
 ) -> Fallible<Submitted> {
+    if earlier.attempt >= ATTEMPTS {
+        let message = format!(
+            "{} is lost, as {ATTEMPTS} attempts at it were",
+            earlier.prompt_id
+        );
+        return Err(thrown(Failure::new(Code::JOB_LOST, message)));
+    }
     let before = written(context, &earlier.prompt_id)?;
     let before = before.and_then(|job| Some((Workflow::from_json(job.workflow).ok()?, job.origin)));
     let Some((workflow, origin)) = before.or(given) else {
@@ -247,6 +254,12 @@ pub(super) fn wait_within(
                     prompt_id = next;
                     continue;
                 }
+                if finished.outcome.end == End::Lost
+                    && let Some(told) = remembered(context, &prompt_id)?
+                {
+                    context.submissions.is_over(&prompt_id);
+                    return told;
+                }
                 context.submissions.is_over(&prompt_id);
                 return describe_finished(context, &finished);
             }
@@ -264,6 +277,31 @@ pub(super) fn wait_within(
             }
             Err(error) => return Err(thrown(error)),
         }
+    }
+}
+
+/// How a job ended that the server has forgotten.
+fn remembered(context: &Context, prompt_id: &str) -> Fallible<Option<Fallible<Value>>> {
+    let Some(job) = written(context, prompt_id)? else {
+        return Ok(None);
+    };
+    match (job.status, job.failure) {
+        (JobStatus::Done, _) => {
+            let kept = context.host.jobs.kept(prompt_id).map_err(thrown)?;
+            let outputs: Vec<Value> = kept.iter().map(describe_asset).collect();
+            let times = job.started_at.zip(job.ended_at);
+            let elapsed = times.map(|(began, ended)| ended.duration_since(began).as_secs_f64());
+            Ok(Some(Ok(json!({
+                "status": "completed",
+                "prompt_id": prompt_id,
+                "outputs": outputs,
+                "elapsed_seconds": elapsed,
+            }))))
+        }
+        (JobStatus::Failed | JobStatus::Cancelled, Some(failure)) => {
+            Ok(Some(Err(thrown(failure_of(&failure)))))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -298,7 +336,9 @@ fn successor(context: &Context, prompt_id: &str) -> Fallible<Option<String>> {
     if last.prompt_id != prompt_id {
         return Ok(Some(last.prompt_id));
     }
-    let submitted_at = written(context, prompt_id)?.map(|job| job.created_at);
+    let gone = written(context, prompt_id)?;
+    let gone = gone.filter(|job| !job.status.is_over() || job.status == JobStatus::Lost);
+    let submitted_at = gone.map(|job| job.created_at);
     let Some(submitted_at) = submitted_at.filter(|_| last.attempt < ATTEMPTS) else {
         return Ok(None);
     };

@@ -127,6 +127,14 @@ impl Journal {
         self.state().places.get(prompt_id).cloned()
     }
 
+    /// The last attempt at each of the run's jobs.
+    #[must_use]
+    pub fn prompt_ids(&self) -> Vec<String> {
+        let state = self.state();
+        let jobs = state.jobs.values();
+        jobs.map(|intent| intent.prompt_id.clone()).collect()
+    }
+
     /// Whether the run has other jobs than the one at this place.
     #[must_use]
     pub fn has_jobs_beside(&self, place: &str) -> bool {

@@ -26,5 +26,6 @@ mod written;
 pub use error::RunError;
 pub use journal::{CallEnd, Done, Intent, Journal};
 pub use live::Run;
+pub(crate) use record::failure_of;
 pub use record::{Record, Status, is_run};
 pub use registry::{Runs, Waited};

@@ -1,5 +1,7 @@
 //! A run as it is written down.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -47,6 +49,12 @@ pub struct Record {
     /// Which text of the tool, its libraries included, the run goes through.
     #[serde(default)]
     pub(super) hash: String,
+    /// The address of the server that it works on.
+    #[serde(default)]
+    pub(super) server: String,
+    /// The project that it was begun in.
+    #[serde(default)]
+    pub(super) project: PathBuf,
     /// Where it stands.
     pub status: Status,
     /// When it began.
@@ -122,7 +130,7 @@ impl Record {
 }
 
 /// The reverse of [`Failure::to_json`].
-fn failure_of(written: &Value) -> Failure {
+pub(crate) fn failure_of(written: &Value) -> Failure {
     let text = |name: &str| written[name].as_str().map(str::to_owned);
     let mut failure = Failure::new(
         Code::custom(text("error").unwrap_or_default()),
@@ -150,6 +158,8 @@ mod tests {
             tool: "paint".into(),
             arguments: Map::new(),
             hash: String::new(),
+            server: String::new(),
+            project: PathBuf::new(),
             status: Status::Working,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

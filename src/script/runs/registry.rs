@@ -63,6 +63,8 @@ enum Found {
 /// Why a run is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
+    /// It is to be told of.
+    Look,
     /// It is to go on.
     Follow,
     /// It is to end.
@@ -107,6 +109,8 @@ impl Runs {
             tool: served.script.key.name.clone(),
             arguments,
             hash: served.hash.clone(),
+            server: runner.host().comfy.server().to_string(),
+            project: runner.host().project_dir.clone(),
             status: Status::Working,
             created_at: now,
             updated_at: now,
@@ -197,7 +201,7 @@ impl Runs {
 
     /// What is known of a run.
     pub async fn record(&self, runner: &Runner, run_id: &str) -> Result<Record, RunError> {
-        Ok(match self.find(runner, run_id, Purpose::Follow).await? {
+        Ok(match self.find(runner, run_id, Purpose::Look).await? {
             Found::Live(run) => run.record(),
             Found::Elsewhere(record) | Found::Over(record) | Found::Abandoned(record) => record,
         })
@@ -260,7 +264,7 @@ impl Runs {
         if record.result().is_some() {
             return Ok(Found::Over(record));
         }
-        if self.0.folder.is_alive(&record.process) {
+        if self.0.folder.is_alive(&record.process) || purpose == Purpose::Look {
             return Ok(Found::Elsewhere(record));
         }
         self.0.folder.alone(|| {
@@ -294,7 +298,12 @@ impl Runs {
             folder.settle(&record.run_id);
             return Ok(Found::Abandoned(record));
         }
-        let generation = runner.host().library.generation();
+        // Elsewhere its jobs are not known, nor its scripts and files.
+        let host = runner.host();
+        if record.server != host.comfy.server().to_string() || record.project != host.project_dir {
+            return Ok(Found::Elsewhere(record));
+        }
+        let generation = host.library.generation();
         let served = generation.get(Kind::Tool, &record.tool).cloned();
         match served {
             Ok(served) if is_idempotent(&served) || served.hash == record.hash => {
