@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Dynamic, EvalAltResult, Position};
 
-use super::host::{Context, thrown};
+use super::host::{Context, caught, thrown};
 use super::runs::{CallEnd, Done, Intent, Journal};
 use super::value::{from_dynamic, to_dynamic};
 use crate::failure::{Code, Failure};
@@ -59,6 +59,12 @@ impl Steps {
         format!("{}/{}", present.0, present.1)
     }
 
+    /// The place of one job among those of the call that goes on, whichever is submitted first.
+    pub(super) fn nth_job(&self, nth: usize) -> String {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("{}/{nth}", present.0)
+    }
+
     fn next_call(&self) -> String {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{}{number}", self.prefix)
@@ -100,14 +106,15 @@ impl Context {
         let end = match &result {
             Ok(value) => from_dynamic(value).ok().map(CallEnd::Gave),
             Err(error) => match &**error {
-                EvalAltResult::ErrorRuntime(value, _) => {
+                EvalAltResult::ErrorRuntime(value, _) if !is_cancelled(value) => {
                     from_dynamic(value).ok().map(CallEnd::Threw)
                 }
                 // The script was stopped, or is wrong.
                 _ => None,
             },
         };
-        if let Some(end) = end {
+        // What fails because the process ends has not failed.
+        if let Some(end) = end.filter(|_| !self.stop.is_cancelled()) {
             let of = of.to_owned();
             let noted = steps.journal.note(Done { call, of, end });
             noted.map_err(|error| thrown(Failure::from(error)))?;
@@ -146,6 +153,10 @@ impl Context {
         let noted = steps.journal.intend(intent);
         noted.map_err(|error| thrown(Failure::from(error)))
     }
+}
+
+fn is_cancelled(thrown: &Dynamic) -> bool {
+    caught(thrown).is_some_and(|failure| failure.code == Code::CANCELLED)
 }
 
 fn diverged(call: &str, before: &str, now: &str) -> Failure {

@@ -10,7 +10,7 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{FLOAT, exported_module};
 use serde_json::{Map, Value, json};
 
-use super::jobs::{submit, wait_within};
+use super::jobs::{submit_nth, wait_within};
 use super::nodes::Known;
 use super::templates::{build, find};
 use super::{SharedModule, indexed, sweep};
@@ -264,7 +264,7 @@ fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec
             queued.push((index, Queued::Failed(away.clone())));
             continue;
         }
-        let one = match told(submit(context, &WorkflowHandle::new(workflow)))? {
+        let one = match told(submit_nth(context, &WorkflowHandle::new(workflow), index))? {
             Ok(submitted) => Queued::Under(submitted.prompt_id),
             Err(failure) => {
                 if failure.code == Code::CONNECTION_ERROR {

@@ -33,9 +33,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Queues a workflow.
 pub(super) fn submit(context: &Context, workflow: &WorkflowHandle) -> Fallible<Submitted> {
+    submit_as(context, workflow, own_origin(context))
+}
+
+fn own_origin(context: &Context) -> Origin {
     // A pipeline answers for a workflow that no template built; a tool merely passes on.
     let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
-    let origin = Origin {
+    Origin {
         script: pipeline.then(|| context.script.clone()),
         parameters: if pipeline {
             context.parameters.clone()
@@ -44,8 +48,7 @@ pub(super) fn submit(context: &Context, workflow: &WorkflowHandle) -> Fallible<S
         },
         regenerated_from: context.regenerated_from.clone(),
         ..Origin::default()
-    };
-    submit_as(context, workflow, origin)
+    }
 }
 
 /// Queues a workflow on somebody's behalf.
@@ -54,11 +57,30 @@ pub(super) fn submit_as(
     workflow: &WorkflowHandle,
     origin: Origin,
 ) -> Fallible<Submitted> {
-    let Some(steps) = &context.steps else {
+    let place = context.steps.as_ref().map(|steps| steps.next_job());
+    submit_in(context, workflow, origin, place)
+}
+
+/// Queues one of several workflows of a call; `nth` is the same however often the run is gone through.
+pub(super) fn submit_nth(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    nth: usize,
+) -> Fallible<Submitted> {
+    let place = context.steps.as_ref().map(|steps| steps.nth_job(nth));
+    submit_in(context, workflow, own_origin(context), place)
+}
+
+fn submit_in(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    origin: Origin,
+    place: Option<String>,
+) -> Fallible<Submitted> {
+    let (Some(steps), Some(place)) = (&context.steps, place) else {
         let submitted = put(context, workflow.snapshot(), order_of(context, origin))?;
         return submitted.map_err(thrown);
     };
-    let place = steps.next_job();
     match steps.journal().job(&place) {
         Some(earlier) => match recalled(context, &earlier.prompt_id)? {
             Some(submitted) => Ok(submitted),

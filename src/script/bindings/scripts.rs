@@ -144,7 +144,9 @@ mod functions {
         let kind = super::kind(&kind.unwrap_or_default())?;
         let overwrite = options.get("overwrite") == Some(&true.into());
         let source = super::source(name, text, kind);
-        answer(super::save_source(&context, &source, overwrite).map_err(thrown)?)
+        context.once("scripts::save", || {
+            answer(super::save_source(&context, &source, overwrite).map_err(thrown)?)
+        })
     }
 }
 
@@ -224,7 +226,7 @@ pub(super) fn run(
     });
     if served.script.key.kind == Kind::Template {
         let workflow = templates::build(&context, served, given)?;
-        return answer(comfy::run(&context, &workflow)?);
+        return context.once("comfy::run", || answer(comfy::run(&context, &workflow)?));
     }
     let context = Arc::new(Context {
         parameters: served.script.arguments(given).map_err(thrown)?,

@@ -30,7 +30,10 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn estimate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(super::estimate(&context, &workflow.snapshot())?)
+        // What a script decides by it is to be decided alike when it is gone through again.
+        context.once("vram::estimate", || {
+            answer(super::estimate(&context, &workflow.snapshot())?)
+        })
     }
 
     /// Whether a model, by its name or a file's, fits on the server's card; the precision may be

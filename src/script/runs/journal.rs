@@ -81,26 +81,17 @@ enum Line {
 impl Journal {
     /// The journal of a run, with what stands in it already.
     pub(super) fn open(path: PathBuf, run: Run) -> Result<Self, RunError> {
-        let journal = Self {
+        let state = State::read(&path)?;
+        Ok(Self {
             path,
             run,
-            state: Mutex::default(),
-        };
-        match fs::read_to_string(&journal.path) {
-            Ok(text) => {
-                let mut state = journal.state();
-                for line in whole_lines(&text) {
-                    let line = serde_json::from_str(line).map_err(|error| RunError::Damaged {
-                        path: journal.path.clone(),
-                        reason: error.to_string(),
-                    })?;
-                    state.take(line);
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("read", &journal.path)(error).into()),
-        }
-        Ok(journal)
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Whether a journal can be gone on with; one that is not there yet can.
+    pub(super) fn check(path: &Path) -> Result<(), RunError> {
+        State::read(path).map(|_| ())
     }
 
     /// The run's id.
@@ -166,7 +157,11 @@ impl Journal {
             let written = file
                 .write_all(text.as_bytes())
                 .and_then(|()| file.sync_data());
-            written.map_err(StoreError::io("write", &self.path))?;
+            if let Err(error) = written {
+                // Half a line may stand there: it is cut off when the file is opened anew.
+                state.file = None;
+                return Err(StoreError::io("write", &self.path)(error).into());
+            }
         }
         state.take(line);
         Ok(())
@@ -178,6 +173,23 @@ impl Journal {
 }
 
 impl State {
+    fn read(path: &Path) -> Result<Self, RunError> {
+        let mut state = Self::default();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(state),
+            Err(error) => return Err(StoreError::io("read", path)(error).into()),
+        };
+        for line in whole_lines(&text) {
+            let line = serde_json::from_str(line).map_err(|error| RunError::Damaged {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+            state.take(line);
+        }
+        Ok(state)
+    }
+
     fn take(&mut self, line: Line) {
         match line {
             Line::Done(done) => {

@@ -18,6 +18,7 @@ use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 use crate::script::submissions::Submissions;
 use crate::script::{Caller, Generation, Kind, Progress, Reply, Runner, ScriptError, Served};
+use crate::store::files;
 
 /// How often a run of another process is looked at, and how often that process looks whether it
 /// was asked to end it. Files are all that the two share.
@@ -128,21 +129,28 @@ impl Runs {
     /// Goes on with the runs of this folder whose process is gone, and says with how many.
     pub async fn resume(&self, runner: &Runner) -> Result<usize, RunError> {
         let (this, on) = (self.clone(), runner.clone());
-        blocking(move || {
+        let found = blocking(move || {
             let mut resumed = 0;
+            let mut abandoned = vec![];
             for run_id in this.0.folder.run_ids() {
                 if this.find_here(&run_id).is_some() {
                     continue;
                 }
                 match this.look_up(&on, &run_id, Purpose::Follow) {
                     Ok(Found::Live(_)) => resumed += 1,
+                    Ok(Found::Abandoned(record)) => abandoned.extend(record.prompt_ids),
                     Ok(_) => {}
                     Err(error) => tracing::warn!(%error, run_id, "can't be gone on with"),
                 }
             }
-            Ok(resumed)
-        })
-        .await
+            Ok((resumed, abandoned))
+        });
+        let (resumed, abandoned) = found.await?;
+        if !abandoned.is_empty() {
+            let jobs = Arc::new(Submissions::of(abandoned.into_iter()));
+            jobs.cancel(&runner.host().comfy).await;
+        }
+        Ok(resumed)
     }
 
     /// Removes what is written of a run that is over and whose end was told to whoever began it.
@@ -307,6 +315,15 @@ impl Runs {
         let served = generation.get(Kind::Tool, &record.tool).cloned();
         match served {
             Ok(served) if is_idempotent(&served) || served.hash == record.hash => {
+                let journal = folder.journal(&record.run_id)?;
+                if served.hash != record.hash {
+                    files::remove(&journal)?;
+                    record.hash.clone_from(&served.hash);
+                } else if let Err(error) = Journal::check(&journal) {
+                    record.end(Err(error.into()), now);
+                    folder.write(&record)?;
+                    return Ok(Found::Over(record));
+                }
                 folder.process().clone_into(&mut record.process);
                 record.updated_at = now;
                 folder.write(&record)?;
