@@ -265,9 +265,9 @@ pub(super) struct GraphArgs {
     /// A workflow in either format, a file that ComfyUI saved, - for stdin, or a template's name
     #[arg(value_name = "FILE|NAME")]
     pub(super) workflow: String,
-    /// What to draw
-    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
-    pub(super) to: DrawTarget,
+    /// What to draw [default: what the output's name says, or else mermaid]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) to: Option<DrawTarget>,
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,

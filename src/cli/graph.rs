@@ -1,5 +1,7 @@
 //! `mmf graph`: a workflow to look at.
 
+use std::path::Path;
+
 use super::args::{DrawTarget, Global, GraphArgs};
 use super::handed::{Asked, workflow};
 use super::{Ended, Stopped, report};
@@ -10,7 +12,7 @@ pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, St
     let mut asked = Asked::new(global, args.nodes.as_deref());
     let given = workflow(global, &args.workflow, &mut asked).await?;
     let facts = asked.facts().await?;
-    let drawn = match args.to {
+    let drawn = match args.to.unwrap_or_else(|| told_by(args.output.as_deref())) {
         DrawTarget::Mermaid => to_mermaid(&given.workflow, &facts.nodes),
         DrawTarget::Svg => to_svg(&given.workflow, &facts.nodes),
     };
@@ -28,4 +30,14 @@ pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, St
         file.display()
     ));
     Ok(Ended::Well)
+}
+
+/// A file named `x.svg` is to be a picture.
+fn told_by(output: Option<&Path>) -> DrawTarget {
+    let extension = output.and_then(Path::extension);
+    if extension.is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        DrawTarget::Svg
+    } else {
+        DrawTarget::Mermaid
+    }
 }

@@ -222,12 +222,7 @@ async fn a_workflow_is_drawn_from_a_file_a_template_or_stdin() {
     let home = home();
     let ran = run(&home, &["graph", "square"], 0).await;
     assert!(ran.stdout.starts_with("flowchart LR\n"), "{}", ran.stdout);
-    let drawn = run(
-        &home,
-        &["graph", "square", "--to", "svg", "--output", "square.svg"],
-        0,
-    )
-    .await;
+    let drawn = run(&home, &["graph", "square", "--output", "square.svg"], 0).await;
     assert_eq!(drawn.stdout, "");
     let picture = std::fs::read_to_string(home.project().join("square.svg")).unwrap();
     assert!(
