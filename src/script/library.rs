@@ -1,7 +1,7 @@
 //! The scripts at hand: the present generation, and how it is replaced.
 
 use std::io;
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -77,6 +77,8 @@ impl Library {
 
     /// A generation in which `file` stands beside the library's scripts, for running a script
     /// that lies anywhere. What it is follows from its folder, or else from its entry function.
+    /// Where it lies as in a root, `ROOT/templates/NAME.rhai`, the others of that root are there,
+    /// too: a set of scripts can be tried before it is taken over.
     pub fn with_file(&self, file: &Path) -> io::Result<(Key, Arc<Generation>)> {
         let text = read_text(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -90,8 +92,27 @@ impl Library {
             path: file.to_owned(),
             text,
         };
-        Ok((key, Arc::new(self.generation().with(&source))))
+        let generation = match tree_around(file, key.kind) {
+            Some(path) if !self.roots.iter().any(|root| root.path == path) => {
+                let layer = Layer::File;
+                let roots = [self.roots.as_slice(), &[Root { layer, path }]].concat();
+                Generation::build(Sources::read(&roots), Some(&self.generation())).with(&source)
+            }
+            _ => self.generation().with(&source),
+        };
+        Ok((key, Arc::new(generation)))
     }
+}
+
+/// The root in whose folder for scripts of its kind a file lies, if it lies in such a folder.
+fn tree_around(file: &Path, kind: Kind) -> Option<PathBuf> {
+    let file = path::absolute(file).ok()?;
+    let folder = Path::new(kind.folder());
+    let within = file.ancestors().find(|above| above.ends_with(folder))?;
+    within
+        .ancestors()
+        .nth(folder.iter().count())
+        .map(Path::to_owned)
 }
 
 fn kind_of_file(file: &Path, text: &str) -> Kind {
@@ -222,6 +243,31 @@ mod tests {
         assert_ne!(generation.get(Kind::Template, "one").unwrap().hash, before);
         let built = super::super::build(&generation, "one", serde_json::Map::new()).unwrap();
         assert_eq!(built.node("1").unwrap().inputs().unwrap()["width"], 128);
+    }
+
+    #[test]
+    fn a_file_in_a_tree_of_scripts_sees_those_beside_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            path
+        };
+        write("scripts/lib/sizes.rhai", "fn wide() { 64 }");
+        write("templates/one.rhai", GOOD);
+        let pipeline = "import \"sizes\" as sizes;\nfn run(p) { sizes::wide() }";
+        let file = write("scripts/pipelines/mine.rhai", pipeline);
+        let library = Library::load(vec![]);
+
+        let (key, generation) = library.with_file(&file).unwrap();
+        assert!(generation.get(key.kind, "mine").is_ok());
+        assert!(generation.get(Kind::Template, "one").is_ok());
+        assert!(library.generation().get(Kind::Template, "one").is_err());
+        let loose = write("mine.rhai", pipeline);
+        let (key, generation) = library.with_file(&loose).unwrap();
+        let error = generation.get(key.kind, "mine").unwrap_err().to_string();
+        assert!(error.contains("no library \"sizes\""), "{error}");
     }
 
     #[test]
