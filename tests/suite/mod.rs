@@ -65,6 +65,7 @@ mod real_memory;
 mod real_rig;
 mod real_validate;
 mod regenerate;
+mod runs_resume;
 mod script_errors;
 mod script_parallel;
 mod sim_media;
