@@ -136,6 +136,7 @@ impl Context {
         let branch = |steps: Option<Steps>| {
             Arc::new(Self {
                 steps: steps.map(Arc::new),
+                beside: self.beside + 1,
                 ..(**self).clone()
             })
         };
@@ -150,16 +151,25 @@ impl Context {
     }
 
     /// Writes down under which id a job is about to be submitted.
-    pub(super) fn intend(&self, place: &str, prompt_id: &str, attempt: u32) -> Fallible<()> {
-        let Some(steps) = &self.steps else {
-            return Ok(());
-        };
+    pub(super) fn intend(&self, place: &str, prompt_id: &str, attempt: u32) -> Fallible<Intent> {
         let intent = Intent {
             job: place.to_owned(),
             prompt_id: prompt_id.to_owned(),
             attempt,
         };
-        let noted = steps.journal.intend(intent);
+        if let Some(steps) = &self.steps {
+            let noted = steps.journal.intend(intent.clone());
+            noted.map_err(|error| thrown(Failure::from(error)))?;
+        }
+        Ok(intent)
+    }
+
+    /// Writes down that the server has a job.
+    pub(super) fn arrive(&self, prompt_id: &str) -> Fallible<()> {
+        let Some(steps) = &self.steps else {
+            return Ok(());
+        };
+        let noted = steps.journal.arrive(prompt_id);
         noted.map_err(|error| thrown(Failure::from(error)))
     }
 }

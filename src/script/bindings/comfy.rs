@@ -254,14 +254,16 @@ fn limit_of(seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
     Ok(limit.map_err(|_| format!("can't wait for {seconds} seconds"))?)
 }
 
+/// What a job came to that is over; `why` tells of a lost one what its loss alone does not.
 pub(super) fn describe_finished(
     context: &Context,
     finished: &Finished,
+    why: Option<Failure>,
 ) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
-    if let Some(mut failure) = outcome.failure() {
+    if let Some(mut failure) = why.or_else(|| outcome.failure()) {
         // A server that has forgotten the job lists no outputs; what was kept of it is here.
         let kept = context.host.jobs.kept(&outcome.prompt_id).map_err(thrown)?;
         let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();

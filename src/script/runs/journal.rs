@@ -130,6 +130,11 @@ impl Journal {
         State::read(path).map(|_| ())
     }
 
+    /// The last attempt at each job of a journal.
+    pub(super) fn jobs_in(path: &Path) -> Result<Vec<String>, RunError> {
+        Ok(State::read(path)?.prompt_ids())
+    }
+
     /// The run's id.
     #[must_use]
     pub fn run_id(&self) -> String {
@@ -157,9 +162,7 @@ impl Journal {
     /// The last attempt at each of the run's jobs.
     #[must_use]
     pub fn prompt_ids(&self) -> Vec<String> {
-        let state = self.state();
-        let jobs = state.jobs.values();
-        jobs.map(|intent| intent.prompt_id.clone()).collect()
+        self.state().prompt_ids()
     }
 
     /// Whether the run has other jobs than the one at this place.
@@ -249,6 +252,11 @@ impl State {
             state.take(line);
         }
         Ok(state)
+    }
+
+    fn prompt_ids(&self) -> Vec<String> {
+        let jobs = self.jobs.values();
+        jobs.map(|intent| intent.prompt_id.clone()).collect()
     }
 
     fn take(&mut self, line: Line) {

@@ -21,6 +21,7 @@ mod journal;
 mod live;
 mod record;
 mod registry;
+mod take_up;
 mod written;
 
 pub use error::RunError;
