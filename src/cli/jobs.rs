@@ -64,8 +64,11 @@ fn summary(job: &JobRecord) -> Value {
     summary
 }
 
-/// How long the server worked on it.
+/// How long the server worked on it. When a lost job ended nobody knows.
 fn seconds(job: &JobRecord) -> Option<f64> {
+    if job.status == JobStatus::Lost {
+        return None;
+    }
     let span = job.ended_at?.duration_since(job.started_at?);
     Some(span.as_secs_f64()).filter(|seconds| *seconds >= 0.0)
 }

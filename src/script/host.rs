@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrange::Exchanges;
 use super::conversation::{Conversation, Nobody};
+use super::places::Places;
 use super::runs::{Journal, Runs};
 use super::steps::Steps;
 use super::submissions::Submissions;
@@ -140,6 +141,10 @@ pub(super) struct Context {
     pub(super) steps: Option<Arc<Steps>>,
     /// How many scripts stand above this one.
     pub(super) depth: usize,
+    /// How many `parallel` stand above it.
+    pub(super) beside: usize,
+    /// The places for what the run does beside each other.
+    pub(super) places: Arc<Places>,
 }
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;

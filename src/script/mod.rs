@@ -31,6 +31,7 @@ mod library;
 mod limits;
 mod media;
 mod needs;
+mod places;
 mod remedy;
 mod repair;
 mod resolver;

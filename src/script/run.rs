@@ -163,6 +163,8 @@ impl Runner {
             exchanges: Arc::default(),
             steps,
             depth: 0,
+            beside: 0,
+            places: Arc::default(),
         });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();

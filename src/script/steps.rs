@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Dynamic, EvalAltResult, Position};
+use serde_json::{Value, json};
 
 use super::host::{Context, caught, thrown};
-use super::runs::{CallEnd, Done, Intent, Journal};
+use super::runs::{CallEnd, Done, Given, Intent, Journal};
 use super::value::{from_dynamic, to_dynamic};
 use crate::failure::{Code, Failure};
 
@@ -79,20 +80,23 @@ impl Steps {
 }
 
 impl Context {
-    /// Does what has an effect outside of the script, or gives what came of it the first time.
-    /// What was interrupted is done again.
+    /// Does what has an effect outside of the script or is chance to it, or gives what came of it
+    /// the first time. `given` are the arguments that decide what is done. What was interrupted is
+    /// done again.
     pub(super) fn once(
         &self,
         of: &str,
+        given: Value,
         work: impl FnOnce() -> Fallible<Dynamic>,
     ) -> Fallible<Dynamic> {
         let Some(steps) = &self.steps else {
             return work();
         };
         let call = steps.begin();
+        let given = Given::of(given);
         if let Some(done) = steps.journal.done(&call) {
-            if done.of != of {
-                return Err(thrown(diverged(&call, &done.of, of)));
+            if done.of != of || done.given != given {
+                return Err(thrown(diverged(&done, of, &given)));
             }
             return match done.end {
                 CallEnd::Gave(value) => Ok(to_dynamic(value)),
@@ -116,7 +120,12 @@ impl Context {
         // What fails because the process ends has not failed.
         if let Some(end) = end.filter(|_| !self.stop.is_cancelled()) {
             let of = of.to_owned();
-            let noted = steps.journal.note(Done { call, of, end });
+            let noted = steps.journal.note(Done {
+                call,
+                of,
+                given,
+                end,
+            });
             noted.map_err(|error| thrown(Failure::from(error)))?;
         }
         result
@@ -127,6 +136,7 @@ impl Context {
         let branch = |steps: Option<Steps>| {
             Arc::new(Self {
                 steps: steps.map(Arc::new),
+                beside: self.beside + 1,
                 ..(**self).clone()
             })
         };
@@ -141,16 +151,25 @@ impl Context {
     }
 
     /// Writes down under which id a job is about to be submitted.
-    pub(super) fn intend(&self, place: &str, prompt_id: &str, attempt: u32) -> Fallible<()> {
-        let Some(steps) = &self.steps else {
-            return Ok(());
-        };
+    pub(super) fn intend(&self, place: &str, prompt_id: &str, attempt: u32) -> Fallible<Intent> {
         let intent = Intent {
             job: place.to_owned(),
             prompt_id: prompt_id.to_owned(),
             attempt,
         };
-        let noted = steps.journal.intend(intent);
+        if let Some(steps) = &self.steps {
+            let noted = steps.journal.intend(intent.clone());
+            noted.map_err(|error| thrown(Failure::from(error)))?;
+        }
+        Ok(intent)
+    }
+
+    /// Writes down that the server has a job.
+    pub(super) fn arrive(&self, prompt_id: &str) -> Fallible<()> {
+        let Some(steps) = &self.steps else {
+            return Ok(());
+        };
+        let noted = steps.journal.arrive(prompt_id);
         noted.map_err(|error| thrown(Failure::from(error)))
     }
 }
@@ -159,12 +178,28 @@ fn is_cancelled(thrown: &Dynamic) -> bool {
     caught(thrown).is_some_and(|failure| failure.code == Code::CANCELLED)
 }
 
-fn diverged(call: &str, before: &str, now: &str) -> Failure {
-    let message = format!(
-        "the run was to be continued, and its call {call} is now {now} and was {before} before"
-    );
-    Failure::new(Code::custom("RUN_DIVERGED"), message).hint(
-        "a run is gone through again from its beginning: what it does may depend on its parameters \
-         and on what its calls gave, and on nothing else",
-    )
+fn diverged(before: &Done, of: &str, given: &Given) -> Failure {
+    let Done {
+        call, given: had, ..
+    } = before;
+    let message = if before.of == of {
+        format!(
+            "the run was to be continued, and its call {call}, {of}, is now given {} and was given {} \
+             before",
+            given.brief, had.brief
+        )
+    } else {
+        format!(
+            "the run was to be continued, and its call {call} is now {of} and was {} before",
+            before.of
+        )
+    };
+    Failure::new(Code::custom("RUN_DIVERGED"), message)
+        .hint(
+            "call it anew; a run is gone through again from its beginning, so what its script does \
+             may depend on its parameters and on what its calls gave, and on nothing else",
+        )
+        .detail("call", call.as_str())
+        .detail("recorded", json!({ "of": before.of, "given": had.brief }))
+        .detail("asked", json!({ "of": of, "given": given.brief }))
 }

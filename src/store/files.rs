@@ -154,14 +154,14 @@ pub fn sweep_temp(temp: &Path, now: Timestamp) {
 
 /// A renamed or new file survives a power cut only once its folder is written as well.
 #[cfg(unix)]
-pub(super) fn sync_dir(folder: &Path) -> io::Result<()> {
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// Other systems keep folders durable by themselves and can't open them as files.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
-pub(super) fn sync_dir(_: &Path) -> io::Result<()> {
+pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

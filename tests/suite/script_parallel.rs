@@ -104,6 +104,35 @@ async fn a_branch_that_fails_lets_the_others_end_and_is_then_told() {
 }
 
 #[tokio::test]
+async fn parallel_within_parallel_is_bounded_and_keeps_its_order() {
+    let home = home();
+    home.write(
+        ".mmf/scripts/tools/nested.rhai",
+        r#"about("x");
+        fn wide(n) {
+            let work = [];
+            for i in 0..6 { work.push(|| n * 10 + i); }
+            parallel(work)
+        }
+        fn deep(n) { if n == 0 { 0 } else { parallel([|| deep(n - 1)])[0] + 1 } }
+        fn run(p) {
+            let work = [];
+            for n in 0..6 { work.push(|| wide(n)); }
+            #{ wide: parallel(work), deep: deep(4), deeper: try { deep(5) } catch (e) { e.code } }
+        }"#,
+    );
+    let comfy = sim(&[]).await;
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let told = client.call("nested", json!({})).await;
+    for (n, row) in told["wide"].as_array().unwrap().iter().enumerate() {
+        let expected: Vec<usize> = (0..6).map(|i| n * 10 + i).collect();
+        assert_eq!(*row, json!(expected));
+    }
+    assert_eq!(told["deep"], 4);
+    assert_eq!(told["deeper"], "LIMIT_EXCEEDED", "{told:#}");
+}
+
+#[tokio::test]
 async fn what_fails_in_passing_is_done_again_and_what_fails_otherwise_is_not() {
     let home = home();
     home.write(

@@ -130,6 +130,12 @@ impl Mmf {
     }
 }
 
+impl From<Command> for Mmf {
+    fn from(command: Command) -> Self {
+        Self { command }
+    }
+}
+
 /// What a finished call left behind.
 #[derive(Debug)]
 pub(crate) struct Ran {

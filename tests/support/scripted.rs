@@ -14,6 +14,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{SinkExt, StreamExt};
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
 use massmediafactory::clock::Clock;
 use massmediafactory::comfy::{Comfy, Server, Timeouts};
 use massmediafactory::ids::Ids;
@@ -76,6 +78,8 @@ pub(crate) struct World {
     pub(crate) object_info: Result<Value, StatusCode>,
     /// The answer to `GET /node_replacements`, for servers that know it.
     pub(crate) node_replacements: Option<Value>,
+    /// By how much its clock is ahead of ours.
+    pub(crate) clock_ahead: SignedDuration,
     /// The answer to everything, in place of all that.
     pub(crate) instead: Option<(StatusCode, &'static str, &'static str)>,
     /// `METHOD /path` with the body, in their order.
@@ -117,6 +121,7 @@ impl Scripted {
             dead_sockets: false,
             object_info: Ok(json!({})),
             node_replacements: None,
+            clock_ahead: SignedDuration::ZERO,
             instead: None,
             requests: vec![],
         };
@@ -132,6 +137,7 @@ impl Scripted {
             .route("/ws", get(socket))
             .route("/prompt", get(remaining).post(prompt))
             .route("/queue", get(queue).post(queue_delete))
+            .route("/history", get(all_history))
             .route("/history/{id}", get(history))
             .route("/view", get(view))
             .route("/system_stats", get(system_stats))
@@ -343,7 +349,16 @@ async fn gatekeeper(
         };
         return (status, [(header, kind)], text).into_response();
     }
-    next.run(Request::from_parts(parts, Body::from(body))).await
+    let mut response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let now = Timestamp::now() + shared.world.lock().unwrap().clock_ahead;
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+    let date = date.unwrap().parse().unwrap();
+    response.headers_mut().insert("date", date);
+    response
+}
+
+async fn all_history(State(shared): Here) -> Response {
+    axum::Json(shared.world.lock().unwrap().history.clone()).into_response()
 }
 
 async fn socket(State(shared): Here, upgrade: WebSocketUpgrade) -> Response {

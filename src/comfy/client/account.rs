@@ -39,6 +39,19 @@ impl Comfy {
         classes.find(|class| self.known_partner(class) == Some(true))
     }
 
+    /// The same, asking the server about classes that are not known.
+    pub async fn find_partner_class(
+        &self,
+        workflow: &Workflow,
+    ) -> Result<Option<String>, ComfyError> {
+        if !self.has_partner(workflow).await? {
+            return Ok(None);
+        }
+        let mut classes = classes(workflow);
+        let class = classes.find(|class| self.known_partner(class) == Some(true));
+        Ok(class.map(str::to_owned))
+    }
+
     /// Puts the key of the account beside a workflow that needs it, unless one is there already.
     pub(super) async fn sign(
         &self,

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::DATE;
 use serde_json::{Map, Value, json};
 
 use super::account::PartnersCache;
@@ -18,6 +20,9 @@ use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::comfy::{ComfyError, Server};
 use crate::ids::Ids;
+
+/// So many milliseconds the clocks of two machines may differ without our knowing.
+const CLOCK_PRECISION: i64 = 3_000;
 
 /// A `ComfyUI` server. Cheap to clone; clones share one socket, one client id and what is cached.
 #[derive(Clone)]
@@ -87,12 +92,12 @@ impl Comfy {
         queue::read(&self.0.http).await
     }
 
-    /// Whether the server still knows of anything that was submitted before `time`: if so, it was
-    /// not restarted since. Its history begins anew then, and its queue.
+    /// Whether the server still knows of anything that was submitted before `time` of this machine:
+    /// if so, it was not restarted since. Its history begins anew then, and its queue.
     pub async fn remembers_before(&self, time: Timestamp) -> Result<bool, ComfyError> {
         let http = &self.0.http;
-        let before = time.as_millisecond();
-        let queue = queue::read(http).await?;
+        let (queue, ahead) = self.queue_and_clock().await?;
+        let before = time.as_millisecond() + ahead;
         let mut waiting = queue.running.iter().chain(&queue.pending);
         if waiting.any(|entry| entry.created_at.is_some_and(|created| created < before)) {
             return Ok(true);
@@ -109,6 +114,23 @@ impl Comfy {
             .flatten();
         let mut times = events.filter_map(|event| event[1]["timestamp"].as_i64());
         Ok(times.any(|time| time < before))
+    }
+
+    /// The queue, and by how many milliseconds the server's clock is ahead of ours.
+    async fn queue_and_clock(&self) -> Result<(Queue, i64), ComfyError> {
+        let http = &self.0.http;
+        let request = http.get(["queue"]);
+        let response = http.send(&request, |builder| builder).await?;
+        let response = http.expect_success(&request, response).await?;
+        let says = response.headers().get(DATE);
+        let says = says.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        let ahead = says.map_or(0, |says| {
+            says.as_millisecond() - self.0.clock.now().as_millisecond()
+        });
+        // The header has whole seconds, and takes some time to come here.
+        let is_told = ahead.abs() > CLOCK_PRECISION;
+        let queue = http.read_json(&request, response).await?;
+        Ok((queue, if is_told { ahead } else { 0 }))
     }
 
     /// Stops whatever runs, no matter whose it is. To stop one job use [`Comfy::cancel`].

@@ -182,46 +182,68 @@ impl Ledger {
         }
         let server = server.to_owned();
         self.work(move |inner, store| {
+            let is_orphan = |job: &JobRecord| {
+                let is_open = !job.status.is_over() && job.server == server;
+                is_open && !inner.processes.is_alive(&job.process)
+            };
             let mut orphans = open(store)?;
-            orphans
-                .retain(|(_, job)| job.server == server && !inner.processes.is_alive(&job.process));
-            if !orphans.is_empty() {
-                inner.processes.announce()?;
-                store.write(|writer| {
-                    for (id, job) in &mut orphans {
-                        inner.processes.name().clone_into(&mut job.process);
-                        writer.put(id, &json!(job))?;
-                    }
-                    Ok::<_, StoreError>(())
-                })?;
+            orphans.retain(|(_, job)| is_orphan(job));
+            if orphans.is_empty() {
+                return Ok(orphans);
             }
-            Ok(orphans)
+            inner.processes.announce()?;
+            store.write(|writer| {
+                let mut taken = vec![];
+                for (id, _) in orphans {
+                    // Another process may have been quicker, and writes as we do: one at a time.
+                    let job = read(store, &id)?.filter(is_orphan);
+                    if let Some(mut job) = job {
+                        inner.processes.name().clone_into(&mut job.process);
+                        writer.put(&id, &json!(job))?;
+                        taken.push((id, job));
+                    }
+                }
+                Ok(taken)
+            })
         })
         .await
     }
 
-    /// Removes what ended before `before`.
+    /// Removes what ended before `before`, and what is that old and goes on at a server to which
+    /// nobody went back.
     pub async fn sweep(&self, before: Timestamp) -> Result<(), StoreError> {
         if !self.exists() {
             return Ok(());
         }
         self.work(move |inner, store| {
-            inner.processes.sweep(before);
+            let is_old = |job: &JobRecord| match job.ended_at {
+                Some(ended) => ended < before,
+                None => job.created_at < before && !inner.processes.is_alive(&job.process),
+            };
+            let mut after: Option<String> = None;
             loop {
-                let page = store.oldest(None, PAGE)?;
+                let page = store.oldest(after.as_deref(), PAGE)?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
                 let mut old = vec![];
+                let mut all_young = true;
                 for (id, _) in &page {
                     let job = read(store, id).ok().flatten();
-                    if job.is_some_and(|job| job.ended_at.is_some_and(|ended| ended < before)) {
+                    all_young &= job.as_ref().is_some_and(|job| job.created_at >= before);
+                    if job.is_some_and(|job| is_old(&job)) {
                         old.push(id.clone());
                     }
                 }
-                let is_last = old.len() < page.len() || page.is_empty();
-                store.write(|writer| old.iter().try_for_each(|id| writer.remove(id)))?;
-                if is_last {
-                    return Ok(());
+                if !old.is_empty() {
+                    store.write(|writer| old.iter().try_for_each(|id| writer.remove(id)))?;
+                }
+                // The order of ids is that of age: all that follow are younger.
+                if all_young {
+                    break;
                 }
             }
+            inner.processes.sweep(before);
+            Ok(())
         })
         .await
     }
@@ -363,6 +385,37 @@ mod tests {
         );
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_two_who_look_for_orphans_at_once_each_job_goes_to_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = Ids::counted();
+        for _ in 0..5 {
+            let dead = ledger(folder.path(), &ids);
+            let jobs: Vec<JobRecord> = (0..40).map(|_| job(&dead, "here")).collect();
+            dead.enter(jobs).await.unwrap();
+            drop(dead);
+            let [one, other] = [(); 2].map(|()| ledger(folder.path(), &ids));
+            let (taken, too) = tokio::join!(
+                tokio::spawn({
+                    let one = one.clone();
+                    async move { one.take_over("here").await }
+                }),
+                tokio::spawn({
+                    let other = other.clone();
+                    async move { other.take_over("here").await }
+                }),
+            );
+            let taken = [taken.unwrap().unwrap(), too.unwrap().unwrap()].concat();
+            assert_eq!(taken.len(), 40);
+            let ended = taken
+                .iter()
+                .map(|(id, _)| one.note(id, |job| job.status = JobStatus::Done));
+            for ended in ended {
+                ended.await.unwrap();
+            }
+        }
+    }
+
     #[tokio::test]
     async fn jobs_are_found_by_what_they_are_called_and_where_they_stand() {
         let folder = tempfile::tempdir().unwrap();
@@ -398,15 +451,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ids = Ids::counted();
         let ledger = ledger(folder.path(), &ids);
-        let (old, open) = (job(&ledger, "here"), job(&ledger, "here"));
-        let (gone, stays) = (old.prompt_id.clone(), open.prompt_id.clone());
-        ledger.enter(vec![old, open]).await.unwrap();
-        ledger
-            .note(&gone, |job| job.ended_at = Some(Timestamp::UNIX_EPOCH))
-            .await
-            .unwrap();
-        ledger.sweep(Clock::default().now()).await.unwrap();
-        assert_eq!(ledger.find(&gone).await.unwrap(), None);
-        assert!(ledger.find(&stays).await.unwrap().is_some());
+        let now = Clock::default().now();
+        let blank = || JobRecord {
+            created_at: Timestamp::UNIX_EPOCH,
+            ..job(&ledger, "here")
+        };
+        // What is open stands before more than a page of what is to go.
+        let open = blank();
+        let stays = open.prompt_id.clone();
+        let old = (0..PAGE + 1).map(|_| JobRecord {
+            ended_at: Some(Timestamp::UNIX_EPOCH),
+            ..blank()
+        });
+        let jobs: Vec<JobRecord> = std::iter::once(open).chain(old).collect();
+        ledger.enter(jobs).await.unwrap();
+        ledger.sweep(now).await.unwrap();
+        let left = ledger.list(JobQuery::default(), PAGE).await.unwrap();
+        let left: Vec<&String> = left.iter().map(|(id, _)| id).collect();
+        assert_eq!(left, [&stays]);
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_server_that_never_came_back_goes_with_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = Ids::counted();
+        let dead = ledger(folder.path(), &ids);
+        let left = JobRecord {
+            created_at: Timestamp::UNIX_EPOCH,
+            ..job(&dead, "a server of last year")
+        };
+        let id = left.prompt_id.clone();
+        dead.enter(vec![left]).await.unwrap();
+        let now = Clock::default().now();
+        dead.sweep(now).await.unwrap();
+        assert!(dead.find(&id).await.unwrap().is_some(), "its process lives");
+        drop(dead);
+        let next = ledger(folder.path(), &ids);
+        next.sweep(now).await.unwrap();
+        assert_eq!(next.find(&id).await.unwrap(), None);
     }
 }

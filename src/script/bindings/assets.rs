@@ -134,9 +134,11 @@ mod functions {
     /// Removes what is past its time: `#{ removed, bytes_freed }`.
     #[rhai_fn(return_raw)]
     pub fn cleanup(call: NativeCallContext) -> Fallible<Dynamic> {
-        let removed = Context::of(&call).host.assets.remove_expired();
-        let removed = removed.map_err(thrown)?;
-        answer(json!({ "removed": removed.asset_ids.len(), "bytes_freed": removed.bytes }))
+        let context = Context::of(&call);
+        context.once("assets::cleanup", json!([]), || {
+            let removed = context.host.assets.remove_expired().map_err(thrown)?;
+            answer(json!({ "removed": removed.asset_ids.len(), "bytes_freed": removed.bytes }))
+        })
     }
 
     /// Brings media into `ComfyUI`'s input folder: `#{ name, mime_type, uploaded, ... }`, of which
@@ -146,11 +148,17 @@ mod functions {
     pub fn upload(call: NativeCallContext, source: &str, options: rhai::Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let options = from_map(&options).map_err(|error| error.to_string())?;
+        let given = json!([source, options]);
         let options = super::upload_options(&options.into());
         let base = &context.host.project_dir;
         let source = MediaSource::of(source, base)
             .unwrap_or_else(|| MediaSource::File(paths::resolved(source, base)));
-        answer(context.wait(context.host.jobs.upload(source, &options))?)
+        let jobs = &context.host.jobs;
+        let uploaded = context.once("assets::upload", given, || {
+            answer(context.wait(jobs.upload(source.clone(), &options))?)
+        })?;
+        super::note_input(&context, &uploaded, &source);
+        Ok(uploaded)
     }
 
     /// Measures of a picture: `#{ sharpness, exposure: #{ mean, dark, bright }, hash }`. Sharpness
@@ -186,6 +194,16 @@ mod functions {
     /// The session under which what the caller makes is recorded.
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).session().into()
+    }
+}
+
+/// Notes which asset stands behind an upload that may have been another process's.
+fn note_input(context: &Context, uploaded: &Dynamic, source: &MediaSource) {
+    let uploaded = uploaded.read_lock::<rhai::Map>();
+    let name = uploaded.as_ref().and_then(|told| told.get("name"));
+    if let (Some(name), MediaSource::Asset(asset_id)) = (name, source) {
+        let jobs = &context.host.jobs;
+        jobs.note_input(&name.to_string(), asset_id.clone());
     }
 }
 

@@ -49,8 +49,9 @@ mod functions {
     ) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let source = super::Source::of(&context, &workflow)?;
-        let sets = from_dynamic(&sets.into()).map_err(|error| error.to_string())?;
-        context.once("batch::run", || {
+        let json = |value: &Dynamic| from_dynamic(value).map_err(|error| error.to_string());
+        let (given, sets) = (json(&workflow)?, json(&sets.into())?);
+        context.once("batch::run", json!([given, sets, seconds]), || {
             answer(super::run(&context, &source, &sets, seconds)?)
         })
     }
@@ -74,7 +75,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn hand_over(call: NativeCallContext, asset_id: &str) -> Fallible<ImmutableString> {
         let context = Context::of(&call);
-        let name = context.once("batch::hand_over", || {
+        let name = context.once("batch::hand_over", json!([asset_id]), || {
             Ok(super::hand_over(&context, asset_id)?.into())
         })?;
         let name = name.into_immutable_string()?;

@@ -36,7 +36,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn submit(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        context.once("comfy::submit", || {
+        context.once("comfy::submit", json!([workflow.snapshot()]), || {
             answer(jobs::submit(&context, &workflow)?)
         })
     }
@@ -55,7 +55,7 @@ mod functions {
         let wait = || answer(super::wait(&context, prompt_id, seconds)?);
         // What a run waits for without having submitted it is asked for again: that does no harm.
         if context.is_own(prompt_id) {
-            context.once("comfy::wait", wait)
+            context.once("comfy::wait", json!([prompt_id, seconds]), wait)
         } else {
             wait()
         }
@@ -72,7 +72,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        context.once("comfy::run", || answer(super::run(&context, &workflow)?))
+        context.once("comfy::run", json!([workflow.snapshot()]), || {
+            answer(super::run(&context, &workflow)?)
+        })
     }
 
     /// What is wrong with a workflow, without queueing it: `#{ valid, errors, findings, node_errors,
@@ -138,7 +140,7 @@ mod functions {
         if is_run(prompt_id) {
             return runs::cancel(&context, prompt_id);
         }
-        context.once("comfy::cancel", || {
+        context.once("comfy::cancel", json!([prompt_id]), || {
             answer(context.wait(context.host.comfy.cancel(prompt_id))?)
         })
     }
@@ -148,7 +150,8 @@ mod functions {
     pub fn interrupt(call: NativeCallContext) -> Fallible<()> {
         let context = Context::of(&call);
         let interrupt = || answer(context.wait(context.host.comfy.interrupt())?);
-        context.once("comfy::interrupt", interrupt).map(|_| ())
+        let done = context.once("comfy::interrupt", json!([]), interrupt);
+        done.map(|_| ())
     }
 
     /// Stops what the caller's session has running there and gives the ids of those jobs. If what
@@ -156,7 +159,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn interrupt_own(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        context.once("comfy::interrupt_own", || {
+        context.once("comfy::interrupt_own", json!([]), || {
             answer(context.wait(context.host.jobs.interrupt_own(context.session()))?)
         })
     }
@@ -173,35 +176,45 @@ mod functions {
     pub fn free(call: NativeCallContext, unload_models: bool) -> Fallible<()> {
         let context = Context::of(&call);
         let free = || answer(context.wait(context.host.comfy.free(unload_models, true))?);
-        context.once("comfy::free", free).map(|_| ())
+        let done = context.once("comfy::free", json!([unload_models]), free);
+        done.map(|_| ())
     }
 
     /// The server's version, its devices and their memory in bytes.
     #[rhai_fn(return_raw)]
     pub fn system_stats(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.comfy.system_stats())?)
+        context.once("comfy::system_stats", json!([]), || {
+            answer(context.wait(context.host.comfy.system_stats())?)
+        })
     }
 
     /// The files of a model folder, as loaders list them.
     #[rhai_fn(return_raw)]
     pub fn models(call: NativeCallContext, folder: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.comfy.models(folder))?)
+        // What a script decides by it is to be decided alike when it is gone through again.
+        context.once("comfy::models", json!([folder]), || {
+            answer(context.wait(context.host.comfy.models(folder))?)
+        })
     }
 
     /// The files of all model folders: names by folder.
     #[rhai_fn(return_raw)]
     pub fn all_models(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.comfy.all_models())?)
+        context.once("comfy::all_models", json!([]), || {
+            answer(context.wait(context.host.comfy.all_models())?)
+        })
     }
 
     /// The names of the model folders.
     #[rhai_fn(return_raw)]
     pub fn model_folders(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(context.wait(context.host.comfy.model_folders())?)
+        context.once("comfy::model_folders", json!([]), || {
+            answer(context.wait(context.host.comfy.model_folders())?)
+        })
     }
 }
 
@@ -241,14 +254,16 @@ fn limit_of(seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
     Ok(limit.map_err(|_| format!("can't wait for {seconds} seconds"))?)
 }
 
+/// What a job came to that is over; `why` tells of a lost one what its loss alone does not.
 pub(super) fn describe_finished(
     context: &Context,
     finished: &Finished,
+    why: Option<Failure>,
 ) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
-    if let Some(mut failure) = outcome.failure() {
+    if let Some(mut failure) = why.or_else(|| outcome.failure()) {
         // A server that has forgotten the job lists no outputs; what was kept of it is here.
         let kept = context.host.jobs.kept(&outcome.prompt_id).map_err(thrown)?;
         let ids: Vec<&str> = kept.iter().map(|asset| asset.asset_id.as_str()).collect();

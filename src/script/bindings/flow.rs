@@ -14,6 +14,8 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
+    use serde_json::json;
+
     use crate::failure::Failure;
     use crate::script::value::to_dynamic;
 
@@ -44,7 +46,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn random_seed(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
         let context = Context::of(&call);
-        context.once("random_seed", || {
+        context.once("random_seed", json!([]), || {
             Ok(to_dynamic(context.host.ids.seed().into()))
         })
     }
@@ -53,7 +55,9 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn now(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
         let context = Context::of(&call);
-        context.once("now", || Ok(context.host.clock.now().to_string().into()))
+        context.once("now", json!([]), || {
+            Ok(context.host.clock.now().to_string().into())
+        })
     }
 
     /// Waits for a number of seconds, or until the caller cancels.
@@ -68,9 +72,13 @@ mod functions {
     pub fn sleep(call: NativeCallContext, seconds: FLOAT) -> Result<(), Box<EvalAltResult>> {
         let duration = Duration::try_from_secs_f64(seconds)
             .map_err(|_| format!("can't sleep for {seconds} seconds"))?;
-        Context::of(&call).wait(async {
-            tokio::time::sleep(duration).await;
-            Ok::<(), Failure>(())
-        })
+        let context = Context::of(&call);
+        let slept = context.once("sleep", json!([seconds]), || {
+            context.wait(async {
+                tokio::time::sleep(duration).await;
+                Ok::<_, Failure>(Dynamic::UNIT)
+            })
+        });
+        slept.map(|_| ())
     }
 }

@@ -5,6 +5,7 @@
 //! let clip = retry(#{ times: 2, codes: ["OUT_OF_MEMORY"] }, || comfy::run(workflow));
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::script::run::engine_beside;
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
-/// How many things go on beside each other at most; further ones wait for their turn.
-const BESIDE: usize = 16;
+/// How deep `parallel` may stand within `parallel`: each of those above waits on a thread.
+const DEEP: usize = 4;
 
 /// What `retry` takes as its policy.
 const POLICY: [&str; 3] = ["times", "wait", "codes"];
@@ -40,7 +41,9 @@ mod functions {
     use crate::script::value::from_map;
 
     /// Calls functions without parameters beside each other and gives what they return, in their
-    /// order. All go on to their end; then the first failure, if there is one, is thrown.
+    /// order. All go on to their end; then the first failure, if there is one, is thrown. A run does
+    /// 16 things beside each other at most, those of `parallel` within `parallel` included, which may
+    /// be four deep; further ones wait for their turn.
     #[rhai_fn(return_raw)]
     pub fn parallel(call: NativeCallContext, functions: Array) -> Fallible<Array> {
         super::parallel(&call, functions)
@@ -74,11 +77,20 @@ fn parallel(call: &NativeCallContext, functions: Array) -> Fallible<Array> {
             })
         })
         .collect::<Fallible<Vec<FnPtr>>>()?;
-    let mut branches = context.branches(functions.len()).into_iter();
+    if context.beside >= DEEP {
+        let message = format!("parallel stands within parallel more than {DEEP} deep");
+        return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
+    }
+    let mut work: VecDeque<_> = functions
+        .iter()
+        .zip(context.branches(functions.len()))
+        .collect();
     let mut results = Vec::with_capacity(functions.len());
-    for group in functions.chunks(BESIDE) {
-        let work: Vec<(&FnPtr, Arc<Context>)> = group.iter().zip(&mut branches).collect();
-        results.extend(beside(call.global_runtime_state(), work));
+    while !work.is_empty() {
+        let taken = context.places.take(work.len());
+        // Who waits here makes room for one.
+        let group = work.drain(..taken.count.max(1)).collect();
+        results.extend(beside(call.global_runtime_state(), group));
     }
     results.into_iter().collect()
 }
@@ -120,6 +132,8 @@ struct Policy {
     times: u64,
     wait: Duration,
     codes: Vec<String>,
+    /// The script says which failures it means.
+    says_which: bool,
 }
 
 impl Policy {
@@ -142,6 +156,7 @@ impl Policy {
             times: times.ok_or_else(|| refuse("times is a whole number from 1 to 100".into()))?,
             wait: wait.ok_or_else(|| refuse("wait is a number of seconds".into()))?,
             codes: codes.ok_or_else(|| refuse("codes is a list of error codes".into()))?,
+            says_which: policy.contains_key("codes"),
         })
     }
 
@@ -150,9 +165,10 @@ impl Policy {
             return false;
         };
         caught(value).is_some_and(|failure| {
-            self.codes
-                .iter()
-                .any(|code| *failure.code.as_str() == **code)
+            // What somebody pays for is not done twice unless that is said.
+            let is_free = !failure.details.contains_key("partner_node");
+            let mut codes = self.codes.iter();
+            (self.says_which || is_free) && codes.any(|code| *failure.code.as_str() == **code)
         })
     }
 }

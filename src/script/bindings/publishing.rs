@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use rhai::{Module, exported_module};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::assets::publish::{PublishRequest, Target};
 use crate::failure::{Code, Failure};
@@ -31,9 +31,10 @@ mod functions {
     ) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let options = from_map(&options).map_err(|error| error.to_string())?;
-        let request = super::publish_request(asset_id, &options.into()).map_err(thrown)?;
+        let options = options.into();
+        let request = super::publish_request(asset_id, &options).map_err(thrown)?;
         let host = &context.host;
-        context.once("assets::publish", || {
+        context.once("assets::publish", json!([asset_id, options]), || {
             let published = host.publisher.publish(&host.assets, &request);
             answer(published.map_err(thrown)?)
         })
@@ -63,7 +64,7 @@ mod functions {
     ) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let host = &context.host;
-        context.once("assets::save", || {
+        context.once("assets::save", json!([asset_id, path, overwrite]), || {
             let path = Path::new(path);
             let copied = host
                 .publisher

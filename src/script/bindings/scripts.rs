@@ -144,7 +144,8 @@ mod functions {
         let kind = super::kind(&kind.unwrap_or_default())?;
         let overwrite = options.get("overwrite") == Some(&true.into());
         let source = super::source(name, text, kind);
-        context.once("scripts::save", || {
+        let given = json!([name, text, options]);
+        context.once("scripts::save", given, || {
             answer(super::save_source(&context, &source, overwrite).map_err(thrown)?)
         })
     }
@@ -218,15 +219,17 @@ pub(super) fn run(
         );
         return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
     }
-    check_unchanged(above, served)?;
+    check_unchanged(above, served, &given)?;
     let context = Arc::new(Context {
         generation: generation.clone(),
         depth: above.depth + 1,
         ..(**above).clone()
     });
     if served.script.key.kind == Kind::Template {
-        let workflow = templates::build(&context, served, given)?;
-        return context.once("comfy::run", || answer(comfy::run(&context, &workflow)?));
+        let workflow = templates::build_once(&context, served, given)?;
+        return context.once("comfy::run", json!([workflow.snapshot()]), || {
+            answer(comfy::run(&context, &workflow)?)
+        });
     }
     let context = Arc::new(Context {
         parameters: served.script.arguments(given).map_err(thrown)?,
@@ -238,8 +241,9 @@ pub(super) fn run(
 }
 
 /// A run that is gone through again has to meet the same scripts.
-fn check_unchanged(context: &Context, served: &Served) -> Fallible<()> {
-    let hash = context.once("scripts::run", || Ok(served.hash.clone().into()))?;
+fn check_unchanged(context: &Context, served: &Served, given: &Map<String, Value>) -> Fallible<()> {
+    let given = json!([served.script.key.name, given]);
+    let hash = context.once("scripts::run", given, || Ok(served.hash.clone().into()))?;
     if hash
         .read_lock::<ImmutableString>()
         .is_some_and(|before| *before == *served.hash)

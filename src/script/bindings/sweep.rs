@@ -31,7 +31,7 @@ mod functions {
         let sweep = sweep.map_err(|error| error.to_string())?;
         let fixed = fixed.map_err(|error| error.to_string())?;
         let context = Context::of(&call);
-        context.once("batch::combinations", || {
+        context.once("batch::combinations", json!([sweep, fixed]), || {
             let axes = super::axes(&context, None, &sweep)?;
             answer(super::combinations(&axes, &fixed))
         })
@@ -51,7 +51,8 @@ mod functions {
         let fixed = fixed.map_err(|error| error.to_string())?;
         let context = Context::of(&call);
         let source = super::Source::of(&context, &workflow)?;
-        context.once("batch::plan", || {
+        let given = from_dynamic(&workflow).map_err(|error| error.to_string())?;
+        context.once("batch::plan", json!([given, sweep, fixed]), || {
             let axes = super::axes(&context, Some(&source), &sweep)?;
             let told: Vec<_> = axes.iter().map(super::told).collect();
             answer(super::json!({ "axes": told, "runs": super::combinations(&axes, &fixed) }))
@@ -66,7 +67,7 @@ mod functions {
         let axes = from_dynamic(&axes.into()).map_err(|error| error.to_string())?;
         let results = from_dynamic(&results.into()).map_err(|error| error.to_string())?;
         let context = Context::of(&call);
-        context.once("batch::sheet", || {
+        context.once("batch::sheet", json!([axes, results]), || {
             answer(super::sheet(&context, &axes, &results).map_err(thrown)?)
         })
     }

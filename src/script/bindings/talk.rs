@@ -43,9 +43,10 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn ask(call: NativeCallContext, message: &str, form: rhai::Map) -> Fallible<Dynamic> {
         let form = from_map(&form).map_err(|error| error.to_string())?;
+        let given = json!([message, form]);
         let question = Question::new(message, form).map_err(thrown)?;
         let context = Context::of(&call);
-        context.once("ask", || {
+        context.once("ask", given, || {
             let asked = context.wait(context.caller.conversation.ask(question))?;
             answer(super::described(asked))
         })
@@ -67,8 +68,10 @@ mod functions {
     ) -> Fallible<Dynamic> {
         let options = from_map(&options).map_err(|error| error.to_string())?;
         let sample = super::request(&prompt, &options).map_err(thrown)?;
+        // A prompt with pictures has no counterpart in JSON.
+        let given = json!([from_dynamic(&prompt).ok(), options]);
         let context = Context::of(&call);
-        context.once("sample", || {
+        context.once("sample", given, || {
             answer(context.wait(context.caller.conversation.sample(sample))?)
         })
     }

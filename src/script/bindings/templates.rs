@@ -2,18 +2,22 @@
 
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
 use crate::comfy::ComfyError;
 use crate::failure::Failure;
-use crate::jobs::Origin;
+use crate::jobs::{MediaSource, Origin};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::build_checked;
+use crate::script::value::from_dynamic;
 use crate::script::{
-    Generation, Kind, Lacking, Layer, ScriptError, Served, arrange, lacking, named,
+    Exchanged, Generation, Kind, Lacking, Layer, ScriptError, Served, Type, arrange, lacking, named,
 };
+
+type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 pub(super) fn module() -> SharedModule {
     indexed(exported_module!(functions))
@@ -21,8 +25,6 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
-    type Fallible<T> = Result<T, Box<EvalAltResult>>;
-
     /// All templates in short: name, title, model, type, tags, packs of nodes that they need,
     /// required parameters, placeholders, and the layer of those that do not come with the program.
     #[rhai_fn(return_raw)]
@@ -56,7 +58,7 @@ mod functions {
         let given =
             crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
         let served = super::find(&context.generation, name)?;
-        super::build(&context, served, given)
+        super::build_once(&context, served, given)
     }
 
     /// What the server lacks to run a workflow, each only if there is any: `#{ missing_models,
@@ -78,18 +80,78 @@ fn lacking_for(
         .wait(async { Ok::<_, ComfyError>(lacking(comfy, &context.generation, &workflow).await) })
 }
 
+/// What a template is given on the server at hand.
+#[derive(Serialize, Deserialize)]
+struct Arranged {
+    arguments: Map<String, Value>,
+    exchanged: Vec<Exchanged>,
+}
+
 /// Builds a template's workflow, so that what it makes will name the template.
 pub(super) fn build(
     context: &Context,
     served: &Served,
     given: Map<String, Value>,
-) -> Result<WorkflowHandle, Box<EvalAltResult>> {
-    let named = named(&given);
+) -> Fallible<WorkflowHandle> {
     let said: Vec<String> = given.keys().cloned().collect();
+    let arranged = arranged(context, served, given)?;
+    build_arranged(context, served, &said, arranged)
+}
+
+/// The same as a step of a run: which files stand for others on the server is found out once.
+pub(super) fn build_once(
+    context: &Context,
+    served: &Served,
+    given: Map<String, Value>,
+) -> Fallible<WorkflowHandle> {
+    let said: Vec<String> = given.keys().cloned().collect();
+    let step = json!([served.script.key.name, given]);
+    let told = context.once("templates::build", step, || {
+        answer(arranged(context, served, given.clone())?)
+    })?;
+    let told = from_dynamic(&told).map_err(|error| error.to_string())?;
+    let arranged: Arranged = serde_json::from_value(told).map_err(|error| error.to_string())?;
+    note_inputs(context, served, &given, &arranged.arguments);
+    build_arranged(context, served, &said, arranged)
+}
+
+fn arranged(context: &Context, served: &Served, given: Map<String, Value>) -> Fallible<Arranged> {
+    let named = named(&given);
     let mut arguments = served.script.arguments(given).map_err(thrown)?;
     let declaration = &served.script.declaration;
     let arranging = arrange(&context.host, declaration, &named, &mut arguments);
-    context.exchanges.note(context.wait(arranging)?);
+    Ok(Arranged {
+        exchanged: context.wait(arranging)?,
+        arguments,
+    })
+}
+
+/// Notes which assets stand behind what another process may have handed over.
+fn note_inputs(
+    context: &Context,
+    served: &Served,
+    given: &Map<String, Value>,
+    arguments: &Map<String, Value>,
+) {
+    for param in &served.script.declaration.params {
+        let value = |of: &Map<String, Value>| Some(of.get(&param.name)?.as_str()?.to_owned());
+        let is_media = matches!(param.ty, Type::Image | Type::Video | Type::Audio);
+        let source = value(given).filter(|_| is_media);
+        let source = source.and_then(|it| MediaSource::of(&it, &context.host.project_dir));
+        if let (Some(MediaSource::Asset(asset_id)), Some(name)) = (source, value(arguments)) {
+            context.host.jobs.note_input(&name, asset_id);
+        }
+    }
+}
+
+fn build_arranged(
+    context: &Context,
+    served: &Served,
+    said: &[String],
+    arranged: Arranged,
+) -> Fallible<WorkflowHandle> {
+    let mut arguments = arranged.arguments;
+    context.exchanges.note(arranged.exchanged);
     let workflow = build_checked(
         &context.generation,
         &served.script,

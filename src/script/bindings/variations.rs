@@ -70,7 +70,8 @@ mod functions {
             regenerated_from: Some(asset.asset_id),
             ..Origin::default()
         };
-        context.once("variations::submit", || {
+        let given = json!([workflow.snapshot(), origin.regenerated_from, wanted]);
+        context.once("variations::submit", given, || {
             super::submit(&context, &workflow, origin)
         })
     }
@@ -79,7 +80,7 @@ mod functions {
     #[rhai_fn(name = "submit", return_raw)]
     pub fn submit_other(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        context.once("variations::submit", || {
+        context.once("variations::submit", json!([workflow.snapshot()]), || {
             super::submit(&context, &workflow, Origin::default())
         })
     }
@@ -110,7 +111,7 @@ mod functions {
     pub fn plan(call: NativeCallContext, asset_id: &str, wanted: Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         let wanted = from_map(&wanted).map_err(|error| error.to_string())?;
-        context.once("variations::plan", || {
+        context.once("variations::plan", json!([asset_id, wanted]), || {
             answer(super::plan(&context, asset_id, &wanted).map_err(thrown)?)
         })
     }

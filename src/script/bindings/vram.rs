@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rhai::exported_module;
 use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
+use serde_json::json;
 
 use tokio::time::timeout;
 
@@ -31,7 +32,7 @@ mod functions {
     pub fn estimate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         // What a script decides by it is to be decided alike when it is gone through again.
-        context.once("vram::estimate", || {
+        context.once("vram::estimate", json!([workflow.snapshot()]), || {
             answer(super::estimate(&context, &workflow.snapshot())?)
         })
     }

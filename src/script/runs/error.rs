@@ -33,9 +33,11 @@ impl From<RunError> for Failure {
                 Self::new(Code::NOT_FOUND, message).hint("call list_assets to see what was made")
             }
             RunError::Store(error) => error.into(),
-            RunError::Damaged { .. } | RunError::Disk(_) => {
-                Self::new(Code::INTERNAL_ERROR, message)
-            }
+            RunError::Damaged { .. } => Self::new(Code::INTERNAL_ERROR, message).hint(
+                "call it anew: what it has done so far is not known, and nothing is done twice; \
+                 list_assets shows what it made",
+            ),
+            RunError::Disk(_) => Self::new(Code::INTERNAL_ERROR, message),
         }
     }
 }

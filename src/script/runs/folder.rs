@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Record, RunError};
+use super::{Journal, Record, RunError};
 use crate::store::presence::{self, Presence};
 use crate::store::{StoreError, files};
 
@@ -65,6 +65,17 @@ impl Folder {
     pub(super) fn journal(&self, run_id: &str) -> Result<PathBuf, RunError> {
         let path = self.path(run_id, "journal");
         path.ok_or_else(|| RunError::Unknown(run_id.to_owned()))
+    }
+
+    /// The jobs that a run has put on the server.
+    pub(super) fn jobs_of(&self, run_id: &str) -> Vec<String> {
+        let read = self
+            .journal(run_id)
+            .and_then(|path| Journal::jobs_in(&path));
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%error, run_id, "the jobs of a run can't be told");
+            vec![]
+        })
     }
 
     /// The ids of all runs that are written down.

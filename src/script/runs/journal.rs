@@ -9,7 +9,7 @@
 //! runs/<run_id>.journal   a line for each call that was done, and for each job
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Run, RunError};
-use crate::store::StoreError;
+use crate::store::{StoreError, files};
 
 /// The journal of one run.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ struct State {
     done: HashMap<String, Done>,
     jobs: HashMap<String, Intent>,
     places: HashMap<String, String>,
+    arrived: HashSet<String>,
 }
 
 /// A call that was done.
@@ -45,9 +46,40 @@ pub struct Done {
     pub call: String,
     /// The function.
     pub of: String,
+    /// What it was given.
+    pub given: Given,
     /// What it gave or threw.
     #[serde(flatten)]
     pub end: CallEnd,
+}
+
+/// What a call was given, as far as it takes to know it again and to tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// BLAKE3 of the arguments as JSON, names in the order of the alphabet.
+    digest: String,
+    /// How that JSON begins.
+    pub brief: String,
+}
+
+impl Given {
+    /// Of so many letters is a brief.
+    const BRIEF: usize = 200;
+
+    /// What is to be remembered of some arguments.
+    #[must_use]
+    pub fn of(mut arguments: Value) -> Self {
+        arguments.sort_all_objects();
+        let text = arguments.to_string();
+        let mut brief: String = text.chars().take(Self::BRIEF).collect();
+        if brief.len() < text.len() {
+            brief.push_str(" ...");
+        }
+        Self {
+            digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            brief,
+        }
+    }
 }
 
 /// What a call gave or threw.
@@ -76,6 +108,10 @@ pub struct Intent {
 enum Line {
     Done(Done),
     Intent(Intent),
+    Arrived {
+        /// The id under which the server took a job in.
+        arrived: String,
+    },
 }
 
 impl Journal {
@@ -92,6 +128,11 @@ impl Journal {
     /// Whether a journal can be gone on with; one that is not there yet can.
     pub(super) fn check(path: &Path) -> Result<(), RunError> {
         State::read(path).map(|_| ())
+    }
+
+    /// The last attempt at each job of a journal.
+    pub(super) fn jobs_in(path: &Path) -> Result<Vec<String>, RunError> {
+        Ok(State::read(path)?.prompt_ids())
     }
 
     /// The run's id.
@@ -121,9 +162,7 @@ impl Journal {
     /// The last attempt at each of the run's jobs.
     #[must_use]
     pub fn prompt_ids(&self) -> Vec<String> {
-        let state = self.state();
-        let jobs = state.jobs.values();
-        jobs.map(|intent| intent.prompt_id.clone()).collect()
+        self.state().prompt_ids()
     }
 
     /// Whether the run has other jobs than the one at this place.
@@ -142,7 +181,29 @@ impl Journal {
         self.write(Line::Intent(intent))
     }
 
+    /// Writes down that the server has taken a job in. A power cut may lose that: it takes a server
+    /// along that runs on the same machine, and another one is asked.
+    pub fn arrive(&self, prompt_id: &str) -> Result<(), RunError> {
+        self.append(
+            Line::Arrived {
+                arrived: prompt_id.to_owned(),
+            },
+            false,
+        )
+    }
+
+    /// Whether the server is known to have taken a job in.
+    #[must_use]
+    pub fn has_arrived(&self, prompt_id: &str) -> bool {
+        self.state().arrived.contains(prompt_id)
+    }
+
     fn write(&self, line: Line) -> Result<(), RunError> {
+        self.append(line, true)
+    }
+
+    /// Appends a line; `lasting` is one that a power cut must not lose.
+    fn append(&self, line: Line, lasting: bool) -> Result<(), RunError> {
         let mut text = serde_json::to_string(&line).map_err(|error| RunError::Damaged {
             path: self.path.clone(),
             reason: error.to_string(),
@@ -156,7 +217,10 @@ impl Journal {
         if let Some(file) = &mut state.file {
             let written = file
                 .write_all(text.as_bytes())
-                .and_then(|()| file.sync_data());
+                .and_then(|()| match lasting {
+                    true => file.sync_data(),
+                    false => Ok(()),
+                });
             if let Err(error) = written {
                 // Half a line may stand there: it is cut off when the file is opened anew.
                 state.file = None;
@@ -175,19 +239,24 @@ impl Journal {
 impl State {
     fn read(path: &Path) -> Result<Self, RunError> {
         let mut state = Self::default();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(state),
             Err(error) => return Err(StoreError::io("read", path)(error).into()),
         };
-        for line in whole_lines(&text) {
-            let line = serde_json::from_str(line).map_err(|error| RunError::Damaged {
+        for (number, line) in whole_lines(&bytes).enumerate() {
+            let line = serde_json::from_slice(line).map_err(|error| RunError::Damaged {
                 path: path.to_owned(),
-                reason: error.to_string(),
+                reason: format!("line {} is none of a journal: {error}", number + 1),
             })?;
             state.take(line);
         }
         Ok(state)
+    }
+
+    fn prompt_ids(&self) -> Vec<String> {
+        let jobs = self.jobs.values();
+        jobs.map(|intent| intent.prompt_id.clone()).collect()
     }
 
     fn take(&mut self, line: Line) {
@@ -200,20 +269,28 @@ impl State {
                 self.places.insert(intent.prompt_id.clone(), place.clone());
                 self.jobs.insert(place, intent);
             }
+            Line::Arrived { arrived } => {
+                self.arrived.insert(arrived);
+            }
         }
     }
 }
 
 /// The lines that were written to their end: a process may have died within the last.
-fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
-    let end = text.rfind('\n').map_or(0, |at| at + 1);
-    text[..end].lines()
+fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_suffix(b"\n"))
 }
 
 /// Opens a file to go on behind its last whole line.
 fn append_to(path: &Path) -> Result<File, RunError> {
     let opened = File::options().create(true).append(true).open(path);
     let file = opened.map_err(StoreError::io("open", path))?;
+    if let Some(folder) = path.parent() {
+        // A new file survives a power cut only once its folder is written as well.
+        files::sync_dir(folder).map_err(StoreError::io("sync", folder))?;
+    }
     let text = fs::read(path).map_err(StoreError::io("read", path))?;
     let end = text.iter().rposition(|byte| *byte == b'\n');
     let end = end.map_or(0, |at| at + 1);
@@ -224,12 +301,61 @@ fn append_to(path: &Path) -> Result<File, RunError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_line_that_was_cut_off_is_none() {
-        assert_eq!(whole_lines("a\nb\nc").collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(whole_lines("a").count(), 0);
+        assert_eq!(whole_lines(b"a\nb\nc").collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(whole_lines(b"a").count(), 0);
+    }
+
+    fn done(call: &str, gave: &str) -> Vec<u8> {
+        let line = Line::Done(Done {
+            call: call.to_owned(),
+            of: "ask".to_owned(),
+            given: Given::of(json!([call])),
+            end: CallEnd::Gave(gave.into()),
+        });
+        let mut bytes = serde_json::to_vec(&line).unwrap();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    #[test]
+    fn what_stands_before_a_torn_line_is_read_wherever_it_was_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (first, second) = (done("1", "ja"), done("2", "ungef\u{e4}hr"));
+        for torn in 0..second.len() {
+            fs::write(&path, [&first[..], &second[..torn]].concat()).unwrap();
+            let state = State::read(&path).unwrap();
+            assert_eq!(state.done.len(), 1, "torn at {torn}");
+        }
+        fs::write(&path, [&first[..], &second].concat()).unwrap();
+        assert_eq!(State::read(&path).unwrap().done.len(), 2);
+    }
+
+    #[test]
+    fn a_journal_that_is_damaged_before_its_last_line_is_none_and_says_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let lines = [&done("1", "a")[..], b"\0\0\xff{\n", &done("2", "b")].concat();
+        fs::write(&path, lines).unwrap();
+        let error = Journal::check(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn arguments_are_known_again_in_any_order_of_names_and_told_in_short() {
+        let one = Given::of(json!({ "a": 1, "b": { "c": [1.0], "d": u64::MAX } }));
+        let same = json!({ "b": { "d": u64::MAX, "c": [1.0] }, "a": 1 });
+        assert_eq!(one, Given::of(same));
+        let other = json!({ "b": { "d": u64::MAX - 1, "c": [1.0] }, "a": 1 });
+        assert_ne!(one, Given::of(other));
+        let long = Given::of(json!("\u{e4}".repeat(10_000)));
+        assert!(long.brief.chars().count() < 250, "{}", long.brief);
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Run {
             Ok(result) => result.clone(),
             Err(_) => None,
         }
-        .unwrap_or_else(|| Err(super::registry::vanished(&self.record())))
+        .unwrap_or_else(|| Err(super::take_up::vanished(&self.record())))
     }
 
     /// Waits for its end and passes its signs of life on.

@@ -21,10 +21,11 @@ mod journal;
 mod live;
 mod record;
 mod registry;
+mod take_up;
 mod written;
 
 pub use error::RunError;
-pub use journal::{CallEnd, Done, Intent, Journal};
+pub use journal::{CallEnd, Done, Given, Intent, Journal};
 pub use live::Run;
 pub(crate) use record::failure_of;
 pub use record::{Record, Status, is_run};

@@ -1,6 +1,6 @@
 //! All runs: those of this process, and those that other processes wrote down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::blocking::blocking;
 use super::folder::Folder;
 use super::record::PREFIX;
+use super::take_up::{Found, Purpose};
 use super::{Journal, Record, Run, RunError, Status};
 use crate::clock::Clock;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::ids::Ids;
-use crate::script::submissions::Submissions;
-use crate::script::{Caller, Generation, Kind, Progress, Reply, Runner, ScriptError, Served};
-use crate::store::files;
+use crate::script::{Caller, Generation, Progress, Reply, Runner, ScriptError, Served};
 
 /// How often a run of another process is looked at, and how often that process looks whether it
 /// was asked to end it. Files are all that the two share.
@@ -33,15 +32,17 @@ const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The runs of one data folder. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Runs(Arc<Inner>);
+pub struct Runs(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    folder: Arc<Folder>,
+pub(super) struct Inner {
+    pub(super) folder: Arc<Folder>,
     ttl: Duration,
-    clock: Clock,
+    pub(super) clock: Clock,
     ids: Ids,
     live: Mutex<HashMap<String, Run>>,
+    /// Those that are known to be over.
+    pub(super) settled: Mutex<HashSet<String>>,
 }
 
 /// How waiting for a run ended.
@@ -51,25 +52,6 @@ pub enum Waited {
     Over(Result<Reply, Failure>),
     /// It goes on.
     Working(Box<Record>),
-}
-
-enum Found {
-    Live(Run),
-    Elsewhere(Record),
-    Over(Record),
-    /// It was to be ended, and its process is gone: its jobs may go on.
-    Abandoned(Record),
-}
-
-/// Why a run is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// It is to be told of.
-    Look,
-    /// It is to go on.
-    Follow,
-    /// It is to end.
-    Cancel,
 }
 
 impl Runs {
@@ -83,6 +65,7 @@ impl Runs {
             clock,
             ids,
             live: Mutex::default(),
+            settled: Mutex::default(),
         }))
     }
 
@@ -124,33 +107,6 @@ impl Runs {
         };
         self.begin(runner, generation, served, record, false, caller)
             .map_err(|error| ScriptError::Ran(error.into()))
-    }
-
-    /// Goes on with the runs of this folder whose process is gone, and says with how many.
-    pub async fn resume(&self, runner: &Runner) -> Result<usize, RunError> {
-        let (this, on) = (self.clone(), runner.clone());
-        let found = blocking(move || {
-            let mut resumed = 0;
-            let mut abandoned = vec![];
-            for run_id in this.0.folder.run_ids() {
-                if this.find_here(&run_id).is_some() {
-                    continue;
-                }
-                match this.look_up(&on, &run_id, Purpose::Follow) {
-                    Ok(Found::Live(_)) => resumed += 1,
-                    Ok(Found::Abandoned(record)) => abandoned.extend(record.prompt_ids),
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, run_id, "can't be gone on with"),
-                }
-            }
-            Ok((resumed, abandoned))
-        });
-        let (resumed, abandoned) = found.await?;
-        if !abandoned.is_empty() {
-            let jobs = Arc::new(Submissions::of(abandoned.into_iter()));
-            jobs.cancel(&runner.host().comfy).await;
-        }
-        Ok(resumed)
     }
 
     /// Removes what is written of a run that is over and whose end was told to whoever began it.
@@ -238,112 +194,7 @@ impl Runs {
         }
     }
 
-    async fn find(
-        &self,
-        runner: &Runner,
-        run_id: &str,
-        purpose: Purpose,
-    ) -> Result<Found, RunError> {
-        if let Some(found) = self.find_here(run_id) {
-            return Ok(found);
-        }
-        let (this, on, wanted) = (self.clone(), runner.clone(), run_id.to_owned());
-        let found = blocking(move || this.look_up(&on, &wanted, purpose)).await?;
-        if let Found::Abandoned(record) = &found {
-            let jobs = Arc::new(Submissions::of(record.prompt_ids.iter().cloned()));
-            jobs.cancel(&runner.host().comfy).await;
-        }
-        Ok(found)
-    }
-
-    /// A run of this process. One that is over is kept here until it is written down.
-    fn find_here(&self, run_id: &str) -> Option<Found> {
-        let run = self.live().get(run_id).cloned()?;
-        Some(if run.is_over() {
-            Found::Over(run.record())
-        } else {
-            Found::Live(run)
-        })
-    }
-
-    fn look_up(&self, runner: &Runner, run_id: &str, purpose: Purpose) -> Result<Found, RunError> {
-        let unknown = || RunError::Unknown(run_id.to_owned());
-        let record = self.0.folder.read(run_id)?.ok_or_else(unknown)?;
-        if record.result().is_some() {
-            return Ok(Found::Over(record));
-        }
-        if self.0.folder.is_alive(&record.process) || purpose == Purpose::Look {
-            return Ok(Found::Elsewhere(record));
-        }
-        self.0.folder.alone(|| {
-            // Another process may have been quicker.
-            let record = self.0.folder.read(run_id)?.ok_or_else(unknown)?;
-            if record.result().is_some() {
-                return Ok(Found::Over(record));
-            }
-            if self.0.folder.is_alive(&record.process) {
-                let here = self.find_here(run_id);
-                return Ok(here.unwrap_or(Found::Elsewhere(record)));
-            }
-            self.take_up(runner, record, purpose)
-        })
-    }
-
-    /// A run whose process is gone. One that somebody wants to end is cancelled; any other is gone
-    /// through again, which does nothing a second time that stands in its journal; one whose script
-    /// is another by now has failed.
-    fn take_up(
-        &self,
-        runner: &Runner,
-        mut record: Record,
-        purpose: Purpose,
-    ) -> Result<Found, RunError> {
-        let folder = &self.0.folder;
-        let now = self.0.clock.now();
-        if purpose == Purpose::Cancel || folder.is_cancelled(&record.run_id) {
-            record.end(Err(ended_by_somebody()), now);
-            folder.write(&record)?;
-            folder.settle(&record.run_id);
-            return Ok(Found::Abandoned(record));
-        }
-        // Elsewhere its jobs are not known, nor its scripts and files.
-        let host = runner.host();
-        if record.server != host.comfy.server().to_string() || record.project != host.project_dir {
-            return Ok(Found::Elsewhere(record));
-        }
-        let generation = host.library.generation();
-        let served = generation.get(Kind::Tool, &record.tool).cloned();
-        match served {
-            Ok(served) if is_idempotent(&served) || served.hash == record.hash => {
-                let journal = folder.journal(&record.run_id)?;
-                if served.hash != record.hash {
-                    files::remove(&journal)?;
-                    record.hash.clone_from(&served.hash);
-                } else if let Err(error) = Journal::check(&journal) {
-                    record.end(Err(error.into()), now);
-                    folder.write(&record)?;
-                    return Ok(Found::Over(record));
-                }
-                folder.process().clone_into(&mut record.process);
-                record.updated_at = now;
-                folder.write(&record)?;
-                let caller = Caller::default();
-                let run = self.begin(runner, generation, served, record, true, caller)?;
-                Ok(Found::Live(run))
-            }
-            served => {
-                let failure = match served {
-                    Ok(_) => changed_meanwhile(&record),
-                    Err(_) => vanished(&record),
-                };
-                record.end(Err(failure), now);
-                folder.write(&record)?;
-                Ok(Found::Over(record))
-            }
-        }
-    }
-
-    fn begin(
+    pub(super) fn begin(
         &self,
         runner: &Runner,
         generation: Arc<Generation>,
@@ -409,17 +260,9 @@ impl Runs {
         }
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<String, Run>> {
+    pub(super) fn live(&self) -> MutexGuard<'_, HashMap<String, Run>> {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a tool may be done twice.
-fn is_idempotent(served: &Served) -> bool {
-    let meta = &served.script.declaration.meta;
-    ["idempotent", "read_only"]
-        .iter()
-        .any(|fact| meta.get(*fact) == Some(&Value::Bool(true)))
 }
 
 async fn write_news(run: &Run) -> bool {
@@ -428,44 +271,9 @@ async fn write_news(run: &Run) -> bool {
     written.unwrap_or_default()
 }
 
-fn ended_by_somebody() -> Failure {
-    Failure::new(Code::CANCELLED, "the run was cancelled")
-}
-
 fn over(record: &Record) -> Waited {
     match record.result() {
         Some(result) => Waited::Over(result),
         None => Waited::Working(record.clone().into()),
     }
-}
-
-/// Why a run can't be gone on with.
-fn changed_meanwhile(record: &Record) -> Failure {
-    let message = format!(
-        "the process that ran {tool} ended before it was done, and {tool} is another script by now",
-        tool = record.tool
-    );
-    let failure = Failure::new(Code::JOB_LOST, message);
-    let failure = failure.hint(format!("call {} again to begin anew", record.tool));
-    if record.prompt_ids.is_empty() {
-        return failure;
-    }
-    failure.detail("prompt_ids", record.prompt_ids.clone())
-}
-
-/// Why a run has failed whose process is gone.
-pub(super) fn vanished(record: &Record) -> Failure {
-    let failure = Failure::new(
-        Code::JOB_LOST,
-        format!(
-            "the process that ran {} ended before it was done",
-            record.tool
-        ),
-    );
-    if record.prompt_ids.is_empty() {
-        return failure.hint(format!("call {} again", record.tool));
-    }
-    failure
-        .hint("its jobs may have gone on: call get_workflow_status with each prompt_id")
-        .detail("prompt_ids", record.prompt_ids.clone())
 }

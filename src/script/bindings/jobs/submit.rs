@@ -1,0 +1,184 @@
+//! Putting a workflow on the server, at its place in the run.
+
+use serde_json::{Map, Value};
+
+use super::Fallible;
+use super::again::{found_or_refused, recall};
+use super::outage::{OUTAGES, await_server, pause};
+use crate::comfy::{ComfyError, PreviewMethod, Submit, Submitted, Workflow};
+use crate::failure::Failure;
+use crate::jobs::{JobError, Order, Origin};
+use crate::script::explained;
+use crate::script::handles::WorkflowHandle;
+use crate::script::host::{Context, Progress, thrown};
+use crate::script::runs::Intent;
+
+/// Queues a workflow.
+pub(in crate::script::bindings) fn submit(
+    context: &Context,
+    workflow: &WorkflowHandle,
+) -> Fallible<Submitted> {
+    submit_as(context, workflow, own_origin(context))
+}
+
+fn own_origin(context: &Context) -> Origin {
+    // A pipeline answers for a workflow that no template built; a tool merely passes on.
+    let pipeline = context.script.kind == crate::script::Kind::Pipeline.as_str();
+    Origin {
+        script: pipeline.then(|| context.script.clone()),
+        parameters: if pipeline {
+            context.parameters.clone()
+        } else {
+            Map::new()
+        },
+        regenerated_from: context.regenerated_from.clone(),
+        ..Origin::default()
+    }
+}
+
+/// Queues a workflow on somebody's behalf.
+pub(in crate::script::bindings) fn submit_as(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    origin: Origin,
+) -> Fallible<Submitted> {
+    let place = context.steps.as_ref().map(|steps| steps.next_job());
+    submit_in(context, workflow, &origin, place)
+}
+
+/// Queues one of several workflows of a call; `nth` is the same however often the run is gone through.
+pub(in crate::script::bindings) fn submit_nth(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    nth: usize,
+) -> Fallible<Submitted> {
+    let place = context.steps.as_ref().map(|steps| steps.nth_job(nth));
+    submit_in(context, workflow, &own_origin(context), place)
+}
+
+fn submit_in(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    origin: &Origin,
+    place: Option<String>,
+) -> Fallible<Submitted> {
+    let (Some(steps), Some(place)) = (&context.steps, place) else {
+        let submitted = put(context, workflow.snapshot(), order_of(context, origin))?;
+        return submitted.map_err(|error| thrown(explained(&context.generation, error)));
+    };
+    let at = |attempt| submit_at(context, &place, attempt, &workflow.snapshot(), origin);
+    match steps.journal().job(&place) {
+        Some(earlier) => recall(context, &earlier, || at(earlier.attempt)),
+        None => at(1),
+    }
+}
+
+/// Submits what has a place in the run. Each time that the way to the server fails it is tried again
+/// under a new id, so that nobody takes one for the other.
+pub(super) fn submit_at(
+    context: &Context,
+    place: &str,
+    mut attempt: u32,
+    workflow: &Workflow,
+    origin: &Origin,
+) -> Fallible<Submitted> {
+    let waits = context.has_begun(place);
+    let mut outages = 0;
+    loop {
+        let intent = context.intend(place, &context.host.ids.ordered(), attempt)?;
+        let mut order = order_of(context, origin);
+        order.attempt = attempt;
+        order.run_id = context.steps.as_ref().map(|steps| steps.journal().run_id());
+        order.submit.prompt_id = Some(intent.prompt_id.clone());
+        let error = match put(context, workflow.clone(), order)? {
+            Ok(submitted) => {
+                note_arrival(context, &intent, &submitted.prompt_id)?;
+                return Ok(submitted);
+            }
+            Err(error) => error,
+        };
+        outages += 1;
+        let may_be_there = matches!(&error, JobError::Comfy(ComfyError::MaybeQueued { .. }));
+        let is_passing = matches!(&error, JobError::Comfy(error) if error.is_outage());
+        let failure = explained(&context.generation, error);
+        if !waits || outages > OUTAGES || !(may_be_there || is_passing) {
+            return Err(thrown(failure));
+        }
+        await_server(context, &failure, None)?;
+        if may_be_there {
+            match found_or_refused(context, &intent)? {
+                Ok(Some(submitted)) => return Ok(submitted),
+                Ok(None) => attempt += 1,
+                Err(refusal) => return Err(thrown(refusal)),
+            }
+        }
+        pause(context)?;
+    }
+}
+
+/// A job that was submitted before, as if it were now.
+pub(super) fn resumed(
+    context: &Context,
+    intent: &Intent,
+    prompt_id: String,
+) -> Fallible<Submitted> {
+    note_arrival(context, intent, &prompt_id)?;
+    context.report(Progress::Submitted {
+        prompt_id: prompt_id.clone(),
+    });
+    Ok(Submitted {
+        prompt_id,
+        number: 0.0,
+        queue_position: None,
+        node_errors: Value::Null,
+        dropped: vec![],
+    })
+}
+
+/// Writes down that the server has a job, and under which id if that is its own choice.
+fn note_arrival(context: &Context, intent: &Intent, prompt_id: &str) -> Fallible<()> {
+    if intent.prompt_id != prompt_id {
+        context.intend(&intent.job, prompt_id, intent.attempt)?;
+    }
+    context.arrive(prompt_id)
+}
+
+fn order_of(context: &Context, origin: &Origin) -> Order {
+    Order {
+        origin: origin.clone(),
+        session: context.caller.session.clone(),
+        submit: Submit {
+            preview: if context.caller.previews {
+                PreviewMethod::Auto
+            } else {
+                PreviewMethod::default()
+            },
+            ..Submit::default()
+        },
+        ..Order::default()
+    }
+}
+
+/// Hands a workflow to the server once.
+fn put(
+    context: &Context,
+    workflow: Workflow,
+    order: Order,
+) -> Fallible<Result<Submitted, JobError>> {
+    let jobs = context.host.jobs.clone();
+    let submission = context
+        .submissions
+        .submit(&context.runtime, jobs, workflow, order);
+    let submitted = context.wait(async {
+        Ok::<_, Failure>(match submission.await {
+            Ok(submitted) => submitted,
+            Err(error) => Err(JobError::Broken(error.to_string())),
+        })
+    })?;
+    if let Ok(submitted) = &submitted {
+        context.report(Progress::Submitted {
+            prompt_id: submitted.prompt_id.clone(),
+        });
+    }
+    Ok(submitted)
+}
