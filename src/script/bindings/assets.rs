@@ -4,6 +4,7 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{FLOAT, INT, exported_module};
 use serde_json::{Value, json};
 
+use super::patience::patiently;
 use super::{SharedModule, indexed, publishing};
 use crate::assets::{Asset, AssetError, FolderType, Kind, PREVIEW_BYTES, Query};
 use crate::comfy::{Folder, OutputFile};
@@ -150,7 +151,10 @@ mod functions {
         let base = &context.host.project_dir;
         let source = MediaSource::of(source, base)
             .unwrap_or_else(|| MediaSource::File(paths::resolved(source, base)));
-        answer(context.wait(context.host.jobs.upload(source, &options))?)
+        let jobs = &context.host.jobs;
+        answer(patiently(&context, async || {
+            jobs.upload(source.clone(), &options).await
+        })?)
     }
 
     /// Measures of a picture: `#{ sharpness, exposure: #{ mean, dark, bright }, hash }`. Sharpness

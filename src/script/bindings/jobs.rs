@@ -199,8 +199,11 @@ fn put(
 fn recalled(context: &Context, prompt_id: &str) -> Fallible<Option<Submitted>> {
     let job = written(context, prompt_id)?;
     let is_over = job.as_ref().is_some_and(|job| job.status.is_over());
-    let is_lost = job.is_some_and(|job| job.status == JobStatus::Lost);
-    if is_lost || (!is_over && !is_known(context, prompt_id)?) {
+    let is_lost = job
+        .as_ref()
+        .is_some_and(|job| job.status == JobStatus::Lost);
+    let is_made = job.is_some_and(|job| job.made.is_some());
+    if is_lost || (!is_over && !is_made && !is_known(context, prompt_id)?) {
         return Ok(None);
     }
     if !is_over {
@@ -240,7 +243,7 @@ fn written(context: &Context, prompt_id: &str) -> Fallible<Option<JobRecord>> {
 }
 
 /// Waits until the server answers.
-fn await_server(context: &Context, why: &Failure) -> Fallible<()> {
+pub(super) fn await_server(context: &Context, why: &Failure) -> Fallible<()> {
     let comfy = &context.host.comfy;
     context.report(Progress::Stage {
         message: format!("waits for ComfyUI at {}", comfy.server()),
@@ -266,6 +269,13 @@ pub(super) fn wait_within(
 ) -> Fallible<Value> {
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut prompt_id = prompt_id.to_owned();
+    if context.is_own(&prompt_id)
+        && !context.host.jobs.is_of(&prompt_id, context.session())
+        && let Some(told) = remembered(context, &prompt_id)?
+    {
+        // The server need not be asked what became of it before.
+        return told;
+    }
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match wait_once(context, &prompt_id, left)? {
@@ -309,7 +319,8 @@ fn remembered(context: &Context, prompt_id: &str) -> Fallible<Option<Fallible<Va
     };
     match (job.status, job.failure) {
         (JobStatus::Done, _) => {
-            let kept = context.host.jobs.kept(prompt_id).map_err(thrown)?;
+            let mut kept = context.host.jobs.kept(prompt_id).map_err(thrown)?;
+            kept.sort_by_key(|asset| job.outputs.iter().position(|id| *id == asset.asset_id));
             let outputs: Vec<Value> = kept.iter().map(describe_asset).collect();
             let times = job.started_at.zip(job.ended_at);
             let elapsed = times.map(|(began, ended)| ended.duration_since(began).as_secs_f64());
@@ -380,7 +391,7 @@ impl Context {
     }
 
     /// Whether the run has put work on the server before this.
-    fn has_begun(&self, place: &str) -> bool {
+    pub(super) fn has_begun(&self, place: &str) -> bool {
         let steps = self.steps.as_ref();
         steps.is_some_and(|steps| steps.journal().has_jobs_beside(place))
     }
