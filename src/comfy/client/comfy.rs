@@ -10,7 +10,7 @@ use super::facts::FactsCache;
 use super::follow::Follower;
 use super::http::Http;
 use super::listings::ListingsCache;
-use super::queue::{self, Queue};
+use super::queue::{self, Queue, QueueHead};
 use super::socket::Socket;
 use super::stats::FeaturesCache;
 use super::templates::TemplatesCache;
@@ -18,6 +18,9 @@ use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::comfy::{ComfyError, Server};
 use crate::ids::Ids;
+
+/// A queue of more jobs than this is followed by the socket instead of being read again and again.
+const LONG: usize = 100;
 
 /// A `ComfyUI` server. Cheap to clone; clones share one socket, one client id and what is cached.
 #[derive(Clone)]
@@ -84,7 +87,21 @@ impl Comfy {
 
     /// Who runs and who waits.
     pub async fn queue(&self) -> Result<Queue, ComfyError> {
-        queue::read(&self.0.http).await
+        queue::read(&self.0.http, &self.0.tracker).await
+    }
+
+    /// Who runs, so many of those that wait, and how many do: known without asking as long as the
+    /// socket tells all that changes.
+    pub async fn queue_head(&self, limit: usize) -> Result<QueueHead, ComfyError> {
+        let tracker = &self.0.tracker;
+        if let Some(head) = tracker.queue.head(tracker.connection(), limit) {
+            return Ok(head);
+        }
+        let queue = self.queue().await?;
+        if queue.len() > LONG {
+            self.0.socket.begin_to_open();
+        }
+        Ok(queue.head(limit))
     }
 
     /// Whether the server still knows of anything that was submitted before `time`: if so, it was
@@ -92,7 +109,7 @@ impl Comfy {
     pub async fn remembers_before(&self, time: Timestamp) -> Result<bool, ComfyError> {
         let http = &self.0.http;
         let before = time.as_millisecond();
-        let queue = queue::read(http).await?;
+        let queue = queue::read(http, &self.0.tracker).await?;
         let mut waiting = queue.running.iter().chain(&queue.pending);
         if waiting.any(|entry| entry.created_at.is_some_and(|created| created < before)) {
             return Ok(true);
