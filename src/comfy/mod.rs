@@ -24,8 +24,8 @@ mod workflow;
 pub use big::{BigIntegers, Restored};
 pub use client::{
     ACCOUNT_HELP, Cancelled, Comfy, Device, Download, Dropped, End, JobEvent, JobState, ModelFile,
-    NodeFailure, Outcome, PreviewMethod, Progress, Queue, QueueEntry, Status, Submission, Submit,
-    Submitted, SystemStats, UploadedFile, Watch,
+    NodeFailure, Outcome, PreviewMethod, Progress, Queue, QueueEntry, QueueHead, Status,
+    Submission, Submit, Submitted, SystemStats, UploadedFile, Watch,
 };
 pub use error::{ComfyError, Rejection};
 pub use features::{Feature, Features, parse_version};

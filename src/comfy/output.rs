@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One thing that a node of a job produced.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// The node that reported it; `"2.0.0.1"` for nodes that another node expanded into.
     pub node_id: String,
@@ -25,7 +25,7 @@ pub struct Output {
 }
 
 /// A file on the server, or text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputBody {
     /// To be fetched with [`Comfy::view`](super::Comfy::view).

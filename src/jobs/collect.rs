@@ -13,18 +13,26 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::prompt_text::prompt_text;
 use super::{JobError, KeptOutput, Origin};
 use crate::assets::{Asset, Assets, FolderType, Kind, NewAsset, ServerRef};
 use crate::comfy::{
-    Comfy, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind, Submission, Workflow,
+    Comfy, ComfyError, End, Folder, Outcome, Output, OutputBody, OutputFile, OutputKind,
+    Submission, Workflow,
 };
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// How many outputs of one job are fetched at a time.
 const AT_A_TIME: usize = 4;
+
+/// How long the outputs of a job that ended well wait for a server that is away: it may be
+/// restarted, and has the files when it is back.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Between two looks whether it is back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the outputs of one job.
 pub(super) struct Collector {
@@ -85,14 +93,23 @@ impl Collector {
 
     /// Waits for every output to be kept: those of the outcome in its order, then those that nodes
     /// reported and the outcome does not list, because the server died or forgot. An output that
-    /// can't be fetched is reported as such and sinks none of the others.
-    pub(super) async fn finish(mut self, outcome: &Outcome) -> Vec<KeptOutput> {
+    /// can't be fetched is reported as such and sinks none of the others. The error is the one with
+    /// which the server stayed away.
+    pub(super) async fn finish(mut self, outcome: &Outcome) -> Result<Collected, ComfyError> {
         let early = self.under_way.len();
         self.begin(outcome.outputs.iter().cloned());
         let mut all = Vec::new();
+        let mut went_away = false;
         for (index, (output, task)) in self.under_way.into_iter().enumerate() {
             let mut kept = joined(task).await;
-            if kept.is_err() && index < early {
+            let is_away = outage(&kept).is_some() && outcome.end == End::Success;
+            if is_away {
+                went_away = true;
+                kept = self.keeper.keep_when_back(&output).await;
+                if let Some(error) = outage(&kept) {
+                    return Err(error.clone());
+                }
+            } else if kept.is_err() && index < early {
                 // The server may have been busy.
                 kept = self.keeper.keep(&output).await;
             }
@@ -105,7 +122,38 @@ impl Collector {
         };
         all.retain(|kept| kept.kept.is_ok() || listed(kept).is_some());
         all.sort_by_key(|kept| listed(kept).unwrap_or(usize::MAX));
-        all
+        Ok(Collected {
+            outputs: all,
+            went_away,
+        })
+    }
+}
+
+/// What was kept of a job.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub(super) outputs: Vec<KeptOutput>,
+    /// Whether the server was away meanwhile.
+    pub(super) went_away: bool,
+}
+
+impl Collected {
+    /// Whether something is not there any more: a server that is restarted wipes its temp folder.
+    pub(super) fn misses_something(&self) -> bool {
+        let failures = self
+            .outputs
+            .iter()
+            .filter_map(|output| output.kept.as_ref().err());
+        failures
+            .into_iter()
+            .any(|failure| failure.code == Code::NOT_FOUND)
+    }
+}
+
+fn outage(kept: &Result<Asset, JobError>) -> Option<&ComfyError> {
+    match kept {
+        Err(JobError::Comfy(error)) if error.is_outage() => Some(error),
+        _ => None,
     }
 }
 
@@ -139,6 +187,18 @@ fn template(prompt_id: &str, submission: Submission) -> NewAsset {
 const VERSION_LIMIT: Duration = Duration::from_secs(2);
 
 impl Keeper {
+    /// The same once the server is there, for as long as its outputs wait for it.
+    async fn keep_when_back(&self, output: &Output) -> Result<Asset, JobError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let kept = self.keep(output).await;
+            if outage(&kept).is_none() || Instant::now() >= deadline {
+                return kept;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     async fn keep(&self, output: &Output) -> Result<Asset, JobError> {
         // The semaphore is never closed; without a place there is only more haste.
         let _place = self.places.acquire().await.ok();

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Jobs;
-use super::collect::Collector;
+use super::collect::{Collected, Collector};
 use super::ledger::{JobRecord, JobStatus, Ledger, NodeTime};
 use super::memory::MemoryWatch;
 use super::wait::{Inner, lock};
@@ -97,6 +97,7 @@ impl Jobs {
             comfy,
             assets,
             observations,
+            no_card,
             ..
         } = &*self.0;
         // Every output is labelled with it, and a server may be too busy to tell it at the end.
@@ -109,7 +110,7 @@ impl Jobs {
         let mut begun: Option<Collector> = None;
         let mut course = Course::default();
         let mut memory: Option<MemoryWatch> = None;
-        let outcome = loop {
+        let mut outcome = loop {
             match watch.next().await {
                 Some(Ok(JobEvent::Output { node, output })) => {
                     if begun.is_none()
@@ -129,7 +130,9 @@ impl Jobs {
                     }
                     match &memory {
                         Some(memory) => memory.node_begins(),
-                        None if observations.is_some() => memory = Some(MemoryWatch::begin(comfy)),
+                        None if observations.is_some() => {
+                            memory = Some(MemoryWatch::begin(comfy, no_card))
+                        }
                         None => {}
                     }
                 }
@@ -143,38 +146,55 @@ impl Jobs {
                 }
             }
         };
+        let is_recalled = match self.told_before(prompt_id, &outcome).await {
+            Some(told) => {
+                outcome = Arc::new(told);
+                true
+            }
+            None => false,
+        };
         // What another process submitted is known by the history, and counts if it was seen to run.
         let own = watch.submission().map(|submission| submission.prompt);
         let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()));
         let noting = observations.as_ref().zip(prompt);
         let noting = noting.map(|(observations, prompt)| {
             // A job may be over before its beginning is heard of.
-            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy));
+            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy, no_card));
             memory.end(prompt, &outcome, observations, assets.now())
         });
-        let outputs = match begun {
-            Some(begun) => begun.finish(&outcome).await,
-            None if outcome.outputs.is_empty() => vec![],
-            None => {
-                let submission = watch.submission().unwrap_or_else(|| Submission {
-                    prompt: outcome.prompt.clone(),
-                    extra_data: outcome.extra_data.clone(),
-                });
-                collector(submission).await.finish(&outcome).await
+        let collecting = async {
+            match begun {
+                Some(begun) => begun.finish(&outcome).await,
+                None if outcome.outputs.is_empty() => Ok(Collected::default()),
+                None => {
+                    let submission = watch.submission().unwrap_or_else(|| Submission {
+                        prompt: outcome.prompt.clone(),
+                        extra_data: outcome.extra_data.clone(),
+                    });
+                    collector(submission).await.finish(&outcome).await
+                }
             }
         };
+        let ((), collected) = tokio::join!(self.note_made(prompt_id, &outcome), collecting);
+        let collected = collected?;
+        if (is_recalled || collected.went_away) && collected.misses_something() {
+            Arc::make_mut(&mut outcome).end = End::Lost;
+        }
+        let outputs = collected.outputs;
         for failure in outputs
             .iter()
             .filter_map(|output| output.kept.as_ref().err())
         {
             tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
         }
-        if let Some(noting) = noting {
-            // Usually it is noted by now; a process that ends with its job is to have noted it.
-            let _ = timeout(NOTE_LIMIT, noting).await;
-        }
-        self.note_end(prompt_id, &outcome, &outputs, course.end())
-            .await;
+        let noted = async {
+            if let Some(noting) = noting {
+                // Usually it is noted by now; a process that ends with its job is to have noted it.
+                let _ = timeout(NOTE_LIMIT, noting).await;
+            }
+        };
+        let end = self.note_end(prompt_id, &outcome, &outputs, course.end());
+        tokio::join!(end, noted);
         // Finished jobs are remembered, and what was run is told by their assets.
         let outcome = Arc::new(Outcome {
             prompt: Value::Null,
@@ -203,6 +223,37 @@ impl Jobs {
             };
             note(&ledger, &prompt_id, change).await;
         });
+    }
+
+    /// How a job ended that the server has forgotten, if that was known before it did.
+    async fn told_before(&self, prompt_id: &str, outcome: &Outcome) -> Option<Outcome> {
+        let ledger = self
+            .0
+            .ledger
+            .as_ref()
+            .filter(|_| outcome.end == End::Lost)?;
+        let (_, job) = ledger.find(prompt_id).await.ok().flatten()?;
+        let outputs = job.made.filter(|_| !job.status.is_over())?;
+        let mut extra_data = Map::new();
+        job.origin.write(&mut extra_data);
+        Some(Outcome {
+            end: End::Success,
+            outputs,
+            started_at: job.started_at,
+            prompt: job.workflow,
+            extra_data: extra_data.into(),
+            ..outcome.clone()
+        })
+    }
+
+    /// Writes down what it made, while that is fetched.
+    async fn note_made(&self, prompt_id: &str, outcome: &Outcome) {
+        if let Some(ledger) = &self.0.ledger
+            && outcome.end == End::Success
+        {
+            let outputs = outcome.outputs.clone();
+            note(ledger, prompt_id, |job| job.made = Some(outputs)).await;
+        }
     }
 
     /// Writes down how it ended, before that is told to anybody.

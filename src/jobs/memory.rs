@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::comfy::{Comfy, End, Outcome, SystemStats, Workflow};
@@ -23,8 +23,26 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a server is asked on which card it works, once a job is over.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 
+/// For how long it is believed that a server has no card: another may be started in its place.
+const NO_CARD_FOR: Duration = Duration::from_secs(60);
+
 /// Nodes that begin sooner after a look are not looked at.
 const SHORTEST: Duration = Duration::from_millis(150);
+
+/// That a server has no card, which is found out by the first job and not asked anew by each of a
+/// batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NoCard(Arc<Mutex<Option<Instant>>>);
+
+impl NoCard {
+    fn note(&self) {
+        *lock(&self.0) = Some(Instant::now());
+    }
+
+    fn is_known(&self) -> bool {
+        lock(&self.0).is_some_and(|at| at.elapsed() < NO_CARD_FOR)
+    }
+}
 
 /// Watches one job.
 pub(super) struct MemoryWatch {
@@ -65,10 +83,15 @@ impl CardSeen {
 
 impl MemoryWatch {
     /// Begins to look. Ends by itself where there is no card.
-    pub(super) fn begin(comfy: &Comfy) -> Self {
+    pub(super) fn begin(comfy: &Comfy, no_card: &NoCard) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let look_now = Arc::new(Notify::new());
-        let looking = look(comfy.clone(), seen.clone(), look_now.clone());
+        let looking = look(
+            comfy.clone(),
+            no_card.clone(),
+            seen.clone(),
+            look_now.clone(),
+        );
         Self {
             comfy: comfy.clone(),
             seen,
@@ -152,10 +175,14 @@ async fn ended(comfy: &Comfy, seen: Seen, end: &End) -> Option<(CardSeen, Ended)
     }
 }
 
-async fn look(comfy: Comfy, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
+async fn look(comfy: Comfy, no_card: NoCard, seen: Arc<Mutex<Seen>>, look_now: Arc<Notify>) {
+    if no_card.is_known() {
+        return;
+    }
     loop {
         if let Ok(stats) = comfy.system_stats().await {
             let Some(held) = held_now(&stats) else {
+                no_card.note();
                 return;
             };
             let mut seen = lock(&seen);
@@ -197,8 +224,8 @@ fn worked(workflow: &Workflow, cached: &[String]) -> bool {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

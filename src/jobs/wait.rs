@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follow::{Collections, Finished};
 use super::ledger::{JobRecord, JobStatus, Ledger};
+use super::memory::NoCard;
 use super::origin::Remembered;
 use super::{JobError, Origin};
 use crate::assets::{Asset, Assets};
@@ -33,6 +34,7 @@ pub(super) struct Inner {
     pub(super) assets: Arc<Assets>,
     session: String,
     pub(super) observations: Option<Observations>,
+    pub(super) no_card: NoCard,
     pub(super) ledger: Option<Ledger>,
     built: Mutex<Remembered>,
     pub(super) collections: Mutex<Collections>,
@@ -89,6 +91,7 @@ impl Jobs {
             assets,
             session,
             observations: books.observations,
+            no_card: NoCard::default(),
             ledger: books.ledger,
             built: Mutex::default(),
             collections: Mutex::default(),

@@ -250,6 +250,10 @@ async fn a_sweep_goes_on_around_one_of_its_results() {
     for (around, said) in [
         (json!("CFG=4.0"), "is no combination"),
         (json!({ "CFG": 4.0 }), "does not say which SAMPLER"),
+        (
+            json!({ "CFG": 4.0, "SAMPLR": "euler" }),
+            "\"SAMPLR\" is not swept",
+        ),
     ] {
         arguments["around"] = around;
         let failure = client

@@ -365,7 +365,7 @@ async fn a_socket_that_is_cut_in_the_middle_of_a_job_loses_nothing_of_it() {
         return;
     };
     let wire = Cutter::to(rig.url()).await;
-    let server = Server::parse(wire.url()).unwrap();
+    let server = Server::parse(&wire.url()).unwrap();
     let comfy = Comfy::new(server, Ids::default(), Clock::default());
     let job = workflow(json!({
         "1": { "class_type": "MmfHold", "inputs": { "gate": "cut" } },

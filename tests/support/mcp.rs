@@ -18,7 +18,7 @@ pub(crate) struct McpClient {
     process: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
-    stderr: Lines<BufReader<ChildStderr>>,
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
     /// Messages that were read while another was wanted, in order.
     unread: VecDeque<Value>,
     requests: u64,
@@ -44,7 +44,7 @@ impl McpClient {
         let mut process = serve.spawn();
         let stdin = process.stdin.take().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(process.stderr.take().unwrap()).lines();
+        let stderr = Some(BufReader::new(process.stderr.take().unwrap()).lines());
         Self {
             process,
             stdin,
@@ -109,7 +109,8 @@ impl McpClient {
     /// The next line of the server's log that contains `words`.
     pub(crate) async fn logged(&mut self, words: &str) -> String {
         let found = async {
-            while let Some(line) = self.stderr.next_line().await.unwrap() {
+            let stderr = self.stderr.as_mut().expect("the log is not given away");
+            while let Some(line) = stderr.next_line().await.unwrap() {
                 if line.contains(words) {
                     return line;
                 }
@@ -117,6 +118,12 @@ impl McpClient {
             panic!("the server ended without a word of {words}")
         };
         timeout(PATIENCE, found).await.expect("it is logged")
+    }
+
+    /// The server's log, for those who read it their own way.
+    #[allow(dead_code, reason = "the benches share this client")]
+    pub(crate) fn take_log(&mut self) -> Lines<BufReader<ChildStderr>> {
+        self.stderr.take().expect("the log is not given away")
     }
 
     /// Everything that came and was not taken yet.
@@ -218,9 +225,11 @@ impl McpClient {
                 message(&line);
             }
             let mut log = String::new();
-            while let Some(line) = stderr.next_line().await.unwrap() {
-                log += &line;
-                log.push('\n');
+            if let Some(stderr) = &mut stderr {
+                while let Some(line) = stderr.next_line().await.unwrap() {
+                    log += &line;
+                    log.push('\n');
+                }
             }
             (process.wait().await.unwrap(), log)
         };

@@ -31,7 +31,7 @@ impl Comfy {
     /// wait, because an interrupt that comes too late would hit the next one.
     pub async fn cancel(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
         let http = &self.0.http;
-        let queue = queue::read(http).await?;
+        let queue = queue::read(http, &self.0.tracker).await?;
         let waits = queue.position(prompt_id).is_some();
         if !waits && !queue.is_running(prompt_id) {
             return match history(http, prompt_id).await? {
@@ -68,7 +68,7 @@ impl Comfy {
             let ids = entries.iter().map(|entry| entry.prompt_id.clone());
             ids.filter(|id| prompt_ids.contains(id)).collect()
         };
-        let mut queue = queue::read(http).await?;
+        let mut queue = queue::read(http, &self.0.tracker).await?;
         let waiting = ours(&queue.pending);
         if !waiting.is_empty() {
             for prompt_id in &waiting {
@@ -77,7 +77,7 @@ impl Comfy {
             let delete = json!({ "delete": waiting });
             http.post_empty(["queue"], &delete).await?;
             // One may have begun in between.
-            queue = queue::read(http).await?;
+            queue = queue::read(http, &self.0.tracker).await?;
         }
         let mut left = Vec::new();
         for prompt_id in ours(&queue.running).into_iter().chain(ours(&queue.pending)) {
@@ -97,7 +97,7 @@ impl Comfy {
         &self,
         is_own: impl Fn(&str) -> bool,
     ) -> Result<Vec<String>, ComfyError> {
-        let running = queue::read(&self.0.http).await?.running;
+        let running = queue::read(&self.0.http, &self.0.tracker).await?.running;
         let own: Vec<String> = running
             .iter()
             .filter(|entry| is_own(&entry.prompt_id))
@@ -142,7 +142,7 @@ impl Comfy {
             .post_empty(["queue"], &json!({ "delete": [prompt_id] }))
             .await?;
         // It may have begun in between.
-        let queue = queue::read(&self.0.http).await?;
+        let queue = queue::read(&self.0.http, &self.0.tracker).await?;
         if queue.is_running(prompt_id) {
             return self.interrupt_alone(prompt_id).await;
         }
@@ -155,7 +155,7 @@ impl Comfy {
     async fn interrupt_alone(&self, prompt_id: &str) -> Result<Cancelled, ComfyError> {
         if !self.features().await?.has(Feature::TargetedInterrupt) {
             // Such a server ignores the id. If nobody waits, nobody else can be hit.
-            let queue = queue::read(&self.0.http).await?;
+            let queue = queue::read(&self.0.http, &self.0.tracker).await?;
             let only = queue
                 .running
                 .iter()

@@ -12,7 +12,7 @@ use super::facts::FactsCache;
 use super::follow::Follower;
 use super::http::Http;
 use super::listings::ListingsCache;
-use super::queue::{self, Queue};
+use super::queue::{self, Queue, QueueHead};
 use super::socket::Socket;
 use super::stats::FeaturesCache;
 use super::templates::TemplatesCache;
@@ -23,6 +23,9 @@ use crate::ids::Ids;
 
 /// So many milliseconds the clocks of two machines may differ without our knowing.
 const CLOCK_PRECISION: i64 = 3_000;
+
+/// A queue of more jobs than this is followed by the socket instead of being read again and again.
+const LONG: usize = 100;
 
 /// A `ComfyUI` server. Cheap to clone; clones share one socket, one client id and what is cached.
 #[derive(Clone)]
@@ -89,7 +92,21 @@ impl Comfy {
 
     /// Who runs and who waits.
     pub async fn queue(&self) -> Result<Queue, ComfyError> {
-        queue::read(&self.0.http).await
+        queue::read(&self.0.http, &self.0.tracker).await
+    }
+
+    /// Who runs, so many of those that wait, and how many do: known without asking as long as the
+    /// socket tells all that changes.
+    pub async fn queue_head(&self, limit: usize) -> Result<QueueHead, ComfyError> {
+        let tracker = &self.0.tracker;
+        if let Some(head) = tracker.queue.head(tracker.connection(), limit) {
+            return Ok(head);
+        }
+        let queue = self.queue().await?;
+        if queue.len() > LONG {
+            self.0.socket.begin_to_open();
+        }
+        Ok(queue.head(limit))
     }
 
     /// Whether the server still knows of anything that was submitted before `time` of this machine:

@@ -159,7 +159,7 @@ impl Follower {
     /// the one to the other. Whether every job was found somewhere.
     async fn poll_once(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
         let connection = self.tracker.connection();
-        let queue = queue::read(&self.http).await?;
+        let queue = queue::read(&self.http, &self.tracker).await?;
         let mut all_found = true;
         for job in jobs {
             if queue.is_running(&job.prompt_id) {

@@ -8,16 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::feed::{Feed, Listener};
 use super::message::{Message, NodeState};
 use super::outcome::{End, Outcome};
 use super::story::{Story, Submission};
 use crate::comfy::{ComfyError, Workflow};
-
-/// Events that a slow watcher may fall behind before it loses the oldest.
-const BACKLOG: usize = 128;
 
 /// Something that happened to a job.
 #[derive(Clone, Debug)]
@@ -93,7 +91,7 @@ pub(super) type Conclusion = Result<Arc<Outcome>, ComfyError>;
 /// One job, shared by everyone who is interested in it.
 pub(super) struct Job {
     pub(super) prompt_id: String,
-    events: broadcast::Sender<JobEvent>,
+    events: Feed,
     conclusion: watch::Sender<Option<Conclusion>>,
     state: Mutex<State>,
     titles: HashMap<String, String>,
@@ -145,7 +143,7 @@ impl Job {
         let titles = nodes.filter_map(|node| Some((node.id.to_owned(), node.title()?.to_owned())));
         Self {
             prompt_id: prompt_id.to_owned(),
-            events: broadcast::Sender::new(BACKLOG),
+            events: Feed::default(),
             conclusion: watch::Sender::new(None),
             state: Mutex::new(State {
                 alive_at: Some(Instant::now()),
@@ -184,10 +182,10 @@ impl Job {
 
     /// The events from now on, and those that a watcher who joins now has missed: where the job
     /// stands, and what its nodes have reported.
-    pub(super) fn events(&self) -> (Vec<JobEvent>, broadcast::Receiver<JobEvent>) {
+    pub(super) fn events(&self) -> (Vec<JobEvent>, Listener) {
         let state = self.state();
         // Outputs are told under the lock, so none is both in the past and in the future.
-        (state.story_so_far(), self.events.subscribe())
+        (state.story_so_far(), self.events.listen())
     }
 
     /// The job as it was submitted, if we did that.
@@ -275,8 +273,8 @@ impl Job {
             state.phase = phase;
             drop(state);
             match phase {
-                Phase::Queued(position) => self.tell(JobEvent::Queued { position }),
-                Phase::Running => self.tell(JobEvent::Started),
+                Phase::Queued(position) => self.events.tell(&JobEvent::Queued { position }),
+                Phase::Running => self.events.tell(&JobEvent::Started),
                 Phase::Unknown | Phase::Ended => {}
             }
         }
@@ -305,12 +303,12 @@ impl Job {
                     story.add(record);
                 }
                 drop(state);
-                self.tell(JobEvent::Cached { nodes });
+                self.events.tell(&JobEvent::Cached { nodes });
             }
             Message::Nodes { nodes, .. } => self.hear_nodes(&nodes),
             Message::Executing { node, .. } => {
                 self.seen(Phase::Running);
-                self.tell(JobEvent::Node {
+                self.events.tell(&JobEvent::Node {
                     title: self.title(&node),
                     id: node.clone(),
                 });
@@ -324,14 +322,14 @@ impl Job {
                 if let Some(story) = &mut state.story {
                     story.add_output(&node, &output);
                 }
-                self.tell(JobEvent::Output { node, output });
+                self.events.tell(&JobEvent::Output { node, output });
             }
             Message::Preview {
                 node, mime, bytes, ..
             } => {
-                self.tell(JobEvent::Preview { node, mime, bytes });
+                self.events.tell(&JobEvent::Preview { node, mime, bytes });
             }
-            Message::Text { node, text } => self.tell(JobEvent::Text { node, text }),
+            Message::Text { node, text } => self.events.tell(&JobEvent::Text { node, text }),
             // What becomes of the nodes behind it is for the history to say.
             Message::Blocked { .. } => self.state().story = None,
             Message::Ended { record, .. } => {
@@ -347,7 +345,7 @@ impl Job {
                 self.state().phase = Phase::Ended;
                 self.written.notify_one();
             }
-            Message::Status => {}
+            Message::Status { .. } => {}
         }
     }
 
@@ -381,7 +379,7 @@ impl Job {
         if state.progress != progress {
             state.progress = progress.clone();
             drop(state);
-            self.tell(JobEvent::Progress(progress));
+            self.events.tell(&JobEvent::Progress(progress));
         }
     }
 
@@ -391,11 +389,6 @@ impl Job {
             .get(node)
             .or_else(|| self.titles.get(outer))
             .cloned()
-    }
-
-    fn tell(&self, event: JobEvent) {
-        // An error only says that nobody watches.
-        let _ = self.events.send(event);
     }
 }
 

@@ -11,7 +11,10 @@ use crate::comfy::json::parse_lenient;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
     /// The queue's length changed; also the first message on every connection.
-    Status,
+    Status {
+        /// How many jobs wait and run.
+        remaining: Option<usize>,
+    },
     /// A job began.
     Start { prompt_id: String, record: Record },
     /// These nodes need not run.
@@ -88,7 +91,11 @@ pub(super) fn text(body: &str) -> Option<Message> {
         data,
     };
     Some(match event {
-        "status" => Message::Status,
+        "status" => Message::Status {
+            remaining: data["status"]["exec_info"]["queue_remaining"]
+                .as_u64()
+                .and_then(|count| usize::try_from(count).ok()),
+        },
         "execution_start" => Message::Start {
             prompt_id: prompt_id?,
             record: record(data),

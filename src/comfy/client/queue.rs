@@ -2,11 +2,14 @@
 //! a queue of a thousand jobs is megabytes and is read again and again.
 
 use std::collections::HashMap;
+use std::fmt;
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::http::Http;
+use super::tracker::Tracker;
 use crate::comfy::ComfyError;
 
 /// Who waits and who runs.
@@ -18,6 +21,17 @@ pub struct Queue {
     /// In the order in which they will run.
     #[serde(rename(deserialize = "queue_pending"), deserialize_with = "entries")]
     pub pending: Vec<QueueEntry>,
+}
+
+/// The beginning of a queue, which may be long.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QueueHead {
+    /// Those that run.
+    pub running: Vec<QueueEntry>,
+    /// The first that wait, in the order in which they will run.
+    pub pending: Vec<QueueEntry>,
+    /// How many wait.
+    pub waiting: usize,
 }
 
 /// A job in the queue.
@@ -44,6 +58,20 @@ impl Queue {
         Some(ahead + self.running.len())
     }
 
+    /// How many run and wait.
+    pub(super) fn len(&self) -> usize {
+        self.running.len() + self.pending.len()
+    }
+
+    /// Those that run, and so many of those that wait.
+    pub(super) fn head(&self, limit: usize) -> QueueHead {
+        QueueHead {
+            running: self.running.clone(),
+            pending: self.pending.iter().take(limit).cloned().collect(),
+            waiting: self.pending.len(),
+        }
+    }
+
     /// Whether it runs now.
     #[must_use]
     pub fn is_running(&self, prompt_id: &str) -> bool {
@@ -53,7 +81,15 @@ impl Queue {
     }
 }
 
-pub(super) async fn read(http: &Http) -> Result<Queue, ComfyError> {
+/// Reads it, and takes note of it.
+pub(super) async fn read(http: &Http, tracker: &Tracker) -> Result<Queue, ComfyError> {
+    let reading = tracker.queue.reading(tracker.connection());
+    let queue = read_now(http).await?;
+    reading.read(&queue, tracker.connection());
+    Ok(queue)
+}
+
+async fn read_now(http: &Http) -> Result<Queue, ComfyError> {
     let mut queue: Queue = http.get_json(["queue"]).await?;
     // The server's list is a heap.
     queue
@@ -82,8 +118,26 @@ impl QueueEntry {
 }
 
 fn entries<'de, D: Deserializer<'de>>(items: D) -> Result<Vec<QueueEntry>, D::Error> {
-    let items = Vec::<Box<RawValue>>::deserialize(items)?;
-    Ok(items.iter().filter_map(|it| QueueEntry::read(it)).collect())
+    items.deserialize_seq(Entries)
+}
+
+/// Reads item by item, so that no more than one workflow is held beside what was received.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<QueueEntry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of jobs")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut entries = vec![];
+        while let Some(item) = items.next_element::<Box<RawValue>>()? {
+            entries.extend(QueueEntry::read(&item));
+        }
+        Ok(entries)
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use super::comfy::Comfy;
 use super::follow::history;
 use super::http::{Request, take};
 use super::job::Phase;
-use super::queue;
+use super::queue::{self, QueueEntry};
+use super::queue_view::Change;
 use super::sanitise::{Dropped, classes_in_doubt, sanitise};
 use crate::comfy::{ComfyError, Feature, MissingModel, Rejection, Workflow};
 
@@ -110,7 +111,8 @@ impl Comfy {
             .job(&prompt_id, Some((&workflow, body.clone())));
         self.0.socket.open().await;
         job.note_alive(self.0.tracker.connection());
-        let submitted = match self.post(&prompt_id, &body).await {
+        let submitting = self.0.tracker.queue.submitting();
+        let mut submitted = match self.post(&prompt_id, &body).await {
             Ok(submitted) => Submitted {
                 dropped,
                 ..submitted
@@ -129,6 +131,16 @@ impl Comfy {
                 return Err(error);
             }
         };
+        self.0.tracker.queue.note(Change::Queued(QueueEntry {
+            prompt_id: submitted.prompt_id.clone(),
+            number: submitted.number,
+            client_id: Some(self.0.client_id.clone()),
+            created_at: Some(self.0.clock.now().as_millisecond()),
+        }));
+        drop(submitting);
+        if submitted.queue_position.is_none() {
+            submitted.queue_position = self.place(&submitted).await;
+        }
         if submitted.prompt_id != prompt_id {
             // A server from before prompt ids could be chosen.
             self.0.tracker.forget(&prompt_id);
@@ -236,18 +248,27 @@ impl Comfy {
                 reason: "it has no \"prompt_id\"".to_owned(),
             });
         };
-        let number = answer["number"].as_f64().unwrap_or(0.0);
-        let queue_position = self.remaining().await.ok().map(|remaining| match number {
+        Ok(Submitted {
+            prompt_id,
+            number: answer["number"].as_f64().unwrap_or(0.0),
+            queue_position: None,
+            node_errors: take(&mut answer, "/node_errors"),
+            dropped: Vec::new(),
+        })
+    }
+
+    /// How many jobs are before a new one, as far as that can be told soon.
+    async fn place(&self, submitted: &Submitted) -> Option<usize> {
+        let tracker = &self.0.tracker;
+        let connection = tracker.connection();
+        if let Some(place) = tracker.queue.position(connection, &submitted.prompt_id) {
+            return Some(place);
+        }
+        let remaining = self.remaining().await.ok()?;
+        Some(match submitted.number {
             // It stands before all that wait, and behind the one that runs, if one does.
             front if front < 0.0 => usize::from(remaining > 1),
             _ => remaining.saturating_sub(1),
-        });
-        Ok(Submitted {
-            prompt_id,
-            number,
-            queue_position,
-            node_errors: take(&mut answer, "/node_errors"),
-            dropped: Vec::new(),
         })
     }
 
@@ -279,7 +300,7 @@ impl Comfy {
     /// Looks for a job of ours whose submission was not answered.
     async fn find(&self, prompt_id: &str) -> Result<Option<Submitted>, ComfyError> {
         let http = &self.0.http;
-        let queue = queue::read(http).await?;
+        let queue = queue::read(http, &self.0.tracker).await?;
         let entry = queue
             .running
             .iter()

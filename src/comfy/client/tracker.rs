@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::job::Job;
 use super::message::Message;
+use super::queue_view::{Change, QueueView};
 use crate::comfy::Workflow;
 
 /// Jobs that were submitted and never asked about again are kept up to this many, for their
@@ -22,6 +23,8 @@ const DEQUEUED: usize = 1024;
 #[derive(Default)]
 pub(super) struct Tracker {
     jobs: Mutex<Jobs>,
+    /// What is known of the server's queue.
+    pub(super) queue: QueueView,
     /// Goes up whenever the socket opens or closes: odd while it is open.
     epoch: AtomicU64,
 }
@@ -65,6 +68,7 @@ impl Tracker {
 
     /// Notes that we take a job out of the queue.
     pub(super) fn note_dequeued(&self, prompt_id: &str) {
+        self.queue.note(Change::Ended(prompt_id.to_owned()));
         let mut jobs = self.jobs();
         if let Some(job) = jobs.by_id.get(prompt_id) {
             job.dequeued.store(true, Ordering::Relaxed);
@@ -94,6 +98,7 @@ impl Tracker {
     /// Notes that the socket is not open any more, so messages may get lost, of any job.
     pub(super) fn note_gap(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.queue.forget();
         for job in self.jobs().by_id.values() {
             job.note_gap();
         }
@@ -125,8 +130,14 @@ impl Tracker {
     pub(super) fn hear(&self, message: Message) -> Option<Arc<Job>> {
         let mut jobs = self.jobs();
         let prompt_id = match &message {
-            Message::Status => return None,
+            Message::Status { remaining } => {
+                if let Some(remaining) = remaining {
+                    self.queue.told(*remaining);
+                }
+                return None;
+            }
             Message::Start { prompt_id, .. } => {
+                self.queue.note(Change::Began(prompt_id.clone()));
                 jobs.running = Some(prompt_id.clone());
                 prompt_id.clone()
             }
@@ -144,8 +155,9 @@ impl Tracker {
             Message::Text { .. } => jobs.running.clone()?,
         };
         let ends = matches!(message, Message::Ended { .. } | Message::Over { .. });
-        if ends && jobs.running.as_ref() == Some(&prompt_id) {
-            jobs.running = None;
+        if ends {
+            self.queue.note(Change::Ended(prompt_id.clone()));
+            jobs.running.take_if(|running| *running == prompt_id);
         }
         let job = Arc::clone(jobs.by_id.get(&prompt_id)?);
         drop(jobs);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::comfy::Comfy;
+use super::feed::Listener;
 use super::follow::history;
 use super::job::{Conclusion, JobEvent, Phase, Progress};
 use super::outcome::{End, Outcome};
@@ -22,7 +23,7 @@ use crate::comfy::ComfyError;
 /// The events of one job; see [`Comfy::watch`].
 pub struct Watch {
     job: Interest,
-    events: broadcast::Receiver<JobEvent>,
+    events: Listener,
     conclusion: watch::Receiver<Option<Conclusion>>,
     before: VecDeque<JobEvent>,
     finished: bool,
@@ -136,7 +137,7 @@ impl Comfy {
 
     /// Where a job stands now, whoever submitted it.
     pub async fn status(&self, prompt_id: &str) -> Result<Status, ComfyError> {
-        let queue = queue::read(&self.0.http).await?;
+        let queue = queue::read(&self.0.http, &self.0.tracker).await?;
         let mut status = Status {
             prompt_id: prompt_id.to_owned(),
             state: JobState::Unknown,
@@ -197,19 +198,13 @@ impl Watch {
         if self.finished {
             return None;
         }
-        loop {
-            tokio::select! {
-                biased;
-                event = self.events.recv() => match event {
-                    Ok(event) => return Some(Ok(event)),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                },
-                conclusion = self.conclusion.wait_for(Option::is_some) => {
-                    self.finished = true;
-                    let conclusion = conclusion.ok()?.clone()?;
-                    return Some(conclusion.map(JobEvent::Finished));
-                }
+        tokio::select! {
+            biased;
+            event = self.events.next() => Some(Ok(event)),
+            conclusion = self.conclusion.wait_for(Option::is_some) => {
+                self.finished = true;
+                let conclusion = conclusion.ok()?.clone()?;
+                Some(conclusion.map(JobEvent::Finished))
             }
         }
     }

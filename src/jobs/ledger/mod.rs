@@ -88,6 +88,7 @@ impl Ledger {
             workflow: Value::Null,
             nodes: vec![],
             cached: vec![],
+            made: None,
             outputs: vec![],
             failure: None,
             process: String::new(),

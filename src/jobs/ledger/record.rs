@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::comfy::{End, Outcome};
+use crate::comfy::{End, Outcome, Output};
 use crate::jobs::Origin;
 use crate::store::{Key, Row};
 
@@ -123,6 +123,10 @@ pub struct JobRecord {
     /// The nodes whose results the server had already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cached: Vec<String>,
+    /// What its nodes reported, as soon as it is known to have ended well: a server that is
+    /// restarted forgets that, and still has the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Vec<Output>>,
     /// The assets that it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
@@ -144,6 +148,7 @@ impl JobRecord {
         self.ended_at = Some(now);
         self.started_at = self.started_at.or(outcome.started_at);
         self.cached.clone_from(&outcome.cached);
+        self.made = None;
         self.outputs = outputs;
         self.failure = outcome.failure().map(|failure| failure.to_json());
     }

@@ -4,6 +4,7 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{FLOAT, INT, exported_module};
 use serde_json::{Value, json};
 
+use super::patience::patiently;
 use super::{SharedModule, indexed, publishing};
 use crate::assets::{Asset, AssetError, FolderType, Kind, PREVIEW_BYTES, Query};
 use crate::comfy::{Folder, OutputFile};
@@ -155,7 +156,9 @@ mod functions {
             .unwrap_or_else(|| MediaSource::File(paths::resolved(source, base)));
         let jobs = &context.host.jobs;
         let uploaded = context.once("assets::upload", given, || {
-            answer(context.wait(jobs.upload(source.clone(), &options))?)
+            answer(patiently(&context, async || {
+                jobs.upload(source.clone(), &options).await
+            })?)
         })?;
         super::note_input(&context, &uploaded, &source);
         Ok(uploaded)

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::jobs::{submit_nth, wait_within};
 use super::nodes::Known;
+use super::patience::patiently;
 use super::templates::{build, find};
 use super::{SharedModule, indexed, sweep};
 use crate::batch::{self, BatchError, Wholeness, check_size, order};
@@ -283,6 +284,8 @@ fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec
 fn describe(result: &mut Value, over: Result<Value, Failure>) {
     match over {
         Ok(mut over) => {
+            // Another than was queued if that was lost.
+            result["prompt_id"] = over["prompt_id"].take();
             result["status"] = over["status"].take();
             if let Some(still) = over.get_mut("still") {
                 result["still"] = still.take();
@@ -315,8 +318,10 @@ fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
 
 fn hand_over(context: &Context, asset_id: &str) -> Fallible<ImmutableString> {
     let host = &context.host;
-    let asset = MediaSource::Asset(asset_id.to_owned());
-    let uploaded = context.wait(host.jobs.upload(asset, &Upload::default()))?;
+    let uploaded = patiently(context, async || {
+        let asset = MediaSource::Asset(asset_id.to_owned());
+        host.jobs.upload(asset, &Upload::default()).await
+    })?;
     Ok(uploaded.name.into())
 }
 

@@ -171,6 +171,14 @@ mod functions {
         answer(context.wait(context.host.comfy.queue())?)
     }
 
+    /// The same, of those that wait only so many, and how many do: `#{ running, pending, waiting }`.
+    #[rhai_fn(name = "queue", return_raw)]
+    pub fn queue_head(call: NativeCallContext, limit: INT) -> Fallible<Dynamic> {
+        let context = Context::of(&call);
+        let limit = usize::try_from(limit).unwrap_or_default();
+        answer(context.wait(context.host.comfy.queue_head(limit))?)
+    }
+
     /// Asks the server to free graphics memory.
     #[rhai_fn(return_raw)]
     pub fn free(call: NativeCallContext, unload_models: bool) -> Fallible<()> {

@@ -16,6 +16,7 @@ mod message;
 mod model_name;
 mod nodes;
 mod parallel;
+mod patience;
 mod publishing;
 mod pure;
 mod reply;

@@ -46,6 +46,10 @@ pub(super) fn fate(context: &Context, intent: &Intent) -> Fallible<Fate> {
         // Jobs are written down before they are sent.
         return Ok(Fate::Never);
     };
+    if job.made.is_some() && job.status != JobStatus::Lost {
+        // What it made need only be fetched.
+        return Ok(Fate::GoesOn { prompt_id });
+    }
     let arrived = context.has_arrived(&prompt_id) || job.started_at.is_some();
     let looks = if arrived { 1 } else { LOOKS };
     for look in 0..looks {

@@ -11,6 +11,7 @@ mod outage;
 mod submit;
 mod wait;
 
+pub(super) use outage::await_server;
 pub(super) use submit::{submit, submit_as, submit_nth};
 pub(super) use wait::wait_within;
 
@@ -37,7 +38,7 @@ impl Context {
     }
 
     /// Whether the run has put work on the server before this.
-    fn has_begun(&self, place: &str) -> bool {
+    pub(super) fn has_begun(&self, place: &str) -> bool {
         let steps = self.steps.as_ref();
         steps.is_some_and(|steps| steps.journal().has_jobs_beside(place))
     }

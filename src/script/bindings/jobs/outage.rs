@@ -20,7 +20,7 @@ pub(super) const OUTAGES: u32 = 16;
 
 /// Waits until the server answers, and gives `why` when that takes too long. Whether it was back
 /// before the deadline.
-pub(super) fn await_server(
+pub(in crate::script::bindings) fn await_server(
     context: &Context,
     why: &Failure,
     deadline: Option<Instant>,
