@@ -3,6 +3,7 @@ mod assets;
 mod assets_publish;
 mod assets_tidy;
 mod batch;
+mod careful;
 mod cli;
 mod cli_convert;
 mod cli_ends;

@@ -19,9 +19,9 @@ use crate::comfy::Workflow;
 use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
+use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, caught, thrown};
-use crate::script::Kind;
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -303,7 +303,7 @@ fn describe(result: &mut Value, over: Result<Value, Failure>) {
 }
 
 /// What a binding threw on purpose, as a failure; everything else goes on upwards.
-fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
+pub(super) fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error) => match &*error {

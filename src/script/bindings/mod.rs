@@ -6,6 +6,7 @@
 mod anatomy;
 mod assets;
 mod batch;
+mod careful;
 mod comfy;
 pub(super) mod facts;
 mod flow;
