@@ -32,7 +32,6 @@ mod stats;
 mod story;
 mod submit;
 mod templates;
-mod tls;
 mod tracker;
 mod wait;
 

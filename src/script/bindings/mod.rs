@@ -26,6 +26,7 @@ mod sweep;
 mod talk;
 mod templates;
 mod variations;
+mod vision;
 mod vram;
 mod workflow;
 
@@ -67,6 +68,7 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
         ("batch", batch::module()),
         ("knowledge", knowledge::module()),
         ("vram", vram::module()),
+        ("vision", vision::module()),
         ("scripts", scripts::module()),
     ]
 });
