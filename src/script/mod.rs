@@ -46,7 +46,7 @@ mod watcher;
 
 pub use answers::Listing;
 pub use arrange::{Exchanged, Lacking};
-pub(crate) use arrange::{arrange, lacking, named};
+pub(crate) use arrange::{arrange, lacking, name_models, named};
 pub use check::{Checked, broken_by, check, kind_of_text};
 pub use compile::Script;
 pub use completion::{Completion, complete};
@@ -61,6 +61,7 @@ pub use kind::{Entry, Kind};
 pub use library::Library;
 pub use limits::Limits;
 pub(crate) use media::hand_over;
+pub use media::missing_file;
 pub use needs::{NodePack, name_packs};
 pub(crate) use remedy::explained;
 pub use repair::{Correction, Repaired, repair, repair_apart};

@@ -6,12 +6,13 @@ use super::{Declaration, Param, Type};
 use crate::batch::Wholeness;
 
 impl Declaration {
-    /// Which numbers the parameter of that name takes; nothing if there is none.
+    /// Which numbers the parameter of that name takes; nothing if that is not known.
     #[must_use]
     pub fn wholeness(&self, name: &str) -> Option<Wholeness> {
         Some(match self.param(name)?.ty {
             Type::Int => Wholeness::Whole,
             Type::Seed => Wholeness::Seed,
+            Type::Any => return None,
             _ => Wholeness::Any,
         })
     }

@@ -78,3 +78,4 @@ mod template_workflows;
 mod templates;
 mod transcript;
 mod ui_convert;
+mod vision;
