@@ -10,9 +10,7 @@ use super::subject::Subject;
 use crate::cli::Stopped;
 use crate::cli::args::Global;
 use crate::cli::json_argument::object;
-use crate::cli::run_args::{
-    RunOptions, command, given, matched, option_id, seconds, written,
-};
+use crate::cli::run_args::{RunOptions, command, given, matched, option_id, seconds, written};
 use crate::script::{Declaration, Param};
 
 /// What both commands take beside the parameters.
@@ -55,7 +53,7 @@ pub(in crate::cli) struct BatchOptions {
 /// What `mmf sweep` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct SweepOptions {
-    /// What to sweep as JSON, as execute_parameter_sweep takes it; @FILE reads it from a file
+    /// What to sweep as JSON, as `execute_parameter_sweep` takes it; @FILE reads it from a file
     #[arg(long, value_name = "JSON|@FILE")]
     pub(super) sweep: Option<String>,
     #[command(flatten)]
@@ -110,7 +108,10 @@ pub(super) fn sweep(
     let declaration = &subject.declaration;
     let own = Command::new(format!("mmf sweep {}", subject.name));
     let mut command = command(SweepOptions::augment_args(own), declaration).mut_args(|arg| {
-        let is_param = declaration.params.iter().any(|param| arg.get_id() == &*option_id(param));
+        let is_param = declaration
+            .params
+            .iter()
+            .any(|param| arg.get_id() == &*option_id(param));
         if is_param {
             arg.action(ArgAction::Append)
         } else {
@@ -169,7 +170,10 @@ fn said(
         }
     }
     said.sort_by_key(|(at, ..)| *at);
-    Ok(said.into_iter().map(|(_, name, said)| (name, said)).collect())
+    Ok(said
+        .into_iter()
+        .map(|(_, name, said)| (name, said))
+        .collect())
 }
 
 /// Where an option stands first, and all that is given for it.
@@ -180,10 +184,7 @@ fn occurrences(matches: &ArgMatches, id: &str) -> Option<(usize, Vec<String>)> {
 }
 
 /// The options that name several parameters, as `--WIDTH,HEIGHT` does.
-fn together<'d>(
-    declaration: &'d Declaration,
-    words: &[String],
-) -> Vec<(String, Vec<&'d Param>)> {
+fn together<'d>(declaration: &'d Declaration, words: &[String]) -> Vec<(String, Vec<&'d Param>)> {
     let mut found: Vec<(String, Vec<&Param>)> = vec![];
     for word in words {
         let Some(rest) = word.strip_prefix("--") else {

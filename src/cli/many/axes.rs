@@ -61,7 +61,9 @@ fn one(param: &Param, text: &str) -> Result<Said, Failure> {
             Ok(said) if !is_text(&said) => said,
             _ => Said::Fixed(json_or_text(text)),
         }),
-        Type::Bool => Ok(listed(text.split(',').map(|part| json_or_text(part.trim())))),
+        Type::Bool => Ok(listed(
+            text.split(',').map(|part| json_or_text(part.trim())),
+        )),
         _ => match serde_json::from_str(text) {
             Ok(Value::Array(values)) => Ok(Said::Swept(values.into())),
             _ if is_chosen => Ok(listed(text.split(',').map(|part| part.trim().into()))),
@@ -98,7 +100,12 @@ fn numbers(param: &Param, text: &str) -> Result<Said, Failure> {
     if text.starts_with(['[', '{']) {
         return Ok(Said::Swept(json_or_text(text)));
     }
-    let wrong = || refused(format!("--{} {text} is neither a list nor a range", param.name));
+    let wrong = || {
+        refused(format!(
+            "--{} {text} is neither a list nor a range",
+            param.name
+        ))
+    };
     if let Some(rest) = text.strip_prefix("random:") {
         let (count, range) = match rest.split_once(':') {
             Some((count, range)) => (count, Some(range.split_once("..").ok_or_else(wrong)?)),
@@ -113,7 +120,9 @@ fn numbers(param: &Param, text: &str) -> Result<Said, Failure> {
     }
     match text.split_once("..") {
         Some((from, rest)) => range(from, rest).map(Said::Swept).ok_or_else(wrong),
-        None => Ok(listed(text.split(',').map(|part| json_or_text(part.trim())))),
+        None => Ok(listed(
+            text.split(',').map(|part| json_or_text(part.trim())),
+        )),
     }
 }
 
@@ -159,7 +168,11 @@ fn in_step(params: &[&Param], point: &str) -> Result<Value, Failure> {
     let parts: Vec<&str> = point.split(between).map(str::trim).collect();
     if parts.len() != params.len() {
         let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
-        let message = format!("\"{point}\" are not {} values for {}", names.len(), names.join(","));
+        let message = format!(
+            "\"{point}\" are not {} values for {}",
+            names.len(),
+            names.join(",")
+        );
         return Err(Failure::new(Code::INVALID_PARAMS, message).hint(
             "write --WIDTH,HEIGHT 512x768,768x512, with : between values that are no numbers, or \
              JSON: '[[512, 768], [768, 512]]'",
@@ -216,7 +229,10 @@ mod tests {
             }
         }
         assert_eq!(said(Type::Int, &["20"]), Ok(Said::Fixed(json!(20))));
-        assert_eq!(said(Type::Int, &["1,2", "5"]), Ok(Said::Swept(json!([1, 2, 5]))));
+        assert_eq!(
+            said(Type::Int, &["1,2", "5"]),
+            Ok(Said::Swept(json!([1, 2, 5])))
+        );
     }
 
     #[test]
@@ -226,14 +242,28 @@ mod tests {
         assert_eq!(said(Type::Any, &[fox]), Ok(Said::Fixed(json!(fox))));
         let both = Said::Swept(json!([fox, "a cat"]));
         assert_eq!(said(Type::String, &[fox, "a cat"]), Ok(both.clone()));
-        assert_eq!(said(Type::String, &[r#"["a fox, red", "a cat"]"#]), Ok(both));
+        assert_eq!(
+            said(Type::String, &[r#"["a fox, red", "a cat"]"#]),
+            Ok(both)
+        );
         let models = Said::Swept(json!(["a.safetensors", "b.safetensors"]));
-        assert_eq!(said(Type::Model, &["a.safetensors,b.safetensors"]), Ok(models));
+        assert_eq!(
+            said(Type::Model, &["a.safetensors,b.safetensors"]),
+            Ok(models)
+        );
     }
 
     #[test]
     fn what_is_no_range_is_told_with_how_to_write_one() {
-        for text in ["1..", "..5", "1..x", "random:", "random:x", "random:3:5", "1..9/"] {
+        for text in [
+            "1..",
+            "..5",
+            "1..x",
+            "random:",
+            "random:x",
+            "random:3:5",
+            "1..9/",
+        ] {
             assert!(said(Type::Int, &[text]).is_err(), "{text}");
         }
         assert!(said(Type::Int, &["1..3", "5"]).is_err());

@@ -42,11 +42,7 @@ pub(super) async fn sweep(global: &Global, args: &SweepArgs) -> Result<Ended, St
 
 /// Failures are JSON where that was asked for, as far as can be told of words that may make no
 /// sense.
-fn told_as(
-    ended: Result<Ended, Stopped>,
-    json: bool,
-    words: &[String],
-) -> Result<Ended, Stopped> {
+fn told_as(ended: Result<Ended, Stopped>, json: bool, words: &[String]) -> Result<Ended, Stopped> {
     if json || words.iter().any(|word| word == "--json") {
         ended.map_err(Stopped::told_as_json)
     } else {
@@ -76,7 +72,8 @@ async fn batch_of(global: &Global, args: &BatchArgs) -> Result<Ended, Stopped> {
         arguments,
         runs,
     };
-    work.done(&merged(global, &after), &subject, &options.many).await
+    work.done(&merged(global, &after), &subject, &options.many)
+        .await
 }
 
 async fn sweep_of(global: &Global, args: &SweepArgs) -> Result<Ended, Stopped> {
@@ -105,16 +102,19 @@ async fn sweep_of(global: &Global, args: &SweepArgs) -> Result<Ended, Stopped> {
         arguments,
         runs,
     };
-    work.done(&merged(global, &after), &subject, &options.many).await
+    work.done(&merged(global, &after), &subject, &options.many)
+        .await
 }
 
 /// The name of what is run, and the words after it.
 fn named<'w>(words: &'w [String], command: &str) -> Result<(&'w str, &'w [String]), Failure> {
     match words {
         [first, words @ ..] if !first.starts_with('-') => Ok((first, words)),
-        _ => Err(Failure::new(Code::INVALID_PARAMS, "what is to be run?").hint(format!(
-            "write mmf {command} NAME|FILE ...; `mmf script list` shows the templates"
-        ))),
+        _ => Err(
+            Failure::new(Code::INVALID_PARAMS, "what is to be run?").hint(format!(
+                "write mmf {command} NAME|FILE ...; `mmf script list` shows the templates"
+            )),
+        ),
     }
 }
 
@@ -147,8 +147,7 @@ struct Declared<'s> {
 
 impl Known for Declared<'_> {
     fn wholeness(&self, name: &str) -> Option<Wholeness> {
-        let known = self.declaration.wholeness(name);
-        known.filter(|_| self.declaration.param(name).is_some_and(|it| it.ty.is_number()))
+        self.declaration.wholeness(name)
     }
 
     fn draw(&self) -> u64 {
@@ -208,8 +207,10 @@ impl Work {
         match result {
             Ok(reply) => Finished::new(app, &self.runs, options).tell(reply.value),
             Err(ScriptError::Cancelled) => {
-                told::what_was_over(app, &submitted, &options.run)?;
-                Err(Stopped::by_script(ScriptError::Cancelled))
+                let made = told::what_was_over(app, &submitted, &options.run)?;
+                Err(Failure::from(ScriptError::Cancelled)
+                    .detail("made", made)
+                    .into())
             }
             Err(error) => Err(Stopped::by_script(error)),
         }

@@ -33,7 +33,9 @@ pub(super) fn rows(
     }
     if files.len() < all {
         let others = all - files.len();
-        report::note(format_args!("note: {others} files that are no {kind} files are left out"));
+        report::note(format_args!(
+            "note: {others} files that are no {kind} files are left out"
+        ));
     }
     Ok(files.iter().map(|file| row(file, param)).collect())
 }
@@ -77,15 +79,15 @@ fn name(file: &Path) -> String {
 
 /// The parameter that takes the files: the one that was named, or the only one there is. A template
 /// that takes several pictures needs the first of them most often, which is required.
-fn taking<'s>(named: Option<&str>, subject: &'s Subject) -> Result<&'s Param, Failure> {
-    let takes = |param: &&Param| matches!(param.ty, Type::Image | Type::Video | Type::Audio);
-    let all: Vec<&Param> = subject.declaration.params.iter().filter(takes).collect();
+fn taking<'s>(wanted: Option<&str>, subject: &'s Subject) -> Result<&'s Param, Failure> {
+    let params = subject.declaration.params.iter();
+    let all: Vec<&Param> = params.filter(|param| param.ty.is_media()).collect();
     let names = all.iter().map(|param| param.name.as_str());
     let names = names.collect::<Vec<_>>().join(", ");
-    if let Some(named) = named {
-        let found = all.into_iter().find(|param| param.name == named);
+    if let Some(wanted) = wanted {
+        let found = all.into_iter().find(|param| param.name == wanted);
         return found.ok_or_else(|| {
-            let message = format!("{} has no parameter \"{named}\" for files", subject.name);
+            let message = format!("{} has no parameter \"{wanted}\" for files", subject.name);
             invalid(message).hint(if names.is_empty() {
                 subject.names()
             } else {
@@ -102,7 +104,8 @@ fn taking<'s>(named: Option<&str>, subject: &'s Subject) -> Result<&'s Param, Fa
         }
         _ => {
             let message = format!("{} takes files as {names}", subject.name);
-            Err(invalid(message).hint("say which one the folder is for, such as --param IMAGE_PATH"))
+            Err(invalid(message)
+                .hint("say which one the folder is for, such as --param IMAGE_PATH"))
         }
     }
 }

@@ -15,6 +15,9 @@ const PLACES: usize = 5;
 /// A file's name with the values in it gets no longer than this, in characters.
 const LONGEST_STEM: usize = 120;
 
+/// The parameters of a run, or why it has none.
+type Said = Result<Map<String, Value>, String>;
+
 /// One run.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -60,30 +63,34 @@ pub(super) async fn of_combinations(
     subject: &Subject,
     combinations: Vec<Combination>,
 ) -> Result<Vec<Run>, Stopped> {
-    let candidates = combinations.into_iter().map(|Combination { key, parameters }| {
-        let run = Run {
-            stem: tame(&key),
-            label: key,
-            line: None,
-            parameters: Map::new(),
-            workflow: None,
-        };
-        (run, Ok(parameters))
-    });
+    let candidates = combinations
+        .into_iter()
+        .map(|Combination { key, parameters }| {
+            let run = Run {
+                stem: tame(&key),
+                label: key,
+                line: None,
+                parameters: Map::new(),
+                workflow: None,
+            };
+            (run, Ok(parameters))
+        });
     checked(subject, candidates.collect(), "combinations").await
 }
 
 /// Those that can be run; all that can't are told at once.
 async fn checked(
     subject: &Subject,
-    candidates: Vec<(Run, Result<Map<String, Value>, String>)>,
+    candidates: Vec<(Run, Said)>,
     what: &str,
 ) -> Result<Vec<Run>, Stopped> {
     if candidates.is_empty() {
         return Err(BatchError::NoRuns.into());
     }
     check_size(candidates.len())?;
-    let sets = candidates.iter().filter_map(|(_, values)| values.clone().ok());
+    let sets = candidates
+        .iter()
+        .filter_map(|(_, values)| values.clone().ok());
     let mut built = subject.built(sets.collect()).await?.into_iter();
     let total = candidates.len();
     let mut runs = Vec::with_capacity(total);
@@ -105,7 +112,7 @@ async fn checked(
     if mistakes.count == 0 {
         return Ok(runs);
     }
-    Err(mistakes.failure(total, what).into())
+    Err(mistakes.failure(&subject.name, total, what).into())
 }
 
 /// What can't be run: each mistake with the places in which it is made.
@@ -123,14 +130,19 @@ impl Mistakes {
             Some(line) => format!("line {line}"),
             None => run.label.clone(),
         };
-        self.listed.push(json!({ "label": run.label, "line": run.line, "message": failure.message }));
-        match self.told.iter_mut().find(|(known, _)| known.message == failure.message) {
+        self.listed
+            .push(json!({ "label": run.label, "line": run.line, "message": failure.message }));
+        match self
+            .told
+            .iter_mut()
+            .find(|(known, _)| known.message == failure.message)
+        {
             Some((_, places)) => places.push(place),
             None => self.told.push((failure, vec![place])),
         }
     }
 
-    fn failure(self, total: usize, what: &str) -> Failure {
+    fn failure(self, subject: &str, total: usize, what: &str) -> Failure {
         let lines = self.told.iter().map(|(failure, places)| {
             let (said, more) = places.split_at(places.len().min(PLACES));
             let more = match more.len() {
@@ -145,10 +157,11 @@ impl Mistakes {
             self.count,
             lines.join("\n")
         );
-        let mut hints = self.told.iter().filter_map(|(failure, _)| failure.hint.clone());
-        let hint = hints.next().filter(|first| hints.all(|other| other == *first));
-        let failure = Failure::new(Code::INVALID_PARAMS, message).detail("mistakes", self.listed);
-        failure.hint(hint.unwrap_or_else(|| "mend them, or leave them out".to_owned()))
+        Failure::new(Code::INVALID_PARAMS, message)
+            .hint(format!(
+                "mend them, or leave them out; `mmf run {subject} --help` tells what it takes"
+            ))
+            .detail("mistakes", self.listed)
     }
 }
 
@@ -174,8 +187,15 @@ pub(super) fn tell(runs: &[Run], as_json: bool) {
     for (nth, at) in order.iter().enumerate() {
         let run = &runs[*at];
         let values = run.parameters.iter();
-        let values: Vec<String> = values.map(|(name, value)| format!("{name}={value}")).collect();
-        report::line(format_args!("{:digits$}  {}  {}", nth + 1, run.label, values.join("  ")));
+        let values: Vec<String> = values
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        report::line(format_args!(
+            "{:digits$}  {}  {}",
+            nth + 1,
+            run.label,
+            values.join("  ")
+        ));
     }
     report::note(format_args!(
         "{} runs would be queued in this order; nothing was",
@@ -234,7 +254,7 @@ mod tests {
             let message = if line == 4 { "one" } else { "other" };
             mistakes.note(&run, Failure::new(Code::INVALID_PARAMS, message));
         }
-        insta::assert_snapshot!(mistakes.failure(20, "rows").message, @r"
+        insta::assert_snapshot!(mistakes.failure("fox", 20, "rows").message, @r"
         8 of 20 rows can't be run, so nothing was queued:
           line 2, line 3, line 5, line 6, line 7 and 2 more: other
           line 4: one

@@ -26,7 +26,11 @@ pub(super) struct Row {
 }
 
 /// Reads what `--from` names. What is wrong with single rows stands in their places.
-pub(super) fn read(from: &str, param: Option<&str>, subject: &Subject) -> Result<Vec<Row>, Failure> {
+pub(super) fn read(
+    from: &str,
+    param: Option<&str>,
+    subject: &Subject,
+) -> Result<Vec<Row>, Failure> {
     let path = Path::new(from);
     let rows = if from != STDIN && path.is_dir() {
         pictures::rows(path, param, subject)?
@@ -127,15 +131,41 @@ fn table(text: &str, from: &str, subject: &Subject) -> Result<Vec<Row>, Failure>
     };
     check_header(&names, from, subject)?;
     let mut rows = vec![];
+    let mut at = Place { byte: 0, line: 1 };
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
-        let line = record.position().map(csv::Position::line);
+        let begins = record.position().map(csv::Position::byte);
+        let begins = begins.and_then(|byte| usize::try_from(byte).ok());
+        let line = begins.map(|byte| at.moved(text, byte).line);
         rows.push(row(line, cells(&names, &record, subject)));
     }
     Ok(rows)
+}
+
+/// A place in a text. The reader's own count stands before the end of the line before, and before empty
+/// ones.
+struct Place {
+    byte: usize,
+    line: u64,
+}
+
+impl Place {
+    /// Goes on to where a row begins.
+    fn moved(&mut self, text: &str, byte: usize) -> &Self {
+        let bytes = text.as_bytes();
+        let rest = bytes.get(byte..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|byte| b"\r\n".contains(byte));
+        let to = byte + skipped.count();
+        let between = bytes.get(self.byte..to).unwrap_or_default();
+        self.line += between
+            .iter()
+            .fold(0, |lines, byte| lines + u64::from(*byte == b'\n'));
+        self.byte = to;
+        self
+    }
 }
 
 fn cells(
@@ -151,8 +181,8 @@ fn cells(
             names.len()
         ));
     }
-    let named = names.iter().zip(record);
-    let given = named.filter(|(_, cell)| !cell.is_empty());
+    let columns = names.iter().zip(record);
+    let given = columns.filter(|(_, cell)| !cell.is_empty());
     Ok(given
         .map(|(name, cell)| (name.clone(), subject.cell(name, cell)))
         .collect())
@@ -163,11 +193,15 @@ fn check_header(names: &[String], from: &str, subject: &Subject) -> Result<(), F
     for (at, name) in names.iter().enumerate() {
         let column = at + 1;
         if name.is_empty() {
-            return Err(invalid(format!("{from}, line 1: column {column} has no name"))
-                .hint("the first line of a table has the names of the parameters"));
+            return Err(
+                invalid(format!("{from}, line 1: column {column} has no name"))
+                    .hint("the first line of a table has the names of the parameters"),
+            );
         }
         if names[..at].contains(name) {
-            return Err(invalid(format!("{from}, line 1: two columns are \"{name}\"")));
+            return Err(invalid(format!(
+                "{from}, line 1: two columns are \"{name}\""
+            )));
         }
         if let Some(unknown) = subject.unknown(name) {
             let message = format!("{from}, line 1: {} has {unknown}", subject.name);

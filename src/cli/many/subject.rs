@@ -12,10 +12,9 @@ use crate::cli::handed::{self, Asked};
 use crate::cli::{Stopped, start};
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
-use crate::jobs::MediaSource;
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::{
-    Declaration, Generation, Kind, Param, ScriptError, Type, build_each_apart,
+    Declaration, Generation, Kind, Param, ScriptError, Type, build_each_apart, missing_file,
 };
 
 /// What is run many times.
@@ -42,7 +41,7 @@ impl Subject {
             } else {
                 Found::named(&library, named)
             };
-            return Self::template(found.map_err(Stopped::by_script)?);
+            return Self::template(&found.map_err(Stopped::by_script)?);
         }
         let mut asked = Asked::new(global, None);
         let workflow = handed::workflow(global, named, &mut asked).await?.workflow;
@@ -60,7 +59,7 @@ impl Subject {
         })
     }
 
-    fn template(found: Found) -> Result<Self, Stopped> {
+    fn template(found: &Found) -> Result<Self, Stopped> {
         let script = &found.served.script;
         if script.key.kind != Kind::Template {
             let message = format!("{} is no template", script.key);
@@ -121,7 +120,9 @@ impl Subject {
         if !self.is_template {
             return Ok(sets.into_iter().map(|_| Ok(None)).collect());
         }
-        let missing: Vec<_> = sets.iter().map(|set| self.missing_file(set)).collect();
+        let here = std::env::current_dir().unwrap_or_default();
+        let missing = |set| missing_file(&self.declaration, &here, set);
+        let missing: Vec<_> = sets.iter().map(missing).collect();
         let built = build_each_apart(self.generation.clone(), self.name.clone(), sets).await;
         let built = built.map_err(Stopped::by_script)?;
         let each = built.into_iter().zip(missing);
@@ -132,23 +133,6 @@ impl Subject {
                 (Ok(workflow), None) => Ok(Some(workflow)),
             })
             .collect())
-    }
-
-    /// A file to be uploaded that is not there.
-    fn missing_file(&self, set: &Map<String, Value>) -> Option<Failure> {
-        let here = std::env::current_dir().unwrap_or_default();
-        let params = self.declaration.params.iter();
-        let mut media = params.filter(|it| matches!(it.ty, Type::Image | Type::Video | Type::Audio));
-        media.find_map(|param| {
-            let said = set.get(&param.name)?.as_str()?;
-            match MediaSource::of(said, &here)? {
-                MediaSource::File(path) if !path.is_file() => {
-                    let message = format!("{} is not there: {}", param.name, path.display());
-                    Some(Failure::new(Code::NOT_FOUND, message))
-                }
-                _ => None,
-            }
-        })
     }
 
     /// The tool that runs it.

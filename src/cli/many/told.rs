@@ -1,6 +1,6 @@
 //! What came of many runs: each output with the run that made it, each failure in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::cli::copy::copy;
 use crate::cli::run_args::RunOptions;
 use crate::cli::{Ended, Stopped, report};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// The runs that are over, to be told.
 pub(super) struct Finished<'a> {
@@ -26,7 +26,7 @@ impl<'a> Finished<'a> {
 
     /// Copies what is to be copied and tells it all; `answer` is that of the tool.
     pub(super) fn tell(&self, mut answer: Value) -> Result<Ended, Stopped> {
-        let ended = Ended::with(&answer);
+        let mut ended = Ended::with(&answer);
         let as_json = self.options.run.json;
         for (index, run) in self.runs.iter().enumerate() {
             let Some(result) = result_of(&mut answer, index, run) else {
@@ -36,7 +36,9 @@ impl<'a> Finished<'a> {
             if let Some(line) = run.line {
                 result["line"] = line.into();
             }
-            self.place(run, result)?;
+            if self.place(run, result)? == Kept::Partly && ended == Ended::Well {
+                ended = Ended::Partly;
+            }
             if !as_json {
                 tell_result(run, result);
             }
@@ -47,33 +49,44 @@ impl<'a> Finished<'a> {
         } else {
             tell_end(&answer);
         }
-        Ok(ended)
+        match same_failure(&answer) {
+            Some(failure) => Err(Stopped::Reported(Box::new(failure))),
+            None => Ok(ended),
+        }
     }
 
     /// Notes where each output of a run is, and copies it there if a folder was given.
-    fn place(&self, run: &Run, result: &mut Value) -> Result<(), Failure> {
+    fn place(&self, run: &Run, result: &mut Value) -> Result<Kept, Failure> {
+        let mut kept = Kept::All;
         let outputs = result["outputs"].as_array_mut();
         for (nth, output) in outputs.into_iter().flatten().enumerate() {
             let stem = match nth {
                 0 => run.stem.clone(),
                 nth => format!("{}-{}", run.stem, nth + 1),
             };
-            if let Some(asset_id) = output["asset_id"].as_str() {
-                output["path"] = json!(self.path(asset_id, &stem)?);
+            match output["asset_id"].as_str() {
+                Some(asset_id) => output["path"] = json!(self.path(asset_id, &stem)?),
+                None if output.get("not_kept").is_some() => kept = Kept::Partly,
+                None => {}
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     fn place_sheets(&self, answer: &mut Value) -> Result<(), Failure> {
         let first = answer["contact_sheet"].as_str().map(str::to_owned);
         let further = answer["further_sheets"].as_array();
         let further = further.into_iter().flatten().filter_map(Value::as_str);
-        let sheets: Vec<String> = first.into_iter().chain(further.map(str::to_owned)).collect();
+        let sheets: Vec<String> = first
+            .into_iter()
+            .chain(further.map(str::to_owned))
+            .collect();
         if sheets.is_empty() {
             return Ok(());
         }
-        let paths = sheets.iter().map(|asset_id| self.path(asset_id, "contact-sheet"));
+        let paths = sheets
+            .iter()
+            .map(|asset_id| self.path(asset_id, "contact-sheet"));
         answer["contact_sheet_paths"] = json!(paths.collect::<Result<Vec<_>, _>>()?);
         Ok(())
     }
@@ -90,6 +103,13 @@ impl<'a> Finished<'a> {
     }
 }
 
+/// Whether all outputs of a run could be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    Partly,
+}
+
 /// The result of a run, by its place in a list or by its key.
 fn result_of<'v>(answer: &'v mut Value, index: usize, run: &Run) -> Option<&'v mut Value> {
     match &mut answer["results"] {
@@ -97,6 +117,18 @@ fn result_of<'v>(answer: &'v mut Value, index: usize, run: &Run) -> Option<&'v m
         Value::Object(results) => results.get_mut(&run.label),
         _ => None,
     }
+}
+
+/// The failure of all, if nothing was made and all failed for the same reason.
+fn same_failure(answer: &Value) -> Option<Failure> {
+    let results: Vec<&Value> = match &answer["results"] {
+        Value::Array(results) => results.iter().collect(),
+        Value::Object(results) => results.values().collect(),
+        _ => return None,
+    };
+    let code = results.first()?["error"].as_str()?;
+    let is_same = results.iter().all(|result| result["error"] == code);
+    is_same.then(|| Failure::new(Code::custom(code), "no run completed"))
 }
 
 /// A line for each output on stdout, and for what went wrong on stderr.
@@ -139,8 +171,15 @@ fn seen(path: &str, output: &Value, label: &str) -> String {
 
 /// The contact sheet, and how it went in all.
 fn tell_end(answer: &Value) {
-    for path in answer["contact_sheet_paths"].as_array().into_iter().flatten() {
-        report::line(format_args!("{}  contact sheet", path.as_str().unwrap_or_default()));
+    for path in answer["contact_sheet_paths"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        report::line(format_args!(
+            "{}  contact sheet",
+            path.as_str().unwrap_or_default()
+        ));
     }
     if let Some(why) = answer["no_contact_sheet"].as_str() {
         report::note(format_args!("note: no contact sheet could be made: {why}"));
@@ -159,13 +198,14 @@ fn tell_end(answer: &Value) {
     report::note(words.join(", "));
 }
 
-/// Tells what runs that were over before the rest was cancelled have made.
+/// Tells what runs that were over before the rest was cancelled have made, and gives it as
+/// `{asset_id, path}`.
 pub(super) fn what_was_over(
     app: &App,
     submitted: &[String],
     options: &RunOptions,
-) -> Result<(), Failure> {
-    let mut outputs = vec![];
+) -> Result<Vec<Value>, Failure> {
+    let mut made = vec![];
     for prompt_id in submitted {
         for asset in app.host().jobs.kept(prompt_id)? {
             let path = app.host().assets.path(&asset.asset_id)?;
@@ -173,16 +213,14 @@ pub(super) fn what_was_over(
                 Some(folder) => copy(&path, folder, &asset.filename)?,
                 None => path,
             };
-            outputs.push((asset.asset_id, path));
+            if !options.json {
+                if made.is_empty() {
+                    report::note("made before that:");
+                }
+                report::line(path.display());
+            }
+            made.push(json!({ "asset_id": asset.asset_id, "path": path }));
         }
     }
-    if outputs.is_empty() || options.json {
-        return Ok(());
-    }
-    report::note("made before that:");
-    for (_, path) in outputs {
-        let path: &Path = &path;
-        report::line(path.display());
-    }
-    Ok(())
+    Ok(made)
 }
