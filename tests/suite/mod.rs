@@ -64,6 +64,7 @@ mod real_client;
 mod real_end;
 mod real_mcp;
 mod real_memory;
+mod real_pipelines;
 mod real_rig;
 mod real_validate;
 mod regenerate;
