@@ -25,6 +25,7 @@ use crate::script::{
     named,
 };
 use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
+use crate::vision::Vision;
 use crate::vram::Observations;
 
 /// How often a process that stays lets go of assets whose time is over. Until then they are
@@ -150,6 +151,7 @@ impl App {
             project_dir: config.project_dir.clone(),
             library: library.clone(),
             script_folder: config.script_folder.clone(),
+            vision: Vision::new(config.vision.clone()),
             clock,
             ids,
         };

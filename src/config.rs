@@ -7,6 +7,7 @@
 mod file;
 mod mcp;
 mod server;
+mod vision;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use self::server::Sources;
 use crate::comfy::{Server, ServerError};
 use crate::failure::{Code, Failure};
 use crate::script::{Layer, Root};
+use crate::vision::Endpoint;
 
 /// The folder of a project's scripts and settings.
 pub const PROJECT_FOLDER: &str = ".mmf";
@@ -59,6 +61,8 @@ pub struct Config {
     pub script_folder: Option<PathBuf>,
     /// The MCP server.
     pub mcp: Mcp,
+    /// The model that looks at pictures, if there is one.
+    pub vision: Option<Endpoint>,
     /// The settings' files that were read.
     pub files: Vec<PathBuf>,
     /// Headers and keys that are set and not sent, with the reason; they themselves aren't told.
@@ -99,6 +103,12 @@ pub enum ConfigError {
         /// The fewest characters.
         least: usize,
     },
+    /// `[vision] url` without a model.
+    #[error("[vision] has a url and no model: set model, or MMF_VISION_MODEL")]
+    VisionModel,
+    /// `[vision] seconds`.
+    #[error("a vision model can't be waited for {0} seconds: it takes a number above 0")]
+    VisionLimit(f64),
     /// `[mcp] call_limit_seconds`.
     #[error("a call can't be limited to {0} seconds: it takes a number from 0, which is no limit")]
     CallLimit(f64),
@@ -175,6 +185,13 @@ impl Config {
             project: &project,
             user: &user,
         })?;
+        let (vision, kept) = vision::choose(&vision::Sources {
+            variable_url: text(variable, "MMF_VISION_URL")?.as_deref(),
+            variable_model: text(variable, "MMF_VISION_MODEL")?.as_deref(),
+            variable_key: text(variable, "MMF_VISION_KEY")?.as_deref(),
+            project: &project,
+            user: &user,
+        })?;
         let data_dir = overrides
             .data_dir
             .clone()
@@ -202,8 +219,9 @@ impl Config {
         let script_folder = script_folder(&project_dir, &data_dir);
         Ok(Self {
             server: server.server,
-            withheld: server.withheld,
+            withheld: [server.withheld, kept].concat(),
             mcp,
+            vision,
             script_folder: may_save.then_some(script_folder),
             data_dir,
             asset_ttl: lifetime(hours.unwrap_or(DEFAULT_TTL_HOURS))?,

@@ -13,6 +13,7 @@
 //!         preflight what is wrong with a workflow
 //!         knowledge which models are current, with which settings
 //!         comfy     the server: client, socket, node facts, validation
+//!         vision        a model that looks at pictures
 //!         assets    pictures, clips and sounds with their provenance
 //!           store   the one file that knows sled
 //! ```
@@ -37,4 +38,6 @@ pub mod preflight;
 pub mod script;
 pub mod sim;
 pub mod store;
+mod tls;
+pub mod vision;
 pub mod vram;

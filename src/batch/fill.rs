@@ -45,6 +45,22 @@ pub fn fill(
     Ok(filled)
 }
 
+/// The names of a workflow's placeholders, in their order and each once.
+#[must_use]
+pub fn placeholders(workflow: &Workflow) -> Vec<String> {
+    let inputs = workflow.nodes().filter_map(|node| node.inputs());
+    let texts = inputs.flat_map(Map::values).flat_map(texts);
+    let mut names: Vec<String> = vec![];
+    for piece in texts.flat_map(pieces) {
+        if let Piece::Placeholder(name) = piece
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 /// Whether [`fill`] has a place for a parameter of that name.
 #[must_use]
 pub fn takes(workflow: &Workflow, facts: &NodeFacts, name: &str) -> bool {

@@ -11,6 +11,6 @@ mod spread;
 pub use axis::{Axis, Known, MOST_RUNS, axes, check_size};
 pub use combinations::{Combination, combinations};
 pub use error::BatchError;
-pub use fill::{fill, takes};
+pub use fill::{fill, placeholders, takes};
 pub use order::order;
 pub use spread::Wholeness;

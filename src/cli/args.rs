@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::jobs::status;
+use super::many::{BatchOptions, SweepOptions};
 use super::run_args::{ExportOptions, RunOptions, TemplateOptions};
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
@@ -64,6 +65,10 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Run a template, pipeline or tool by name, or any script file
     Run(RunArgs),
+    /// Run a template or a workflow once for each row of a table, or each picture of a folder
+    Batch(BatchArgs),
+    /// Run a template or a workflow with every combination of some values
+    Sweep(SweepArgs),
     /// Call an MCP tool and print its answer as JSON
     Call(CallArgs),
     /// Serve MCP over stdin and stdout, or over HTTP
@@ -116,6 +121,36 @@ pub(super) struct RunArgs {
     pub(super) options: RunOptions,
     #[command(flatten)]
     pub(super) template: TemplateOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "mmf batch NAME|FILE --from ROWS [--PARAMETER VALUE]... [OPTIONS]")]
+pub(super) struct BatchArgs {
+    /// The template's name, or the file of a template or a workflow, then --from and what is the same
+    /// for all rows as --STEPS 20; `mmf batch NAME --help` lists the parameters
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE")]
+    pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: BatchOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "mmf sweep NAME|FILE [--PARAMETER VALUES]... [OPTIONS]",
+    after_help = "Values are lists (--CFG 3,4.5), so many of a range (--STEPS 10..30/3), steps of one \
+                  (--STEPS 10..30..5), drawn (--SEED random:4, --CFG random:4:2..7), or go together \
+                  (--WIDTH,HEIGHT 512x768,768x512). A text is given once for each (--PROMPT \"a fox\" \
+                  --PROMPT \"a cat\"). What has one value is the same for all."
+)]
+pub(super) struct SweepArgs {
+    /// The template's name, or the file of a template or a workflow, then its parameters;
+    /// `mmf sweep NAME --help` lists them
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE")]
+    pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: SweepOptions,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::failure::{Code, Failure};
+use crate::ids::is_id;
 
 /// Copies under the first name that is free: nothing is overwritten.
 pub(super) fn copy(from: &Path, folder: &Path, filename: &str) -> Result<PathBuf, Failure> {
@@ -40,11 +41,15 @@ pub(super) fn copy(from: &Path, folder: &Path, filename: &str) -> Result<PathBuf
     Err(Failure::new(Code::COPY_FAILED, "no free file name is left"))
 }
 
-/// Copies every asset that a result of a tool or pipeline names, wherever in it.
+/// What a result was made from is not what it is.
+const SOURCES: [&str; 3] = ["from", "made_from", "regenerated_from"];
+
+/// Copies every asset that a result of a tool or pipeline names, wherever in it and under whatever
+/// name.
 pub(super) fn copy_all(app: &App, result: &Value, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut ids = vec![];
-    collect(result, &mut ids);
     let assets = &app.host().assets;
+    let mut ids = vec![];
+    collect(result, &|id| is_id(id) && assets.get(id).is_ok(), &mut ids);
     let copies = ids.into_iter().map(|id| {
         let asset = assets.get(id)?;
         copy(&assets.path(id)?, folder, &asset.filename)
@@ -52,18 +57,17 @@ pub(super) fn copy_all(app: &App, result: &Value, folder: &Path) -> Result<Vec<P
     copies.collect()
 }
 
-/// The values of all keys `asset_id`, in their order and each once.
-fn collect<'a>(value: &'a Value, ids: &mut Vec<&'a str>) {
+/// The assets in a result, in their order and each once.
+fn collect<'a>(value: &'a Value, is_asset: &dyn Fn(&str) -> bool, ids: &mut Vec<&'a str>) {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| collect(value, ids)),
-        Value::Object(map) => {
-            for (name, value) in map {
-                match value.as_str() {
-                    Some(id) if name == "asset_id" && !ids.contains(&id) => ids.push(id),
-                    _ => collect(value, ids),
-                }
-            }
-        }
+        Value::String(id) if !ids.contains(&id.as_str()) && is_asset(id) => ids.push(id),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| collect(value, is_asset, ids)),
+        Value::Object(map) => map
+            .iter()
+            .filter(|(name, _)| !SOURCES.contains(&name.as_str()))
+            .for_each(|(_, value)| collect(value, is_asset, ids)),
         _ => {}
     }
 }
@@ -79,10 +83,12 @@ mod tests {
         let result = json!({
             "asset_id": "a",
             "pictures": [{ "asset_id": "b", "seed": 1 }, { "asset_id": "a" }, { "asset_id": null }],
-            "best": { "of": { "asset_id": "c" } },
+            "best": { "of": { "clip": "c", "from": "d" } },
+            "made_from": ["e"],
+            "prompt": "a fox",
         });
         let mut ids = vec![];
-        collect(&result, &mut ids);
+        collect(&result, &|id| id.len() == 1, &mut ids);
         assert_eq!(ids, ["a", "b", "c"]);
     }
 }

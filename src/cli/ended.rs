@@ -28,6 +28,12 @@ impl Ended {
         if result["valid"] == false {
             return Self::Invalid;
         }
+        // Lists of errors, as verdicts have them, are no numbers.
+        let count = |name: &str| result[name].as_u64().unwrap_or(0);
+        let failed = count("errors") + count("unfinished");
+        if failed > 0 {
+            return Self::Partly;
+        }
         let node_errors = result["node_errors"].as_object().map_or(0, Map::len);
         let mut outputs = result["outputs"].as_array().into_iter().flatten();
         if node_errors > 0 || outputs.any(|output| output.get("not_kept").is_some()) {
@@ -69,6 +75,13 @@ mod tests {
             (json!(["status", "timeout"]), 0),
             (json!({ "status": "queued", "node_errors": {} }), 0),
             (json!({ "status": "timeout" }), 2),
+            (json!({ "errors": 0, "unfinished": 0, "results": [] }), 0),
+            (json!({ "errors": 1, "unfinished": 0 }), 4),
+            (json!({ "errors": 0, "unfinished": 1 }), 4),
+            (json!({ "status": "error", "errors": 1, "stages": [] }), 4),
+            // The question was how a job ended, and that is answered.
+            (json!({ "status": "error", "failure": {} }), 0),
+            (json!({ "valid": true, "errors": [] }), 0),
             (json!({ "valid": false, "node_errors": { "3": {} } }), 3),
             (json!({ "status": "queued", "node_errors": { "3": {} } }), 4),
             (

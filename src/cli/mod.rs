@@ -16,6 +16,7 @@ mod handed;
 mod import;
 mod jobs;
 mod json_argument;
+mod many;
 mod missing;
 mod nodes;
 mod progress;
@@ -36,6 +37,7 @@ use clap::Parser;
 
 use self::args::{Args, Command, ScriptCommand};
 use self::ended::Ended;
+use self::run_args::ParseError;
 use crate::failure::Failure;
 use crate::script::{Diagnostic, ScriptError};
 use crate::sim::remove_own_folders;
@@ -83,6 +85,15 @@ impl<T: Into<Failure>> From<T> for Stopped {
     }
 }
 
+impl From<ParseError> for Stopped {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Usage(error) => Self::Usage(error),
+            ParseError::Failed(failure) => failure.into(),
+        }
+    }
+}
+
 impl Stopped {
     /// Because of a script, whose mistake can be pointed at.
     fn by_script(error: ScriptError) -> Self {
@@ -110,6 +121,8 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
     match args.command {
         Command::Demo(demo) => demo::demo(global, &demo).await,
         Command::Run(run) => run::run(global, &run).await,
+        Command::Batch(args) => many::batch(global, &args).await,
+        Command::Sweep(args) => many::sweep(global, &args).await,
         Command::Call(call) => call::call(global, &call).await,
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,

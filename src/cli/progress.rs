@@ -1,22 +1,30 @@
-//! Progress bars on stderr, one per job.
+//! Progress bars on stderr: one per job, and one for the whole where a script says how far it is.
 
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::report;
 use crate::comfy::{self, JobEvent};
 use crate::script::Progress;
 
 /// Steps of a bar per node, so that a sampler's steps move it.
 const PER_NODE: u64 = 1000;
 
+/// Steps of the bar for the whole.
+const WHOLE: u64 = 10_000;
+
 /// How often a bar without news shows that it is alive.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What the script says that it is doing.
 const STAGE: &str = "{spinner} {msg}";
+
+/// How far the script is, once it can be told how long it takes.
+const TOTAL: &str = "{spinner} {bar:30} {percent:>3} %  {msg}  {eta} left";
 
 /// How far a job is.
 const JOB: &str = "{bar:30} {percent:>3} %  {msg}  {eta}";
@@ -29,16 +37,31 @@ struct Inner {
     bars: MultiProgress,
     jobs: Mutex<HashMap<String, ProgressBar>>,
     stage: ProgressBar,
+    /// The jobs that were put on the server, in their order.
+    submitted: Mutex<Vec<String>>,
+    /// Whether stages are told in lines, for there are no bars.
+    in_lines: bool,
 }
 
 impl Display {
     pub(super) fn start() -> Self {
+        Self::new(false)
+    }
+
+    /// Bars, or a line for each stage where they are not drawn.
+    pub(super) fn telling() -> Self {
+        Self::new(!std::io::stderr().is_terminal())
+    }
+
+    fn new(in_lines: bool) -> Self {
         let bars = MultiProgress::new();
         let stage = bars.add(ProgressBar::no_length().with_style(style(STAGE)));
         Self(Arc::new(Inner {
             bars,
             jobs: Mutex::default(),
             stage,
+            submitted: Mutex::default(),
+            in_lines,
         }))
     }
 
@@ -57,6 +80,12 @@ impl Display {
         Aside(self.clone())
     }
 
+    /// The jobs that were put on the server, in their order.
+    pub(super) fn submitted(&self) -> Vec<String> {
+        let submitted = self.0.submitted.lock();
+        submitted.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes the bars away.
     pub(super) fn finish(&self) {
         self.0.stage.finish_and_clear();
@@ -73,18 +102,37 @@ impl Display {
 
     fn show(&self, progress: &Progress) {
         match progress {
-            Progress::Stage { message, fraction } => {
-                let message = match fraction {
-                    Some(fraction) => format!("{message} ({:.0} %)", fraction * 100.0),
-                    None => message.clone(),
-                };
-                self.0.stage.set_message(message);
-                self.0.stage.tick();
-            }
+            Progress::Stage { message, fraction } => self.show_stage(message, *fraction),
             // Its bar comes with its first sign of life.
-            Progress::Submitted { .. } => {}
+            Progress::Submitted { prompt_id } => {
+                let submitted = self.0.submitted.lock();
+                let mut submitted = submitted.unwrap_or_else(PoisonError::into_inner);
+                submitted.push(prompt_id.clone());
+            }
             Progress::Job { prompt_id, event } => self.show_job(prompt_id, event),
         }
+    }
+
+    fn show_stage(&self, message: &str, fraction: Option<f64>) {
+        if self.0.in_lines {
+            report::note(message);
+            return;
+        }
+        let stage = &self.0.stage;
+        // At its beginning nobody can tell how long it will take.
+        if let Some(fraction) = fraction.filter(|fraction| *fraction > 0.0) {
+            stage.set_length(WHOLE);
+            stage.set_style(style(TOTAL));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a fraction of WHOLE"
+            )]
+            stage.set_position((fraction.clamp(0.0, 1.0) * WHOLE as f64) as u64);
+        }
+        stage.set_message(message.to_owned());
+        stage.tick();
     }
 
     fn show_job(&self, prompt_id: &str, event: &JobEvent) {
@@ -166,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_styles_are_well_formed() {
-        for template in [STAGE, JOB] {
+        for template in [STAGE, TOTAL, JOB] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

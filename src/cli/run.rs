@@ -8,7 +8,7 @@ use super::args::{Global, RunArgs};
 use super::copy::{copy, copy_all};
 use super::progress::Display;
 use super::run_args::{
-    DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
+    DEFAULT_TIMEOUT, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
 use super::{Ended, Stopped, ask, missing, report, show, start};
 use crate::app::{App, Built, Found};
@@ -47,10 +47,7 @@ fn prepare(global: &Global, args: &RunArgs) -> Result<(Found, Parsed), Stopped> 
     };
     let library = start::library(&at_data_dir(global, words))?;
     let found = find(&library, name).map_err(Stopped::by_script)?;
-    let mut parsed = parse(&found.served.script, words, args).map_err(|error| match error {
-        ParseError::Usage(error) => Stopped::Usage(error),
-        ParseError::Failed(failure) => failure.into(),
-    })?;
+    let mut parsed = parse(&found.served.script, words, args)?;
     parsed.global = merged(global, &parsed.global);
     Ok((found, parsed))
 }

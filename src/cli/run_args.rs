@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::args::{ExportTarget, Global, RunArgs};
 use super::json_argument::object;
 use crate::failure::{Code, Failure};
-use crate::script::{Kind, Param, Script, Type};
+use crate::script::{Declaration, Kind, Param, Script, Type};
 
 /// How long a job is waited for unless a time is given.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -34,7 +34,7 @@ pub(super) struct GivenOptions {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunOptions {
     #[command(flatten)]
-    given: GivenOptions,
+    pub(super) given: GivenOptions,
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -65,7 +65,7 @@ impl GivenOptions {
 }
 
 impl RunOptions {
-    fn after(self, before: &Self) -> Self {
+    pub(super) fn after(self, before: &Self) -> Self {
         Self {
             given: self.given.after(&before.given),
             json: self.json || before.json,
@@ -94,7 +94,7 @@ impl TemplateOptions {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok();
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -168,7 +168,8 @@ pub(super) fn parse(
     Ok(Parsed {
         template,
         global: Global::from_arg_matches(&matches).map_err(usage)?,
-        arguments: given(script, &options.given, &matches).map_err(ParseError::Failed)?,
+        arguments: given(&script.declaration, &options.given, &matches)
+            .map_err(ParseError::Failed)?,
         options,
     })
 }
@@ -193,16 +194,22 @@ pub(super) fn parse_export(
     let options = options.after(before);
     Ok(ParsedExport {
         global: Global::from_arg_matches(&matches).map_err(usage)?,
-        arguments: given(script, &options.given, &matches).map_err(ParseError::Failed)?,
+        arguments: given(&script.declaration, &options.given, &matches)
+            .map_err(ParseError::Failed)?,
         options,
     })
 }
 
 /// Reads words by the options of a command and the parameters of a script.
 fn matches(own: Command, script: &Script, words: &[String]) -> Result<ArgMatches, ParseError> {
-    let name = OsString::from(own.get_name());
+    matched(command(own, &script.declaration), words)
+}
+
+/// Reads the words after a command's name.
+pub(super) fn matched(command: Command, words: &[String]) -> Result<ArgMatches, ParseError> {
+    let name = OsString::from(command.get_name());
     let words = std::iter::once(name).chain(words.iter().map(OsString::from));
-    let matches = command(own, script).try_get_matches_from(words);
+    let matches = command.try_get_matches_from(words);
     matches.map_err(|error| ParseError::Usage(Box::new(error)))
 }
 
@@ -236,8 +243,8 @@ pub(super) fn merged(before: &Global, after: &Global) -> Global {
     }
 }
 
-fn command(own: Command, script: &Script) -> Command {
-    let declaration = &script.declaration;
+/// A command with an option for each parameter, and those that every command has.
+pub(super) fn command(own: Command, declaration: &Declaration) -> Command {
     let own = Global::augment_args(own);
     let mut taken: BTreeSet<String> = own
         .get_arguments()
@@ -267,7 +274,7 @@ fn command(own: Command, script: &Script) -> Command {
 }
 
 /// What clap knows a parameter as: its name alone may be that of an option of ours.
-fn id(param: &Param) -> String {
+pub(super) fn option_id(param: &Param) -> String {
     format!("param:{}", param.name)
 }
 
@@ -286,7 +293,7 @@ fn option(param: &Param) -> Arg {
     if !param.default.is_null() {
         help = format!("{help} [default: {}]", param.default);
     }
-    let option = Arg::new(id(param))
+    let option = Arg::new(option_id(param))
         .long(param.name.clone())
         .value_name(param.ty.as_str())
         .help(help.trim().to_owned())
@@ -303,10 +310,26 @@ fn option(param: &Param) -> Arg {
     }
 }
 
-fn given(
-    script: &Script,
+/// What is given of the parameters, by whatever means.
+pub(super) fn given(
+    declaration: &Declaration,
     options: &GivenOptions,
     matches: &ArgMatches,
+) -> Result<Map<String, Value>, Failure> {
+    let mut given = written(declaration, options)?;
+    for param in &declaration.params {
+        let text = matches.try_get_one::<String>(&option_id(param));
+        if let Some(text) = text.ok().flatten() {
+            given.insert(param.name.clone(), value(param, text)?);
+        }
+    }
+    Ok(given)
+}
+
+/// What is given otherwise than by options named after the parameters.
+pub(super) fn written(
+    declaration: &Declaration,
+    options: &GivenOptions,
 ) -> Result<Map<String, Value>, Failure> {
     let mut given = match &options.params {
         Some(written) => object(written)?,
@@ -317,17 +340,11 @@ fn given(
             Failure::new(Code::INVALID_PARAMS, format!("-p {pair} has no value"))
                 .hint("write -p KEY=VALUE")
         })?;
-        let value = match script.declaration.param(name) {
+        let value = match declaration.param(name) {
             Some(param) => value(param, text)?,
             None => text.into(),
         };
         given.insert(name.to_owned(), value);
-    }
-    for param in &script.declaration.params {
-        let text = matches.try_get_one::<String>(&id(param)).ok().flatten();
-        if let Some(text) = text {
-            given.insert(param.name.clone(), value(param, text)?);
-        }
     }
     Ok(given)
 }

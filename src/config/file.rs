@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) publish: PublishSettings,
     pub(super) scripts: ScriptSettings,
     pub(super) mcp: McpSettings,
+    pub(super) vision: VisionSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,6 +81,28 @@ impl std::fmt::Debug for McpSettings {
             .field("allowed_origins", &self.allowed_origins)
             .field("tools", &self.tools)
             .field("call_limit_seconds", &self.call_limit_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct VisionSettings {
+    pub(super) url: Option<String>,
+    pub(super) model: Option<String>,
+    /// A secret.
+    #[serde(deserialize_with = "secret_key")]
+    pub(super) key: Option<String>,
+    /// How long an answer is waited for.
+    pub(super) seconds: Option<f64>,
+}
+
+/// The key is never shown, not even when the settings are debugged.
+impl std::fmt::Debug for VisionSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VisionSettings")
+            .field("url", &self.url)
+            .field("model", &self.model)
             .finish_non_exhaustive()
     }
 }

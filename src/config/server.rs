@@ -48,10 +48,10 @@ struct Picked<'a> {
 }
 
 /// How a kind of secret is spoken of: as many, or as one.
-struct Words {
-    name: &'static str,
-    is: &'static str,
-    it_was: &'static str,
+pub(super) struct Words {
+    pub(super) name: &'static str,
+    pub(super) is: &'static str,
+    pub(super) it_was: &'static str,
 }
 
 const HEADERS: Words = Words {
@@ -108,7 +108,7 @@ fn pick<'a>(sources: &Sources<'a>) -> Result<Picked<'a>, ConfigError> {
 type OfFile = for<'s> fn(&'s Settings) -> Option<&'s str>;
 
 /// The first of some secrets that is meant for a server, and if none is, why each is kept back.
-fn pick_one<'a>(
+pub(super) fn pick_one<'a>(
     words: &Words,
     server: &Server,
     candidates: [(Option<&'a str>, String); 3],
@@ -138,7 +138,7 @@ fn key(settings: &Settings) -> Option<&str> {
     key.filter(|key| !key.is_empty())
 }
 
-fn named(settings: &Settings) -> String {
+pub(super) fn named(settings: &Settings) -> String {
     let file = settings.file.as_ref();
     file.map_or_else(String::new, |file| file.display().to_string())
 }

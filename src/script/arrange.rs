@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::{Declaration, Generation, Host, NodePack, Reply, Type, hand_over};
 use crate::comfy::model_name::{Installed, installed, is_model_file};
 use crate::comfy::{ACCOUNT_HELP, Comfy, ComfyError, MissingModel, Workflow};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// How long a server that is there but slow is waited for: its word is only a further one.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,19 +50,29 @@ pub(crate) async fn arrange(
     arguments: &mut Map<String, Value>,
 ) -> Result<Vec<Exchanged>, Failure> {
     hand_over(host, declaration, arguments).await?;
+    Ok(name_models(host, declaration, named, arguments).await)
+}
+
+/// Names model files as the server does.
+pub(crate) async fn name_models(
+    host: &Host,
+    declaration: &Declaration,
+    named: &BTreeSet<String>,
+    arguments: &mut Map<String, Value>,
+) -> Vec<Exchanged> {
     let resolving = resolve(&host.comfy, declaration, named, arguments);
     match timeout(PATIENCE, resolving).await {
         Ok(Ok(exchanged)) => {
             for one in &exchanged {
                 arguments.insert(one.param.clone(), one.taken.as_str().into());
             }
-            Ok(exchanged)
+            exchanged
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "which model files are there can't be told");
-            Ok(vec![])
+            vec![]
         }
-        Err(_) => Ok(vec![]),
+        Err(_) => vec![],
     }
 }
 
@@ -143,6 +153,34 @@ pub struct Lacking {
     /// What else will go wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+impl Lacking {
+    /// That something can't be run without it; nothing if it can.
+    pub(crate) fn failure(&self, of: &str) -> Option<Failure> {
+        let files = self
+            .missing_models
+            .iter()
+            .map(|missing| missing.file.clone());
+        let packs = self.missing_packs.iter().map(|pack| pack.pack.clone());
+        let lacks: Vec<String> = files.chain(packs).collect();
+        if lacks.is_empty() {
+            return None;
+        }
+        let files = self.missing_models.iter().map(MissingModel::advice);
+        let advice: Vec<String> = files
+            .chain(self.missing_packs.iter().map(NodePack::advice))
+            .collect();
+        let message = format!("{of} can't run: the server lacks {}", lacks.join(", "));
+        let mut failure = Failure::new(Code::VALIDATION_ERROR, message).hint(advice.join("; "));
+        if !self.missing_models.is_empty() {
+            failure = failure.detail("missing_models", json!(self.missing_models));
+        }
+        if !self.missing_packs.is_empty() {
+            failure = failure.detail("missing_packs", json!(self.missing_packs));
+        }
+        Some(failure)
+    }
 }
 
 /// What the server at hand lacks for a workflow; nothing is known to be lacking where none is.

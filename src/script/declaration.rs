@@ -224,6 +224,12 @@ impl Type {
         )
     }
 
+    /// Whether its values are pictures, clips or sounds.
+    #[must_use]
+    pub fn is_media(self) -> bool {
+        matches!(self, Self::Image | Self::Video | Self::Audio)
+    }
+
     /// Whether its values are numbers.
     #[must_use]
     pub fn is_number(self) -> bool {

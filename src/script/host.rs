@@ -25,6 +25,7 @@ use crate::comfy::{Comfy, JobEvent};
 use crate::failure::Failure;
 use crate::ids::Ids;
 use crate::jobs::Jobs;
+use crate::vision::Vision;
 
 /// The services behind the bindings. One for the process, shared by all runs.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Host {
     pub library: Arc<Library>,
     /// Where scripts may be saved; `None` where the user doesn't allow it.
     pub script_folder: Option<PathBuf>,
+    /// The model that looks at pictures, if there is one.
+    pub vision: Vision,
     /// The time.
     pub clock: Clock,
     /// Identifiers and random seeds.

@@ -1,10 +1,12 @@
 //! Media that a caller names by a path or as an asset, handed over to the server before a template
 //! is built: what the template sees is the name in the server's input folder.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
-use super::{Declaration, Host, Type};
-use crate::failure::Failure;
+use super::{Declaration, Host};
+use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
 
 /// Uploads what the media parameters name and puts the names in the input folder in its place. The
@@ -14,8 +16,11 @@ pub(crate) async fn hand_over(
     declaration: &Declaration,
     arguments: &mut Map<String, Value>,
 ) -> Result<(), Failure> {
-    let media = |ty| matches!(ty, Type::Image | Type::Video | Type::Audio);
-    for param in declaration.params.iter().filter(|param| media(param.ty)) {
+    for param in declaration
+        .params
+        .iter()
+        .filter(|param| param.ty.is_media())
+    {
         let Some(Value::String(value)) = arguments.get_mut(&param.name) else {
             continue;
         };
@@ -28,4 +33,27 @@ pub(crate) async fn hand_over(
             .name;
     }
     Ok(())
+}
+
+/// A file to be handed over that is not there; relative paths begin at `base`.
+#[must_use]
+pub fn missing_file(
+    declaration: &Declaration,
+    base: &Path,
+    arguments: &Map<String, Value>,
+) -> Option<Failure> {
+    let mut media = declaration
+        .params
+        .iter()
+        .filter(|param| param.ty.is_media());
+    media.find_map(|param| {
+        let said = arguments.get(&param.name)?.as_str()?;
+        match MediaSource::of(said, base)? {
+            MediaSource::File(path) if !path.is_file() => {
+                let message = format!("{} is not there: {}", param.name, path.display());
+                Some(Failure::new(Code::NOT_FOUND, message).detail("field", param.name.as_str()))
+            }
+            _ => None,
+        }
+    })
 }

@@ -196,6 +196,16 @@ pub async fn build_apart(
     on_own_thread(move || build(&generation, &name, given)).await
 }
 
+/// A template's workflow for each of several sets of arguments, or why there is none.
+pub async fn build_each_apart(
+    generation: Arc<Generation>,
+    name: String,
+    sets: Vec<Map<String, Value>>,
+) -> Result<Vec<Result<Workflow, ScriptError>>, ScriptError> {
+    let build = move |given| build(&generation, &name, given);
+    on_own_thread(move || Ok(sets.into_iter().map(build).collect())).await
+}
+
 /// Expands a template whose arguments were checked.
 pub(super) fn build_checked(
     generation: &Generation,

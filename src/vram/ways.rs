@@ -9,6 +9,7 @@ use super::inventory::Inventory;
 use super::machine::{Machine, bytes};
 use super::names::named_bytes;
 use super::plan::{Loaded, PhaseKind, Plan, Tile};
+use super::relief::{Change, TILES};
 use super::sizes::Work;
 use super::verdict::Fit;
 use crate::comfy::model_name::{is_precision, words};
@@ -33,6 +34,18 @@ pub struct WayOut {
     pub needs_gb: Option<f64>,
     /// How it fits then.
     pub verdict: Fit,
+    /// The same for a program, if it leaves what was asked for as it is.
+    #[serde(skip)]
+    pub change: Option<Change>,
+}
+
+impl WayOut {
+    fn by(self, change: Change) -> Self {
+        Self {
+            change: Some(change),
+            ..self
+        }
+    }
 }
 
 /// The ways out, those that change the result least before the others.
@@ -73,6 +86,7 @@ impl Reckoned {
             action,
             needs_gb: Some(gigabytes(self.needs)),
             verdict: self.verdict,
+            change: None,
         }
     }
 }
@@ -131,7 +145,13 @@ impl Desk<'_> {
             found.reverse();
             let way = found.into_iter().find_map(|other| {
                 let changed = with_file(plan, file, other);
-                self.way(&changed, format!("load {other} instead of {}", file.file))
+                let way = self.way(&changed, format!("load {other} instead of {}", file.file))?;
+                let change = Change::File {
+                    folder: file.folder,
+                    file: file.file.clone(),
+                    other: other.to_owned(),
+                };
+                Some(way.by(change))
             });
             ways.extend(way);
         }
@@ -146,8 +166,8 @@ impl Desk<'_> {
             .iter_mut()
             .filter(|phase| whole(phase.kind) && phase.tile.is_none());
         untiled.for_each(|phase| phase.tile = Some(Tile::USUAL));
-        let action = "decode with VAEDecodeTiled (tile_size 512, overlap 64, temporal_size 64)";
-        self.way(&plan, action.to_owned())
+        let way = self.way(&plan, TILES.to_owned())?;
+        Some(way.by(Change::Tiles))
     }
 
     fn single(&self) -> Option<WayOut> {

@@ -3,12 +3,13 @@
 #![cfg(target_os = "linux")]
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::mmf::{Home, Mmf, PATIENCE};
+use crate::support::mmf::{Home, Mmf, PATIENCE, sim_with_steps};
 
 const ASKING: &str = r#"title("How many");
 param("DOUBLE", "bool", #{ value: true });
@@ -114,4 +115,29 @@ async fn an_open_question_is_left_with_ctrl_c() {
     terminal.shows("How many [2]:").await;
     terminal.types("\u{3}").await;
     terminal.ends_with(130).await;
+}
+
+#[tokio::test]
+async fn many_runs_have_a_bar_each_and_one_for_all_with_the_time_that_is_left() {
+    let home = Home::new();
+    let comfy = sim_with_steps(Duration::from_millis(20), &[]).await;
+    home.write("rows.csv", "PROMPT\none\ntwo\n");
+    let batch = [
+        "batch",
+        "sd3_txt2img",
+        "--from",
+        "rows.csv",
+        "--STEPS",
+        "40",
+        "--WIDTH=64",
+        "--HEIGHT=64",
+    ];
+    let Some(mut terminal) = Terminal::start(home.mmf(batch).server(&comfy.url())) else {
+        return;
+    };
+    terminal.shows("KSampler").await;
+    terminal.shows("1 of 2 runs are over").await;
+    terminal.shows(" left").await;
+    terminal.shows("2 of 2 runs completed").await;
+    terminal.ends_with(0).await;
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::mmf::{Home, sim};
+use crate::support::mmf::{Home, Ran, sim};
+use crate::support::sim::get;
 
 /// As little work as the templates allow.
 fn small() -> Value {
@@ -28,15 +29,32 @@ impl Studio {
         }
     }
 
-    /// Runs a pipeline with parameters by name.
+    /// Runs a pipeline with parameters by name to a good end.
     async fn run(&self, name: &str, params: &Value) -> Value {
-        let mut words = vec!["run".to_owned(), name.to_owned()];
+        self.ends(name, params).await.exits(0).json()
+    }
+
+    async fn ends(&self, name: &str, params: &Value) -> Ran {
+        let mut words = ["run", name, "--json", "-o", "out"]
+            .map(str::to_owned)
+            .to_vec();
         for (name, value) in params.as_object().unwrap() {
             words.push(format!("--{name}"));
             words.push(value.as_str().map_or(value.to_string(), str::to_owned));
         }
-        let ran = self.home.mmf(words).server(&self.comfy.url());
-        ran.run().await.exits(0).json()
+        self.home.mmf(words).server(&self.comfy.url()).run().await
+    }
+
+    /// What was copied into the folder that was asked for.
+    fn copied(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.home.project().join("out")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    /// Whether the server was given nothing to do.
+    async fn is_idle(&self) -> bool {
+        get(&self.comfy, "/history").await == json!({})
     }
 
     async fn asset(&self, asset_id: &Value) -> Value {
@@ -65,6 +83,12 @@ async fn image_to_video_paints_a_picture_and_sets_that_very_picture_in_motion() 
     studio.is(&made["picture"], "images").await;
     let clip = studio.is(&made["clip"], "video").await;
     assert_eq!(clip["provenance"]["made_from"], json!([made["picture"]]));
+    assert_eq!(
+        studio.copied().len(),
+        2,
+        "the picture and the clip: {:?}",
+        studio.copied()
+    );
 }
 
 #[tokio::test]
@@ -195,16 +219,153 @@ async fn a_product_set_is_published_with_its_manifest() {
 #[tokio::test]
 async fn models_are_compared_also_when_one_of_them_fails() {
     let studio = Studio::new().await;
-    let made = studio
-        .run(
+    let ran = studio
+        .ends(
             "compare_models",
             &json!({ "PROMPT": "a fox", "TEMPLATES": ["sd3_txt2img", "no_such", "zimage_turbo_txt2img"],
                 "PARAMS": small() }),
         )
         .await;
+    let made = ran.exits(4).json();
+    assert_eq!(made["errors"], 1, "{made:#}");
     let pictures = made["pictures"].as_array().unwrap();
     studio.is(&pictures[0]["asset_id"], "images").await;
     assert_eq!(pictures[1]["error"]["code"], "NOT_FOUND", "{made:#}");
     studio.is(&pictures[2]["asset_id"], "images").await;
     studio.is(&made["contact_sheet"], "images").await;
+    assert_eq!(
+        studio.copied().len(),
+        3,
+        "two pictures and their sheet: {:?}",
+        studio.copied()
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_any_stage_is_told_before_the_first_begins() {
+    let studio = Studio::new().await;
+    let clip = json!({ "PROMPT": "a fox", "MOTION": "it runs" });
+    let talking =
+        json!({ "TEXT": "hello", "IMAGE_PATH": "./photo.png", "SPEECH": "stable_audio_txt2audio" });
+    for (name, params, more, said) in [
+        (
+            "image_to_video",
+            &clip,
+            json!({ "CLIP": "wan22_img2vd" }),
+            "no template \"wan22_img2vd\"",
+        ),
+        (
+            "image_to_video",
+            &clip,
+            json!({ "CLIP_PARAMS": { "FRAMS": 5 } }),
+            "wan22_img2vid: no parameter \"FRAMS\", did you mean \"FRAMES\"?",
+        ),
+        (
+            "image_to_video",
+            &clip,
+            json!({ "CLIP_PARAMS": { "FRAMES": 6 } }),
+            "\"FRAMES\" is 6",
+        ),
+        (
+            "image_to_video",
+            &clip,
+            json!({ "PICTURE_PARAMS": { "STEP": 5 } }),
+            "qwen_txt2img: no parameter \"STEP\", did you mean \"STEPS\"?",
+        ),
+        (
+            "image_to_video",
+            &clip,
+            json!({ "CLIP": "stable_audio_txt2audio" }),
+            "stable_audio_txt2audio takes no IMAGE_PATH",
+        ),
+        (
+            "image_to_video",
+            &clip,
+            json!({ "CLIP_PARAMS": { "VAE": "none.safetensors" } }),
+            "wan22_img2vid can't run: the server lacks none.safetensors",
+        ),
+        (
+            "text_to_talking_video",
+            &talking,
+            json!({ "IMAGE_PATH": "./nobody.png" }),
+            "IMAGE_PATH is not there",
+        ),
+        (
+            "text_to_talking_video",
+            &talking,
+            json!({ "CLIP_PARAMS": { "STEP": 2 } }),
+            "no parameter \"STEP\"",
+        ),
+        (
+            "storyboard",
+            &json!({ "SCENES": ["a fox", { "motion": "it runs" }] }),
+            json!({}),
+            "scene 2 is #{\"motion\": \"it runs\"}",
+        ),
+        (
+            "storyboard",
+            &json!({ "SCENES": ["a fox"] }),
+            json!({ "CLIP_PARAMS": { "STEP": 2 } }),
+            "no parameter \"STEP\"",
+        ),
+        (
+            "best_of",
+            &json!({ "PROMPT": "a fox" }),
+            json!({ "PARAMS": { "STEP": 2 } }),
+            "no parameter \"STEP\"",
+        ),
+        (
+            "upscale",
+            &json!({ "ASSETS": ["nothing"] }),
+            json!({}),
+            "asset",
+        ),
+        (
+            "compare_models",
+            &json!({ "PROMPT": "a fox", "TEMPLATES": ["sd3_txt2img"] }),
+            json!({ "PARAMS": { "STEP": 2 } }),
+            "none of the templates takes \"STEP\"",
+        ),
+    ] {
+        let mut params = params.clone();
+        for (name, value) in more.as_object().unwrap() {
+            params[name] = value.clone();
+        }
+        let ran = studio.ends(name, &params).await;
+        let failure = ran.json();
+        assert!(
+            [Some(3), Some(6)].contains(&ran.code),
+            "{name}: {failure:#}"
+        );
+        let message = failure["message"].as_str().unwrap();
+        assert!(message.contains(said), "{name}: {message}");
+        assert!(studio.is_idle().await, "{name} {more}");
+    }
+}
+
+#[tokio::test]
+async fn best_of_nothing_fails_as_the_first_of_them_did() {
+    let studio = Studio {
+        comfy: sim(&["oom@KSampler"]).await,
+        ..Studio::new().await
+    };
+    let params = json!({ "PROMPT": "a fox", "COUNT": 2, "PARAMS": small() });
+    let failure = studio.ends("best_of", &params).await.exits(7).json();
+    assert_eq!(failure["error"], "OUT_OF_MEMORY", "{failure:#}");
+}
+
+#[tokio::test]
+async fn the_best_of_those_that_were_made_is_told_with_what_failed() {
+    let studio = Studio {
+        comfy: sim(&["oom@KSampler*1"]).await,
+        ..Studio::new().await
+    };
+    let params = json!({ "PROMPT": "a fox", "COUNT": 3, "PARAMS": small() });
+    let made = studio.ends("best_of", &params).await.exits(4).json();
+    assert_eq!(
+        (&made["errors"], &made["tried"]),
+        (&json!(1), &json!(3)),
+        "{made:#}"
+    );
+    studio.is(&made["best"]["asset_id"], "images").await;
 }

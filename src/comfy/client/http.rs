@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::tls;
 use crate::comfy::json::parse_lenient;
 use crate::comfy::{ComfyError, Server};
+use crate::tls;
 
 /// An answer larger than this is no answer of `ComfyUI` (node facts, which may be, are streamed).
 const LARGEST_BODY: usize = 512 << 20;

@@ -34,7 +34,6 @@ mod stats;
 mod story;
 mod submit;
 mod templates;
-mod tls;
 mod tracker;
 mod wait;
 

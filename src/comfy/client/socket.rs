@@ -29,9 +29,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::follow::Follower;
 use super::http::Http;
 use super::message::{self, Message};
-use super::tls;
 use super::tracker::Tracker;
 use crate::comfy::Server;
+use crate::tls;
 
 /// Between two attempts to connect; doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));

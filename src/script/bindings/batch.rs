@@ -20,9 +20,9 @@ use crate::comfy::Workflow;
 use crate::comfy::ui::{Options, graph_in, to_api};
 use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
+use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, answer, caught, thrown};
-use crate::script::{Kind, Type};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -158,11 +158,7 @@ impl Source {
             return None;
         };
         let served = find(&context.generation, own).ok()?;
-        match served.script.declaration.param(name)?.ty {
-            Type::Int => Some(Wholeness::Whole),
-            Type::Seed => Some(Wholeness::Seed),
-            _ => Some(Wholeness::Any),
-        }
+        served.script.declaration.wholeness(name)
     }
 
     /// The workflow with a set of parameters.
@@ -218,7 +214,12 @@ fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallib
     check_size(sets.len()).map_err(thrown)?;
     let total = sets.len();
     let mut results = vec![Value::Null; total];
-    for (done, (index, queued)) in queue_all(context, source, sets)?.into_iter().enumerate() {
+    let queued = queue_all(context, source, sets)?;
+    context.report(Progress::Stage {
+        message: format!("{total} runs are queued"),
+        fraction: Some(0.0),
+    });
+    for (done, (index, queued)) in queued.into_iter().enumerate() {
         let mut result = json!({ "index": index });
         let over = match queued {
             Queued::Failed(failure) => Err(failure),
@@ -306,7 +307,7 @@ fn describe(result: &mut Value, over: Result<Value, Failure>) {
 }
 
 /// What a binding threw on purpose, as a failure; everything else goes on upwards.
-fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
+pub(super) fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error) => match &*error {

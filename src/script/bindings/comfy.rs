@@ -7,7 +7,7 @@ use rhai::{FLOAT, INT, exported_module};
 use serde_json::{Map, Value, json};
 
 use super::jobs::{submit, wait_within};
-use super::{SharedModule, indexed};
+use super::{SharedModule, careful, indexed};
 use crate::assets::Asset;
 use crate::comfy::{JobState, OutputBody, Status};
 use crate::failure::{Code, Failure};
@@ -20,7 +20,9 @@ use crate::script::repair::repair as mend;
 const COLLECT_SECONDS: f64 = 10.0;
 
 pub(super) fn module() -> SharedModule {
-    indexed(exported_module!(functions))
+    let mut module = exported_module!(functions);
+    module.combine(careful::functions());
+    indexed(module)
 }
 
 #[export_module]
@@ -231,8 +233,17 @@ pub(super) fn run(
     context: &Context,
     workflow: &WorkflowHandle,
 ) -> Result<Value, Box<EvalAltResult>> {
+    run_within(context, workflow, None)
+}
+
+/// The same for a time at most.
+pub(super) fn run_within(
+    context: &Context,
+    workflow: &WorkflowHandle,
+    limit: Option<Duration>,
+) -> Result<Value, Box<EvalAltResult>> {
     let submitted = submit(context, workflow)?;
-    let mut ended = wait_within(context, &submitted.prompt_id, None)?;
+    let mut ended = wait_within(context, &submitted.prompt_id, limit)?;
     let errors = submitted.node_errors.as_object();
     if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
         ended["node_errors"] = errors.clone().into();

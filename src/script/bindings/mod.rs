@@ -6,6 +6,7 @@
 mod anatomy;
 mod assets;
 mod batch;
+mod careful;
 mod comfy;
 pub(super) mod facts;
 mod flow;
@@ -26,6 +27,7 @@ mod sweep;
 mod talk;
 mod templates;
 mod variations;
+mod vision;
 mod vram;
 mod workflow;
 
@@ -67,6 +69,7 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
         ("batch", batch::module()),
         ("knowledge", knowledge::module()),
         ("vram", vram::module()),
+        ("vision", vision::module()),
         ("scripts", scripts::module()),
     ]
 });

@@ -7,14 +7,15 @@ use serde_json::{Map, Value, json};
 
 use super::{SharedModule, indexed};
 use crate::comfy::ComfyError;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Origin};
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, answer, thrown};
 use crate::script::run::build_checked;
 use crate::script::value::from_dynamic;
 use crate::script::{
-    Exchanged, Generation, Kind, Lacking, Layer, ScriptError, Served, Type, arrange, lacking, named,
+    Exchanged, Generation, Kind, Lacking, Layer, ScriptError, Served, Type, arrange, lacking,
+    missing_file, name_models, named,
 };
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -61,6 +62,33 @@ mod functions {
         super::build_once(&context, served, given)
     }
 
+    /// Throws unless a template takes these parameters, builds with them, and has its models and nodes
+    /// on the server; nothing is uploaded or queued.
+    #[rhai_fn(return_raw)]
+    pub fn check(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<()> {
+        check_later(call, name, parameters, rhai::Array::new())
+    }
+
+    /// The same where the values of some parameters will be made only later, such as the picture for
+    /// a clip.
+    #[rhai_fn(name = "check", return_raw)]
+    pub fn check_later(
+        call: NativeCallContext,
+        name: &str,
+        parameters: rhai::Map,
+        later: rhai::Array,
+    ) -> Fallible<()> {
+        let context = Context::of(&call);
+        let given =
+            crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
+        let later: Vec<String> = later.iter().map(ToString::to_string).collect();
+        let asked = json!([name, given, later]);
+        let served = super::find(&context.generation, name)?;
+        // What was found good once is not to be found wanting half-way.
+        let check = || super::check(&context, served, given, &later).map(|()| Dynamic::UNIT);
+        context.once("templates::check", asked, check).map(|_| ())
+    }
+
     /// What the server lacks to run a workflow, each only if there is any: `#{ missing_models,
     /// missing_packs, warnings }`. Without a server that is not known.
     #[rhai_fn(return_raw)]
@@ -85,6 +113,50 @@ fn lacking_for(
 struct Arranged {
     arguments: Map<String, Value>,
     exchanged: Vec<Exchanged>,
+}
+
+/// Throws unless a template can be run with some parameters.
+fn check(
+    context: &Context,
+    served: &Served,
+    mut given: Map<String, Value>,
+    later: &[String],
+) -> Result<(), Box<EvalAltResult>> {
+    let name = &served.script.key.name;
+    let declaration = &served.script.declaration;
+    let named = named(&given);
+    for open in later {
+        if declaration.param(open).is_none() {
+            let message = format!("{name} takes no {open}");
+            let failure = Failure::new(Code::INVALID_PARAMS, message);
+            return Err(thrown(failure.hint(
+                "choose another template: get_template tells what one takes",
+            )));
+        }
+        given.insert(open.clone(), "later".into());
+    }
+    let of_it = |failure: Failure| {
+        thrown(Failure {
+            message: format!("{name}: {}", failure.message),
+            ..failure
+        })
+    };
+    let mut arguments = served
+        .script
+        .arguments(given)
+        .map_err(|error| of_it(error.into()))?;
+    if let Some(missing) = missing_file(declaration, &context.host.project_dir, &arguments) {
+        return Err(of_it(missing));
+    }
+    let naming = name_models(&context.host, declaration, &named, &mut arguments);
+    context.wait(async { Ok::<_, Failure>(naming.await) })?;
+    let (limits, stop) = (&context.limits, Some(&context.stop));
+    let built = build_checked(&context.generation, &served.script, arguments, limits, stop);
+    let workflow = built.map_err(|error| of_it(error.into()))?;
+    let lacking = lacking_for(context, &WorkflowHandle::new(workflow))?;
+    lacking
+        .failure(name)
+        .map_or(Ok(()), |failure| Err(thrown(failure)))
 }
 
 /// Builds a template's workflow, so that what it makes will name the template.

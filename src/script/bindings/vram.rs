@@ -54,7 +54,7 @@ mod functions {
 }
 
 /// The facts and the figures answer without a server, too; one that is there says more.
-fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
+pub(super) fn estimate(context: &Context, workflow: &Workflow) -> Fallible<Estimate> {
     let comfy = &context.host.comfy;
     let facts = told(context, async { comfy.node_facts().await.ok() })?;
     let facts = facts.flatten().unwrap_or_else(NodeFacts::bundled);

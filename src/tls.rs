@@ -8,7 +8,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 /// A configuration that offers these protocols (`h2`, `http/1.1`). Reads the system's
 /// certificates.
-pub(super) fn config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_platform_verifier()?
@@ -22,7 +22,7 @@ pub(super) fn config(protocols: &[&str]) -> Result<ClientConfig, rustls::Error> 
 
 /// For servers without TLS, where redirects are not followed either: spares the reading of
 /// certificates, but the HTTP library wants a configuration all the same.
-pub(super) fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
     Ok(
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
