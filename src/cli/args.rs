@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::jobs::status;
-use super::run_args::{ExportOptions, RunOptions, TemplateOptions};
+use super::run_args::{DevOptions, ExportOptions, RunOptions, TemplateOptions};
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
 use crate::sim::Fault;
@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 /// What can be said to every command.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Global {
     #[arg(
         long,
@@ -64,6 +64,10 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Run a template, pipeline or tool by name, or any script file
     Run(RunArgs),
+    /// Follow a script while it is written: what each save changes, what is wrong, what it makes
+    Dev(DevArgs),
+    /// Try scripting out: an input a line, with what those before it left behind
+    Repl,
     /// Call an MCP tool and print its answer as JSON
     Call(CallArgs),
     /// Serve MCP over stdin and stdout, or over HTTP
@@ -116,6 +120,18 @@ pub(super) struct RunArgs {
     pub(super) options: RunOptions,
     #[command(flatten)]
     pub(super) template: TemplateOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "mmf dev NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
+pub(super) struct DevArgs {
+    /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
+    /// `mmf dev NAME --help` lists them
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
+    pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: DevOptions,
 }
 
 #[derive(Debug, clap::Args)]

@@ -42,17 +42,22 @@ pub(super) fn copy(from: &Path, folder: &Path, filename: &str) -> Result<PathBuf
 
 /// Copies every asset that a result of a tool or pipeline names, wherever in it.
 pub(super) fn copy_all(app: &App, result: &Value, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut ids = vec![];
-    collect(result, &mut ids);
     let assets = &app.host().assets;
-    let copies = ids.into_iter().map(|id| {
+    let copies = assets_in(result).into_iter().map(|id| {
         let asset = assets.get(id)?;
         copy(&assets.path(id)?, folder, &asset.filename)
     });
     copies.collect()
 }
 
-/// The values of all keys `asset_id`, in their order and each once.
+/// The assets that a result names, wherever in it: the values of all keys `asset_id`, in their order
+/// and each once.
+pub(super) fn assets_in(result: &Value) -> Vec<&str> {
+    let mut ids = vec![];
+    collect(result, &mut ids);
+    ids
+}
+
 fn collect<'a>(value: &'a Value, ids: &mut Vec<&'a str>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| collect(value, ids)),
@@ -81,8 +86,6 @@ mod tests {
             "pictures": [{ "asset_id": "b", "seed": 1 }, { "asset_id": "a" }, { "asset_id": null }],
             "best": { "of": { "asset_id": "c" } },
         });
-        let mut ids = vec![];
-        collect(&result, &mut ids);
-        assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(assets_in(&result), ["a", "b", "c"]);
     }
 }

@@ -6,6 +6,7 @@ mod call;
 mod convert;
 mod copy;
 mod demo;
+mod dev;
 mod diff;
 mod doctor;
 mod ended;
@@ -17,8 +18,10 @@ mod import;
 mod jobs;
 mod json_argument;
 mod missing;
+mod node_words;
 mod nodes;
 mod progress;
+mod repl;
 mod report;
 mod run;
 mod run_args;
@@ -27,8 +30,10 @@ mod serve;
 mod show;
 mod sim;
 mod start;
+mod terminal;
 mod validate;
 mod workflow_file;
+mod workflow_table;
 
 use std::process::ExitCode;
 
@@ -36,6 +41,7 @@ use clap::Parser;
 
 use self::args::{Args, Command, ScriptCommand};
 use self::ended::Ended;
+use self::run_args::ParseError;
 use crate::failure::Failure;
 use crate::script::{Diagnostic, ScriptError};
 use crate::sim::remove_own_folders;
@@ -47,7 +53,7 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    start::logging(args.global.verbose);
+    start::logging(args.global.verbose, &args.command);
     let runtime = match start::runtime() {
         Ok(runtime) => runtime,
         Err(failure) => return report::failed(&failure, None),
@@ -83,6 +89,15 @@ impl<T: Into<Failure>> From<T> for Stopped {
     }
 }
 
+impl From<ParseError> for Stopped {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Usage(error) => Self::Usage(error),
+            ParseError::Failed(failure) => failure.into(),
+        }
+    }
+}
+
 impl Stopped {
     /// Because of a script, whose mistake can be pointed at.
     fn by_script(error: ScriptError) -> Self {
@@ -110,11 +125,13 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
     match args.command {
         Command::Demo(demo) => demo::demo(global, &demo).await,
         Command::Run(run) => run::run(global, &run).await,
+        Command::Repl => repl::repl(global).await,
         Command::Call(call) => call::call(global, &call).await,
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Convert(convert) => convert::convert(global, &convert).await,
         Command::Export(args) => export::export(global, &args).await,
+        Command::Dev(args) => dev::dev(global, &args).await,
         Command::Diff(args) => diff::diff(global, &args).await,
         Command::Graph(args) => graph::graph(global, &args).await,
         Command::Import(args) => {

@@ -50,19 +50,29 @@ pub(crate) async fn arrange(
     arguments: &mut Map<String, Value>,
 ) -> Result<Vec<Exchanged>, Failure> {
     hand_over(host, declaration, arguments).await?;
-    let resolving = resolve(&host.comfy, declaration, named, arguments);
+    Ok(as_there(&host.comfy, declaration, named, arguments).await)
+}
+
+/// Names model files as the server does; media stay as they are.
+pub(crate) async fn as_there(
+    comfy: &Comfy,
+    declaration: &Declaration,
+    named: &BTreeSet<String>,
+    arguments: &mut Map<String, Value>,
+) -> Vec<Exchanged> {
+    let resolving = resolve(comfy, declaration, named, arguments);
     match timeout(PATIENCE, resolving).await {
         Ok(Ok(exchanged)) => {
             for one in &exchanged {
                 arguments.insert(one.param.clone(), one.taken.as_str().into());
             }
-            Ok(exchanged)
+            exchanged
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "which model files are there can't be told");
-            Ok(vec![])
+            vec![]
         }
-        Err(_) => Ok(vec![]),
+        Err(_) => vec![],
     }
 }
 

@@ -16,3 +16,5 @@ pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod shipped;
 pub(crate) mod sim;
+#[cfg(unix)]
+pub(crate) mod terminal;
