@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use massmediafactory::script::{Generation, Kind, Layer, Library, Root, Watcher};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -57,6 +58,10 @@ async fn main() {
         show(what, times);
     }
     show("a save, until the client is told", saves_of_a_tool().await);
+    show(
+        "a save, until mmf dev tells the effect",
+        saves_in_dev().await,
+    );
 }
 
 /// A project whose scripts are followed.
@@ -171,6 +176,34 @@ async fn saves_of_a_tool() -> Vec<f64> {
         assert_eq!(client.call("greet", json!({})).await, json!({}));
     }
     client.close().await;
+    times
+}
+
+/// From the save of a template of 19 nodes until `mmf dev` has told what it changes, what is wrong, and
+/// what memory it needs.
+async fn saves_in_dev() -> Vec<f64> {
+    let home = Home::new();
+    let template = |steps: usize| {
+        include_str!("../templates/flux1_redux.rhai").replace("FACTS.steps", &steps.to_string())
+    };
+    let file = ".mmf/templates/mine.rhai";
+    home.write(file, &template(ROUNDS + 1));
+    let mut dev = home.mmf(["dev", "mine", "--sim"]).spawn();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut until = async |start: &str| {
+        while !lines.next_line().await.unwrap().unwrap().starts_with(start) {}
+    };
+    until("memory: ").await;
+    let mut times = vec![];
+    for round in 1..=ROUNDS {
+        let text = template(round);
+        let began = Instant::now();
+        home.write(file, &text);
+        until("nodes: 1 changed").await;
+        until("memory: ").await;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    dev.kill().await.unwrap();
     times
 }
 

@@ -1,5 +1,7 @@
 //! Composition: the one place that puts the parts together.
 
+mod preview;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,9 +45,11 @@ const JOBS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub struct AppOptions {
     /// Work on a simulator within this process instead of the configured server.
     pub simulate: Option<SimOptions>,
-    /// The process stays: take up changes of scripts while running, and let go of assets whose
-    /// time is over, at the start and every hour.
+    /// Take up changes of scripts while running.
     pub watch: bool,
+    /// The process stays for others: let go of assets whose time is over, at the start and every
+    /// hour, and look after jobs and runs whose process is gone.
+    pub upkeep: bool,
 }
 
 /// The running parts.
@@ -161,7 +165,7 @@ impl App {
             runs,
             ttl: config.asset_ttl,
         };
-        let upkeep = options.watch.then(|| upkeep.start());
+        let upkeep = options.upkeep.then(|| upkeep.start());
         Ok(Self {
             runner,
             library,

@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::jobs::status;
 use super::many::{BatchOptions, SweepOptions};
-use super::run_args::{ExportOptions, RunOptions, TemplateOptions};
+use super::run_args::{DevOptions, ExportOptions, RunOptions, TemplateOptions};
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
 use crate::sim::Fault;
@@ -23,7 +23,7 @@ pub(super) struct Args {
 }
 
 /// What can be said to every command.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Global {
     #[arg(
         long,
@@ -69,6 +69,10 @@ pub(super) enum Command {
     Batch(BatchArgs),
     /// Run a template or a workflow with every combination of some values
     Sweep(SweepArgs),
+    /// Follow a script while it is written: what each save changes, what is wrong, what it makes
+    Dev(DevArgs),
+    /// Try scripting out: an input a line, with what those before it left behind
+    Repl,
     /// Call an MCP tool and print its answer as JSON
     Call(CallArgs),
     /// Serve MCP over stdin and stdout, or over HTTP
@@ -151,6 +155,18 @@ pub(super) struct SweepArgs {
     // Most often they stand behind the name, among the words; these are those before it.
     #[command(flatten)]
     pub(super) options: SweepOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "mmf dev NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
+pub(super) struct DevArgs {
+    /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
+    /// `mmf dev NAME --help` lists them
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
+    pub(super) words: Vec<String>,
+    // Most often they stand behind the name, among the words; these are those before it.
+    #[command(flatten)]
+    pub(super) options: DevOptions,
 }
 
 #[derive(Debug, clap::Args)]

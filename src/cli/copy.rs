@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::assets::Assets;
 use crate::failure::{Code, Failure};
 use crate::ids::is_id;
 
@@ -48,16 +49,20 @@ const SOURCES: [&str; 3] = ["from", "made_from", "regenerated_from"];
 /// name.
 pub(super) fn copy_all(app: &App, result: &Value, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let assets = &app.host().assets;
-    let mut ids = vec![];
-    collect(result, &|id| is_id(id) && assets.get(id).is_ok(), &mut ids);
-    let copies = ids.into_iter().map(|id| {
+    let copies = assets_in(assets, result).into_iter().map(|id| {
         let asset = assets.get(id)?;
         copy(&assets.path(id)?, folder, &asset.filename)
     });
     copies.collect()
 }
 
-/// The assets in a result, in their order and each once.
+/// The assets that a result names, wherever in it, in their order and each once.
+pub(super) fn assets_in<'a>(assets: &Assets, result: &'a Value) -> Vec<&'a str> {
+    let mut ids = vec![];
+    collect(result, &|id| is_id(id) && assets.get(id).is_ok(), &mut ids);
+    ids
+}
+
 fn collect<'a>(value: &'a Value, is_asset: &dyn Fn(&str) -> bool, ids: &mut Vec<&'a str>) {
     match value {
         Value::String(id) if !ids.contains(&id.as_str()) && is_asset(id) => ids.push(id),

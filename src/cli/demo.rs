@@ -103,7 +103,7 @@ impl Demo {
             &config,
             AppOptions {
                 simulate,
-                watch: false,
+                ..AppOptions::default()
             },
         )
         .await?;

@@ -1,22 +1,15 @@
 //! `mmf diff`: how two workflows differ.
 
-use std::io::{self, IsTerminal};
-
 use serde_json::Value;
 
 use super::args::{DiffArgs, Global};
-use super::handed::{Asked, Handed, workflow};
+use super::handed::{Asked, workflow};
+use super::node_words::{called, first_difference, value};
 use super::{Ended, Stopped, report};
+use crate::comfy::Workflow;
 use crate::comfy::compare::{Change, Comparison, compare};
 use crate::comfy::nodes::NodeFacts;
-use crate::comfy::{Workflow, link};
 use crate::failure::{Code, Failure};
-
-/// The most letters that are shown of a value.
-const LETTERS: usize = 64;
-
-/// So many letters are shown before the first that is different.
-const BEFORE: usize = 16;
 
 pub(super) async fn diff(global: &Global, args: &DiffArgs) -> Result<Ended, Stopped> {
     let found = run(global, args).await;
@@ -39,7 +32,11 @@ async fn run(global: &Global, args: &DiffArgs) -> Result<Ended, Stopped> {
     if args.json {
         report::json(&found);
     } else {
-        Shown::new(&before, &after).all(&found);
+        let shown = Shown::new(&before.workflow, &after.workflow);
+        if !found.identical {
+            shown.names(&before.name, &after.name);
+        }
+        shown.all(&found);
     }
     Ok(if found.identical {
         Ended::Well
@@ -48,24 +45,27 @@ async fn run(global: &Global, args: &DiffArgs) -> Result<Ended, Stopped> {
     })
 }
 
+/// Shows how a workflow differs from the one before.
+pub(super) fn show(before: &Workflow, after: &Workflow, found: &Comparison) {
+    Shown::new(before, after).all(found);
+}
+
 /// The two workflows, and how their differences are shown.
 struct Shown<'a> {
     before: &'a Workflow,
     after: &'a Workflow,
-    names: (&'a str, &'a str),
     /// For the names of outputs only, which are the same everywhere.
     facts: std::sync::Arc<NodeFacts>,
     colours: bool,
 }
 
 impl<'a> Shown<'a> {
-    fn new(before: &'a Handed, after: &'a Handed) -> Self {
+    fn new(before: &'a Workflow, after: &'a Workflow) -> Self {
         Self {
-            before: &before.workflow,
-            after: &after.workflow,
-            names: (&before.name, &after.name),
+            before,
+            after,
             facts: NodeFacts::bundled(),
-            colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            colours: report::coloured(),
         }
     }
 
@@ -77,15 +77,20 @@ impl<'a> Shown<'a> {
         }
     }
 
+    fn words(&self, workflow: &Workflow, it: &Value, at: usize) -> String {
+        value(workflow, &self.facts, it, at)
+    }
+
+    fn names(&self, before: &str, after: &str) {
+        self.say(&format!("--- {before}"), "1");
+        self.say(&format!("+++ {after}"), "1");
+    }
+
     fn all(&self, found: &Comparison) {
-        if !found.identical {
-            self.say(&format!("--- {}", self.names.0), "1");
-            self.say(&format!("+++ {}", self.names.1), "1");
-        }
         for node in &found.nodes_removed {
             self.say(&format!("- {}", called(self.before, &node.id)), "31");
             for (input, value) in &node.inputs {
-                let value = self.value(self.before, value, 0);
+                let value = self.words(self.before, value, 0);
                 self.say(&format!("-     {input}: {value}"), "31");
             }
         }
@@ -102,7 +107,7 @@ impl<'a> Shown<'a> {
         for node in &found.nodes_added {
             self.say(&format!("+ {}", called(self.after, &node.id)), "32");
             for (input, value) in &node.inputs {
-                let value = self.value(self.after, value, 0);
+                let value = self.words(self.after, value, 0);
                 self.say(&format!("+     {input}: {value}"), "32");
             }
         }
@@ -124,54 +129,20 @@ impl<'a> Shown<'a> {
         match (&change.from, &change.to) {
             (Some(from), Some(to)) => {
                 let at = first_difference(from, to);
-                let from = self.value(self.before, from, at);
-                let to = self.value(self.after, to, at);
+                let from = self.words(self.before, from, at);
+                let to = self.words(self.after, to, at);
                 self.say(&format!("~     {input}: {from} -> {to}"), "33");
             }
             (Some(from), None) => {
-                let from = self.value(self.before, from, 0);
+                let from = self.words(self.before, from, 0);
                 self.say(&format!("-     {input}: {from}"), "31");
             }
             (None, to) => {
                 let to = to.as_ref().unwrap_or(&Value::Null);
-                let to = self.value(self.after, to, 0);
+                let to = self.words(self.after, to, 0);
                 self.say(&format!("+     {input}: {to}"), "32");
             }
         }
-    }
-
-    /// A value; of a link, the output that it comes from. Of long ones, the part around a letter.
-    fn value(&self, workflow: &Workflow, value: &Value, at: usize) -> String {
-        if let Some((id, slot)) = link(value) {
-            let class = workflow.node(id).and_then(|node| node.class_type());
-            let class = class.and_then(|class| self.facts.class(class));
-            let output = class.and_then(|class| class.outputs().get(slot));
-            let output = output.map_or_else(|| slot.to_string(), |output| output.name().to_owned());
-            return format!("{}.{output}", called(workflow, id));
-        }
-        match value {
-            Value::String(text) => part(text, at),
-            value => {
-                let text = value.to_string();
-                if text.chars().count() > LETTERS {
-                    part(&text, at)
-                } else {
-                    text
-                }
-            }
-        }
-    }
-}
-
-/// A node as a person finds it again.
-fn called(workflow: &Workflow, id: &str) -> String {
-    let Some(node) = workflow.node(id) else {
-        return format!("(nothing) [{id}]");
-    };
-    let class = node.class_type().unwrap_or("(no class)");
-    match node.title().filter(|title| *title != class) {
-        Some(title) => format!("{class} [{id}] \"{title}\""),
-        None => format!("{class} [{id}]"),
     }
 }
 
@@ -190,28 +161,4 @@ fn summary(found: &Comparison) -> String {
         return "no nodes".to_owned();
     }
     format!("nodes: {}", counts.join(", "))
-}
-
-/// The first letter that is different in two texts.
-fn first_difference(from: &Value, to: &Value) -> usize {
-    let (Value::String(from), Value::String(to)) = (from, to) else {
-        return 0;
-    };
-    let pairs = from.chars().zip(to.chars());
-    pairs.take_while(|(one, other)| one == other).count()
-}
-
-/// The part of a long text around one of its letters, in quotes.
-fn part(text: &str, at: usize) -> String {
-    let count = text.chars().count();
-    let start = if count > LETTERS {
-        at.saturating_sub(BEFORE)
-    } else {
-        0
-    };
-    let shown: String = text.chars().skip(start).take(LETTERS).collect();
-    let quoted = Value::from(&*shown).to_string();
-    let before = if start > 0 { "…" } else { "" };
-    let behind = if start + LETTERS < count { "…" } else { "" };
-    format!("{before}{quoted}{behind}")
 }

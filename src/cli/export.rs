@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportTarget, Global};
 use super::convert::graph_of;
 use super::facts::Facts;
-use super::run_args::{ParseError, at_data_dir, merged, parse_export};
+use super::run_args::{at_data_dir, merged, parse_for};
 use super::{Ended, Stopped, handed, report, start};
 use crate::failure::{Code, Failure};
 
@@ -19,11 +19,7 @@ pub(super) async fn export(global: &Global, args: &ExportArgs) -> Result<Ended, 
     };
     let library = start::library(&at_data_dir(global, words))?;
     let found = handed::found(&library, name)?;
-    let parsed = parse_export(&found.served.script, words, &args.options);
-    let parsed = parsed.map_err(|error| match error {
-        ParseError::Usage(error) => Stopped::Usage(error),
-        ParseError::Failed(failure) => failure.into(),
-    })?;
+    let parsed = parse_for("export", &found.served.script, words, &args.options)?;
     let built = handed::template(found, parsed.arguments).await?;
     match parsed.options.to.unwrap_or(ExportTarget::Api) {
         ExportTarget::Api => report::json(&built.workflow),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::args::Global;
 use super::{report, start};
+use crate::app::App;
 use crate::clock::Clock;
 use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts, Snapshot};
 use crate::comfy::validate::Rules;
@@ -74,10 +75,26 @@ impl Facts {
         Ok(facts)
     }
 
+    /// Those of the server that the app works with, or else the latest at hand.
+    pub(super) async fn of_app(app: &App) -> Result<Self, Failure> {
+        let comfy = &app.host().comfy;
+        let generation = app.library().generation();
+        match Self::of_comfy(comfy, generation.clone()).await {
+            Err(failure) if failure.code == Code::CONNECTION_ERROR => {
+                Self::at_hand(&comfy.server().to_string(), generation)
+            }
+            other => other,
+        }
+    }
+
     async fn of_server(server: Server, generation: Arc<Generation>) -> Result<Self, Failure> {
-        let url = server.to_string();
-        let has_account = server.account_key().is_some();
         let comfy = Comfy::new(server, Ids::default(), Clock::default());
+        Self::of_comfy(&comfy, generation).await
+    }
+
+    async fn of_comfy(comfy: &Comfy, generation: Arc<Generation>) -> Result<Self, Failure> {
+        let url = comfy.server().to_string();
+        let has_account = comfy.server().account_key().is_some();
         let version = comfy.version().await?.map(|version| version.to_string());
         let nodes = comfy.node_facts().await?;
         let origin = format!("ComfyUI {} at {url}", shown(version.as_deref()));
@@ -142,6 +159,16 @@ impl Facts {
     /// What is known of models.
     pub(super) fn knowledge(&self) -> &Knowledge {
         self.generation.knowledge()
+    }
+
+    /// From now on with the models and packs that another generation of scripts knows.
+    pub(super) fn go_by(&mut self, generation: Arc<Generation>) {
+        self.generation = generation;
+    }
+
+    /// Whether a running server told them.
+    pub(super) fn are_live(&self) -> bool {
+        matches!(self.files, Files::Now(_))
     }
 
     /// The same for whoever asks what the server of a snapshot would say: what it did not list was

@@ -63,10 +63,7 @@ pub(super) async fn workflow(
             Err(error) => Err(Stopped::by_script(error)),
         };
     }
-    let is_script = Path::new(named)
-        .extension()
-        .is_some_and(|ending| ending == "rhai");
-    if is_script {
+    if is_script(named) {
         let library = start::library(global)?;
         return template(found(&library, named)?, Map::new()).await;
     }
@@ -82,12 +79,16 @@ pub(super) async fn workflow(
     })
 }
 
-/// The template of a name or in a file.
+/// Whether what a user names is the file of a script.
+pub(super) fn is_script(named: &str) -> bool {
+    let ending = Path::new(named).extension();
+    ending.is_some_and(|ending| ending == "rhai")
+}
+
+/// The script of a name or in a file.
 pub(super) fn found(library: &Library, named: &str) -> Result<Found, Stopped> {
-    let file = Path::new(named);
-    let is_file = file.extension().is_some_and(|ending| ending == "rhai");
-    let found = if is_file {
-        Found::in_file(library, file)
+    let found = if is_script(named) {
+        Found::in_file(library, Path::new(named))
     } else {
         Found::named(library, named)
     };
@@ -120,7 +121,7 @@ pub(super) async fn template(found: Found, given: Map<String, Value>) -> Result<
 
 /// The arguments with `{{NAME}}` for each required text that was not given, which other tools
 /// fill in, and the names of those.
-fn with_placeholders(
+pub(super) fn with_placeholders(
     declaration: &Declaration,
     mut given: Map<String, Value>,
 ) -> (Map<String, Value>, BTreeSet<String>) {

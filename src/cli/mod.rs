@@ -6,6 +6,7 @@ mod call;
 mod convert;
 mod copy;
 mod demo;
+mod dev;
 mod diff;
 mod doctor;
 mod ended;
@@ -18,8 +19,10 @@ mod jobs;
 mod json_argument;
 mod many;
 mod missing;
+mod node_words;
 mod nodes;
 mod progress;
+mod repl;
 mod report;
 mod run;
 mod run_args;
@@ -28,8 +31,10 @@ mod serve;
 mod show;
 mod sim;
 mod start;
+mod terminal;
 mod validate;
 mod workflow_file;
+mod workflow_table;
 
 use std::process::ExitCode;
 
@@ -49,7 +54,7 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    start::logging(args.global.verbose);
+    start::logging(args.global.verbose, &args.command);
     let runtime = match start::runtime() {
         Ok(runtime) => runtime,
         Err(failure) => return report::failed(&failure, None),
@@ -123,11 +128,13 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         Command::Run(run) => run::run(global, &run).await,
         Command::Batch(args) => many::batch(global, &args).await,
         Command::Sweep(args) => many::sweep(global, &args).await,
+        Command::Repl => repl::repl(global).await,
         Command::Call(call) => call::call(global, &call).await,
         Command::Serve(serve) => serve::serve(global, &serve).await,
         Command::Sim(sim) => sim::sim(global, sim).await,
         Command::Convert(convert) => convert::convert(global, &convert).await,
         Command::Export(args) => export::export(global, &args).await,
+        Command::Dev(args) => dev::dev(global, &args).await,
         Command::Diff(args) => diff::diff(global, &args).await,
         Command::Graph(args) => graph::graph(global, &args).await,
         Command::Import(args) => {

@@ -37,23 +37,31 @@ pub(super) fn usage_failure(error: &clap::Error) -> Failure {
 
 /// Shows a failure, at its place in a script if there is one, and gives its exit code.
 pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
-    let red = if colours() {
+    for line in told(failure, at, colours()) {
+        note(line);
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+/// What is said of a failure.
+pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) -> Vec<String> {
+    let red = if colours {
         ("\x1b[1;31m", "\x1b[0m")
     } else {
         ("", "")
     };
     let frame = match at {
-        Some(at) => Some(at.render(colours())),
+        Some(at) => Some(at.render(colours)),
         // The mistake was in a script that another one called.
         None => failure
             .details
             .get("frame")
             .map(|frame| text(frame).to_owned()),
     };
-    match &frame {
-        Some(frame) => note(frame),
-        None => note(format_args!("{}error{}: {failure}", red.0, red.1)),
-    }
+    let mut lines = vec![match &frame {
+        Some(frame) => frame.clone(),
+        None => format!("{}error{}: {failure}", red.0, red.1),
+    }];
     if let Some(errors) = failure
         .details
         .get("node_errors")
@@ -61,7 +69,7 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
     {
         for (node, errors) in errors {
             for error in errors["errors"].as_array().into_iter().flatten() {
-                note(format_args!(
+                lines.push(format!(
                     "  node {node} ({}): {}: {}",
                     text(&errors["class_type"]),
                     text(&error["message"]),
@@ -71,14 +79,11 @@ pub(super) fn failed(failure: &Failure, at: Option<&Diagnostic>) -> ExitCode {
         }
     }
     let missing = failure.details.get("missing_models");
-    for line in missing.map(missing::table).unwrap_or_default() {
-        note(line);
-    }
+    lines.extend(missing.map(missing::table).unwrap_or_default());
     // A frame has its own help.
-    if let Some(hint) = failure.hint.as_ref().filter(|_| frame.is_none()) {
-        note(format_args!("hint: {hint}"));
-    }
-    ExitCode::from(failure.exit_code())
+    let hint = failure.hint.as_ref().filter(|_| frame.is_none());
+    lines.extend(hint.map(|hint| format!("hint: {hint}")));
+    lines
 }
 
 /// Why a part of the result could not be written, if it couldn't.
@@ -87,6 +92,13 @@ static LOST: OnceLock<String> = OnceLock::new();
 /// A line of the result. A reader that has gone away (`| head`) is no failure; a full disk is.
 pub(super) fn line(line: impl Display) {
     is_written(&writeln!(io::stdout(), "{line}"));
+}
+
+/// A part of the result as it is, for what is no line: a picture, a prompt.
+pub(super) fn raw(text: &str) {
+    let mut stdout = io::stdout();
+    let written = stdout.write_all(text.as_bytes());
+    is_written(&written.and_then(|()| stdout.flush()));
 }
 
 /// Whether a part of the result arrived; notes why not.
@@ -124,6 +136,11 @@ pub(super) fn json(value: &impl Serialize) {
 /// Something that is said beside the result.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether stdout shows colours.
+pub(super) fn coloured() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Whether stderr shows colours.

@@ -10,12 +10,12 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, ask, missing, report, show, start};
+use super::{Ended, Stopped, ask, handed, missing, report, show, start};
 use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
-use crate::script::{Caller, Kind, Library, Reply, ScriptError};
+use crate::script::{Caller, Kind, Reply};
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stopped> {
     let prepared = prepare(global, args);
@@ -46,21 +46,10 @@ fn prepare(global: &Global, args: &RunArgs) -> Result<(Found, Parsed), Stopped> 
         }
     };
     let library = start::library(&at_data_dir(global, words))?;
-    let found = find(&library, name).map_err(Stopped::by_script)?;
+    let found = handed::found(&library, name)?;
     let mut parsed = parse(&found.served.script, words, args)?;
     parsed.global = merged(global, &parsed.global);
     Ok((found, parsed))
-}
-
-fn find(library: &Library, name: &str) -> Result<Found, ScriptError> {
-    let file = Path::new(name);
-    if file
-        .extension()
-        .is_some_and(|extension| extension == "rhai")
-    {
-        return Found::in_file(library, file);
-    }
-    Found::named(library, name)
 }
 
 async fn execute(found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
@@ -88,7 +77,8 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
     if found.served.script.key.kind != Kind::Template {
         let result = app.run(found, arguments, caller).await;
         display.finish();
-        return answer(app, &result.map_err(Stopped::by_script)?, &options);
+        let reply = result.map_err(Stopped::by_script)?;
+        return answer(app, &reply, options.output.as_deref());
     }
     let ran = run_template(app, found, arguments, &template, &caller).await;
     display.finish();
@@ -105,8 +95,8 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
 }
 
 /// Shows what a tool or pipeline gave.
-fn answer(app: &App, reply: &Reply, options: &RunOptions) -> Result<Ended, Stopped> {
-    let copies = match &options.output {
+pub(super) fn answer(app: &App, reply: &Reply, output: Option<&Path>) -> Result<Ended, Stopped> {
+    let copies = match output {
         Some(folder) => copy_all(app, &reply.value, folder)?,
         None => vec![],
     };
@@ -117,8 +107,11 @@ fn answer(app: &App, reply: &Reply, options: &RunOptions) -> Result<Ended, Stopp
     Ok(Ended::with(&reply.value))
 }
 
-enum Ran {
+/// What came of a template.
+pub(super) enum Ran {
+    /// Its workflow, which was not run.
     Built(Value),
+    /// What it made.
     Finished {
         finished: std::sync::Arc<Finished>,
         /// What is wrong with those outputs that did not run.
@@ -126,7 +119,8 @@ enum Ran {
     },
 }
 
-async fn run_template(
+/// Builds a template's workflow and runs it to its end.
+pub(super) async fn run_template(
     app: &App,
     found: Found,
     arguments: Map<String, Value>,
@@ -163,31 +157,53 @@ fn finish(
     node_errors: &Value,
     options: &RunOptions,
 ) -> Result<Ended, Stopped> {
+    if !options.json {
+        return finish_readably(app, finished, node_errors, options.output.as_deref());
+    }
+    let (entries, ended) = entries(app, finished, node_errors, options.output.as_deref())?;
+    report::json(&json!({
+        "status": "completed",
+        "prompt_id": finished.outcome.prompt_id,
+        "outputs": entries,
+        "elapsed_seconds": finished.outcome.duration().map(|duration| duration.as_secs_f64()),
+        "node_errors": node_errors,
+    }));
+    Ok(ended)
+}
+
+/// Shows what a template made.
+pub(super) fn finish_readably(
+    app: &App,
+    finished: &Finished,
+    node_errors: &Value,
+    output: Option<&Path>,
+) -> Result<Ended, Stopped> {
+    let (entries, ended) = entries(app, finished, node_errors, output)?;
+    for entry in &entries {
+        report::line(readable(entry));
+    }
+    if ended == Ended::Partly {
+        report::note(format_args!("not everything could be made: {node_errors}"));
+    }
+    Ok(ended)
+}
+
+/// The outputs for the result, and whether they are all that there should be.
+fn entries(
+    app: &App,
+    finished: &Finished,
+    node_errors: &Value,
+    output: Option<&Path>,
+) -> Result<(Vec<Value>, Ended), Failure> {
     let mut entries = vec![];
     let mut partly = node_errors
         .as_object()
         .is_some_and(|errors| !errors.is_empty());
-    for output in &finished.outputs {
-        partly |= output.kept.is_err();
-        entries.push(entry(app, output, options.output.as_deref())?);
+    for one in &finished.outputs {
+        partly |= one.kept.is_err();
+        entries.push(entry(app, one, output)?);
     }
-    if options.json {
-        report::json(&json!({
-            "status": "completed",
-            "prompt_id": finished.outcome.prompt_id,
-            "outputs": entries,
-            "elapsed_seconds": finished.outcome.duration().map(|duration| duration.as_secs_f64()),
-            "node_errors": node_errors,
-        }));
-    } else {
-        for entry in &entries {
-            report::line(readable(entry));
-        }
-    }
-    if partly && !options.json {
-        report::note(format_args!("not everything could be made: {node_errors}"));
-    }
-    Ok(if partly { Ended::Partly } else { Ended::Well })
+    Ok((entries, if partly { Ended::Partly } else { Ended::Well }))
 }
 
 /// One output for the result; its file is copied if a folder is given.

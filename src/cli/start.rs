@@ -3,9 +3,10 @@
 use std::io::IsTerminal;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
-use super::args::Global;
+use super::args::{Command, Global};
 use super::report;
 use crate::app::{App, AppOptions};
 use crate::config::Config;
@@ -21,8 +22,12 @@ const MAX_WORKERS: usize = 4;
 const INTERRUPTED: i32 = 130;
 
 /// Sends the log to stderr. `MMF_LOG` overrules the command line.
-pub(super) fn logging(verbose: u8) {
+pub(super) fn logging(verbose: u8, command: &Command) {
     let default = match verbose {
+        // It shows what is wrong with the script in its own way.
+        0 if matches!(command, Command::Dev(_)) => {
+            "warn,script=info,massmediafactory::script::library=off"
+        }
         0 => "warn,script=info",
         1 => "info",
         _ => "debug",
@@ -55,19 +60,41 @@ pub(super) fn library(global: &Global) -> Result<Library, Failure> {
 }
 
 /// The app as the command line asks for it.
-pub(super) async fn app(global: &Global, watch: bool) -> Result<App, Failure> {
-    app_of(global, &Config::load(&global.overrides())?, watch).await
+pub(super) async fn app(global: &Global, serves: bool) -> Result<App, Failure> {
+    app_of(global, &Config::load(&global.overrides())?, serves).await
 }
 
-/// The app of a configuration that was loaded already.
-pub(super) async fn app_of(global: &Global, config: &Config, watch: bool) -> Result<App, Failure> {
+/// The app of a configuration that was loaded already; one that serves stays for others.
+pub(super) async fn app_of(global: &Global, config: &Config, serves: bool) -> Result<App, Failure> {
+    let options = AppOptions {
+        watch: serves,
+        upkeep: serves,
+        ..AppOptions::default()
+    };
+    app_with(global, config, options).await
+}
+
+/// The same for whoever writes scripts: their changes are taken up.
+pub(super) async fn app_for_author(global: &Global, config: &Config) -> Result<App, Failure> {
+    let options = AppOptions {
+        watch: true,
+        ..AppOptions::default()
+    };
+    app_with(global, config, options).await
+}
+
+async fn app_with(
+    global: &Global,
+    config: &Config,
+    mut options: AppOptions,
+) -> Result<App, Failure> {
     if !global.sim {
         for withheld in &config.withheld {
             tracing::warn!("{withheld}");
         }
     }
-    let simulate = global.sim.then(|| simulator(global));
-    App::start(config, AppOptions { simulate, watch }).await
+    options.simulate = global.sim.then(|| simulator(global));
+    App::start(config, options).await
 }
 
 /// The simulator as the command line asks for it.
@@ -99,6 +126,48 @@ pub(super) fn cancel_on_interrupt(caller: &Caller) {
         };
         tokio::join!(biased; again, cancelling);
     });
+}
+
+/// What the user or a process manager asks of a command that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Ctrl-C: to leave what goes on.
+    ToStop,
+    /// SIGTERM: to end.
+    ToEnd,
+}
+
+/// Tells each time that it is asked for something; from then on Ctrl-C ends nothing by itself.
+pub(super) fn interrupts() -> mpsc::UnboundedReceiver<Asked> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(tell_interrupts(sender));
+    receiver
+}
+
+#[cfg(unix)]
+async fn tell_interrupts(sender: mpsc::UnboundedSender<Asked>) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    loop {
+        let asked = tokio::select! {
+            _ = interrupt.recv() => Asked::ToStop,
+            _ = terminate.recv() => Asked::ToEnd,
+        };
+        if sender.send(asked).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn tell_interrupts(sender: mpsc::UnboundedSender<Asked>) {
+    while tokio::signal::ctrl_c().await.is_ok() && sender.send(Asked::ToStop).is_ok() {}
 }
 
 /// Waits for Ctrl-C or, as process managers send it, SIGTERM; false where signals can't be heard.

@@ -50,17 +50,17 @@ pub(crate) async fn arrange(
     arguments: &mut Map<String, Value>,
 ) -> Result<Vec<Exchanged>, Failure> {
     hand_over(host, declaration, arguments).await?;
-    Ok(name_models(host, declaration, named, arguments).await)
+    Ok(name_models(&host.comfy, declaration, named, arguments).await)
 }
 
-/// Names model files as the server does.
+/// Names model files as the server does; media stay as they are.
 pub(crate) async fn name_models(
-    host: &Host,
+    comfy: &Comfy,
     declaration: &Declaration,
     named: &BTreeSet<String>,
     arguments: &mut Map<String, Value>,
 ) -> Vec<Exchanged> {
-    let resolving = resolve(&host.comfy, declaration, named, arguments);
+    let resolving = resolve(comfy, declaration, named, arguments);
     match timeout(PATIENCE, resolving).await {
         Ok(Ok(exchanged)) => {
             for one in &exchanged {

@@ -3,7 +3,7 @@
 //! What stands at a script's top level is restricted to `const`, `import` and the declaration.
 //! The declaration is evaluated once, here; a call then re-runs only the constants and imports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
@@ -119,9 +119,8 @@ impl Compiler<'_> {
     }
 
     fn diagnose_parse(&self, error: &rhai::ParseError) -> Box<Diagnostic> {
-        let diagnostic = self.diagnose(explain::lower_first(&error.0.to_string()), error.1);
-        let hint = explain::parse_hint(&error.0, self.source.key.kind);
-        Box::new(diagnostic.hint(hint))
+        let source = self.source;
+        unparsed(error, &source.path, &source.text, source.key.kind)
     }
 
     fn check_top_level(&self, ast: &AST) -> Result<(), Box<Diagnostic>> {
@@ -281,6 +280,18 @@ impl Compiler<'_> {
     }
 }
 
+/// Why a text is no script, shown in place.
+pub(super) fn unparsed(
+    error: &rhai::ParseError,
+    path: &Path,
+    text: &str,
+    kind: Kind,
+) -> Box<Diagnostic> {
+    let message = explain::lower_first(&error.0.to_string());
+    let diagnostic = Diagnostic::new(message, path.to_owned(), text, error.1);
+    Box::new(diagnostic.hint(explain::parse_hint(&error.0, kind)))
+}
+
 #[derive(PartialEq, Eq)]
 enum Role {
     Const,
@@ -299,10 +310,20 @@ fn role(statement: &Stmt) -> Role {
     }
 }
 
-fn without_declaration(ast: &AST) -> AST {
-    let kept = ast.statements().iter();
-    let kept = kept
-        .filter(|statement| role(statement) != Role::Declaration)
+/// The functions, constants and imports, and whatever else is no declaration.
+pub(super) fn without_declaration(ast: &AST) -> AST {
+    keep(ast, |role| role != Role::Declaration)
+}
+
+/// The functions, constants and imports alone.
+pub(super) fn without_statements(ast: &AST) -> AST {
+    keep(ast, |role| matches!(role, Role::Const | Role::Import))
+}
+
+fn keep(ast: &AST, kept: impl Fn(Role) -> bool) -> AST {
+    let statements = ast.statements().iter();
+    let kept = statements
+        .filter(|statement| kept(role(statement)))
         .cloned();
     let mut kept = AST::new(kept, ast.shared_lib().clone());
     if let Some(source) = ast.source() {

@@ -199,6 +199,19 @@ impl Generation {
             && self.served.values().zip(other.served.values()).all(same)
     }
 
+    /// The same scripts with one more, which was put together elsewhere.
+    pub(super) fn beside(&self, served: Served) -> Self {
+        let mut all = self.served.clone();
+        all.insert(served.script.key.clone(), served);
+        Self {
+            number: self.number,
+            served: all,
+            problems: BTreeMap::new(),
+            unreadable: vec![],
+            facts: self.facts.clone(),
+        }
+    }
+
     /// The libraries that a script of this generation may import.
     pub(super) fn libraries_of(&self, script: &Script) -> &Arc<Libraries> {
         self.served

@@ -130,7 +130,7 @@ impl Runner {
     }
 
     /// Does something with a script whose arguments were checked.
-    async fn on_own_thread<T: Send + 'static>(
+    pub(super) async fn on_own_thread<T: Send + 'static>(
         &self,
         generation: Arc<Generation>,
         served: Served,
@@ -306,7 +306,7 @@ fn listing(
 }
 
 /// The engine of a script that may have effects.
-fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
+pub(super) fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     let libraries = context.generation.libraries_of(script);
     let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
     stop_on(&mut engine, context.stop.clone());

@@ -1,15 +1,11 @@
-//! A person at a real terminal: `script` of util-linux lends one.
+//! A person at a real terminal.
 
 #![cfg(target_os = "linux")]
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
-
-use crate::support::mmf::{Home, Mmf, PATIENCE, sim_with_steps};
+use crate::support::mmf::{Home, Mmf, sim_with_steps};
+use crate::support::terminal::Terminal;
 
 const ASKING: &str = r#"title("How many");
 param("DOUBLE", "bool", #{ value: true });
@@ -19,73 +15,6 @@ fn run(p) {
     #{ action: answer.action, doubled: (answer.get("content") ?? #{}).get("n") * 2 }
 }
 "#;
-
-/// A program that believes to be on a terminal, and what it has shown there.
-struct Terminal {
-    child: Child,
-    shown: String,
-}
-
-impl Terminal {
-    /// `None` where there is no terminal to be had.
-    fn start(program: Mmf) -> Option<Self> {
-        let program = program.into_command();
-        let program = program.as_std();
-        let words = std::iter::once(program.get_program()).chain(program.get_args());
-        let line: Vec<String> = words
-            .map(|word| format!("'{}'", word.to_str().unwrap()))
-            .collect();
-        let mut command = Command::new("script");
-        command
-            .args(["--quiet", "--return", "--flush", "--command"])
-            .args([&line.join(" "), "/dev/null"])
-            .current_dir(program.get_current_dir().unwrap())
-            .env("SHELL", "/bin/sh")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        match command.spawn() {
-            Ok(child) => Some(Self {
-                child,
-                shown: String::new(),
-            }),
-            Err(error) => {
-                eprintln!("skipped: no `script` to lend a terminal: {error}");
-                None
-            }
-        }
-    }
-
-    /// Reads on until this is shown.
-    async fn shows(&mut self, text: &str) {
-        let stdout = self.child.stdout.as_mut().unwrap();
-        let mut bytes = [0; 4096];
-        while !self.shown.contains(text) {
-            let read = timeout(PATIENCE, stdout.read(&mut bytes)).await;
-            let read = read.expect("it goes on").unwrap();
-            assert!(read > 0, "{text:?} is never shown:\n{}", self.shown);
-            self.shown += &String::from_utf8_lossy(&bytes[..read]);
-        }
-    }
-
-    async fn types(&mut self, text: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(text.as_bytes()).await.unwrap();
-        stdin.flush().await.unwrap();
-    }
-
-    async fn ends_with(&mut self, code: i32) {
-        let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status.expect("it ends").unwrap();
-        assert_eq!(status.code(), Some(code), "{}", self.shown);
-    }
-}
 
 fn asking(home: &Home) -> Mmf {
     home.write(".mmf/scripts/pipelines/asking.rhai", ASKING);

@@ -18,3 +18,5 @@ pub(crate) mod scripted;
 pub(crate) mod shipped;
 pub(crate) mod sim;
 pub(crate) mod strike;
+#[cfg(unix)]
+pub(crate) mod terminal;

@@ -10,6 +10,7 @@ mod splice;
 use serde_json::json;
 
 use self::show::Stream;
+pub(super) use self::show::{advice, tally};
 use self::source::ApiFormat;
 use super::args::{Global, ValidateArgs};
 use super::facts::Facts;

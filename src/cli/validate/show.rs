@@ -62,6 +62,15 @@ fn one_by_one(given: &ApiFormat, findings: &[&Finding], stream: Stream) {
 }
 
 fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stream) {
+    let found = tally(findings);
+    stream.say(format_args!(
+        "{}: {found}, judged by {}",
+        given.name, facts.origin
+    ));
+}
+
+/// How many errors and warnings there are.
+pub(in crate::cli) fn tally(findings: &[&Finding]) -> String {
     let count = |severity| {
         findings
             .iter()
@@ -73,7 +82,7 @@ fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stre
         format!("{count} {word}{end}")
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let found = match (errors, warnings) {
+    match (errors, warnings) {
         (0, 0) => "nothing wrong".to_owned(),
         (0, warnings) => plural(warnings, "warning"),
         (errors, 0) => plural(errors, "error"),
@@ -84,11 +93,7 @@ fn summary(given: &ApiFormat, findings: &[&Finding], facts: &Facts, stream: Stre
                 plural(warnings, "warning")
             )
         }
-    };
-    stream.say(format_args!(
-        "{}: {found}, judged by {}",
-        given.name, facts.origin
-    ));
+    }
 }
 
 /// Where the lines of a text begin. A finding is laid out within its own lines: within the whole
@@ -183,7 +188,8 @@ fn span(given: &ApiFormat, places: &Places, finding: &Finding) -> Option<Range<u
     Some(span.start..span.start + first)
 }
 
-fn advice(finding: &Finding) -> Vec<String> {
+/// What can be put there instead.
+pub(in crate::cli) fn advice(finding: &Finding) -> Vec<String> {
     let mut advice = vec![];
     if let Some(allowed) = allowed(&finding.allowed) {
         advice.push(allowed);

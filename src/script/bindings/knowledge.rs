@@ -9,13 +9,14 @@ use rhai::plugin::{Dynamic, EvalAltResult, NativeCallContext, export_module};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::vram::{PATIENCE, told};
+use super::vram::told;
 use super::{SharedModule, indexed};
 use crate::comfy::{ComfyError, parse_version};
 use crate::failure::Failure;
 use crate::knowledge::{
     Candidate, Choice, Knowledge, KnowledgeError, Model, Newer, Room, Shelves, Stock,
 };
+use crate::script::estimate::PATIENCE;
 use crate::script::host::{Context, answer, thrown};
 use crate::vram::{Card, Fit, Fits, Inventory, Kind, Machine, fits_on};
 

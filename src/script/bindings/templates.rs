@@ -148,7 +148,7 @@ fn check(
     if let Some(missing) = missing_file(declaration, &context.host.project_dir, &arguments) {
         return Err(of_it(missing));
     }
-    let naming = name_models(&context.host, declaration, &named, &mut arguments);
+    let naming = name_models(&context.host.comfy, declaration, &named, &mut arguments);
     context.wait(async { Ok::<_, Failure>(naming.await) })?;
     let (limits, stop) = (&context.limits, Some(&context.stop));
     let built = build_checked(&context.generation, &served.script, arguments, limits, stop);
