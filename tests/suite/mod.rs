@@ -9,6 +9,7 @@ mod cli_ends;
 mod cli_files;
 mod cli_fix;
 mod cli_graph;
+mod cli_resume;
 mod cli_run;
 mod cli_terminal;
 mod cli_validate;

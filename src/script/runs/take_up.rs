@@ -156,6 +156,10 @@ impl Runs {
             folder.settle(&record.run_id);
             return Ok(Found::Abandoned(record));
         }
+        // The shell goes on with its own.
+        if record.word.is_some() {
+            return Ok(Found::Elsewhere(record));
+        }
         // Elsewhere its jobs are not known, nor its scripts and files.
         let host = runner.host();
         if record.server != host.comfy.server().to_string() || record.project != host.project_dir {
