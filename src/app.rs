@@ -20,7 +20,7 @@ use crate::ids::Ids;
 use crate::jobs::{Books, Finished, JobError, Jobs, Ledger, Order, Origin};
 use crate::script::conversation::Message;
 use crate::script::reply::Resource;
-use crate::script::runs::{Record, Run, RunError, Runs};
+use crate::script::runs::{Here, Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Limits, Listing,
     Progress, Reply, Runner, ScriptError, Served, Watcher, arrange, complete, explained, lacking,
@@ -59,7 +59,7 @@ pub struct App {
     library: Arc<Library>,
     call_limit: Option<Duration>,
     // Held for as long as the process needs them.
-    _simulator: Option<Sim>,
+    simulator: Option<Sim>,
     _watcher: Option<Watcher>,
     _upkeep: Option<AbortOnDropHandle<()>>,
 }
@@ -170,7 +170,7 @@ impl App {
             runner,
             library,
             call_limit: config.mcp.call_limit,
-            _simulator: simulator,
+            simulator,
             _watcher: watcher,
             _upkeep: upkeep,
         })
@@ -289,6 +289,28 @@ impl App {
         let Found { generation, served } = found;
         let runs = &self.host().runs;
         runs.start(&self.runner, generation, served, arguments, caller)
+    }
+
+    /// Begins a script that ends with this process and can be gone on with by a later one; `word` is
+    /// its name or file. None on a simulator within this process, which ends with it.
+    pub fn begin_here(
+        &self,
+        found: &Found,
+        word: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<Option<Here>, RunError> {
+        if self.simulator.is_some() {
+            return Ok(None);
+        }
+        let host = self.host();
+        let here = host.runs.begin_here(host, &found.served, word, arguments)?;
+        Ok(Some(here))
+    }
+
+    /// Goes on with what was interrupted, or begins it anew.
+    pub fn take_here(&self, found: &Found, run_id: &str, anew: bool) -> Result<Here, RunError> {
+        let host = self.host();
+        host.runs.take_here(host, &found.served, run_id, anew)
     }
 
     /// What is known of a run, of whatever process.

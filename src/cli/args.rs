@@ -114,17 +114,25 @@ pub(super) struct DemoArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]")]
+#[command(
+    override_usage = "mmf run NAME|FILE.rhai [--PARAMETER VALUE]... [OPTIONS]\n       mmf run --resume RUN_ID [--anew]"
+)]
 pub(super) struct RunArgs {
     /// The script's name or file, then its parameters as --PROMPT "..." --SEED 42;
     /// `mmf run NAME --help` lists them
-    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
+    #[arg(required_unless_present = "resume", num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME|FILE.rhai")]
     pub(super) words: Vec<String>,
     // Most often they stand behind the name, among the words; these are those before it.
     #[command(flatten)]
     pub(super) options: RunOptions,
     #[command(flatten)]
     pub(super) template: TemplateOptions,
+    /// Go on with a run that was interrupted; `mmf jobs` lists them
+    #[arg(long, value_name = "RUN_ID", conflicts_with = "words")]
+    pub(super) resume: Option<String>,
+    /// Begin it again from nothing, also if its script is another by now
+    #[arg(long, requires = "resume")]
+    pub(super) anew: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::ids::Ids;
 use crate::jobs::{JobQuery, JobRecord, JobStatus, Ledger};
+use crate::script::runs::{Record, Runs};
 
 pub(super) async fn jobs(global: &Global, args: &JobsArgs) -> Result<Ended, Stopped> {
     let config = Config::load(&global.overrides())?;
@@ -25,6 +26,16 @@ pub(super) async fn jobs(global: &Global, args: &JobsArgs) -> Result<Ended, Stop
         report::json(&json!(job));
         return Ok(Ended::Well);
     }
+    let runs = Runs::new(
+        config.runs_dir(),
+        config.asset_ttl,
+        Clock::default(),
+        Ids::default(),
+    );
+    let interrupted = match args.status {
+        None => runs.interrupted(),
+        Some(_) => vec![],
+    };
     let query = JobQuery {
         status: args.status,
         ..JobQuery::default()
@@ -32,7 +43,12 @@ pub(super) async fn jobs(global: &Global, args: &JobsArgs) -> Result<Ended, Stop
     let found = ledger.list(query, args.limit).await?;
     if args.json {
         let jobs: Vec<Value> = found.iter().map(|(_, job)| summary(job)).collect();
-        report::json(&json!({ "jobs": jobs }));
+        let mut told = json!({ "jobs": jobs });
+        if !interrupted.is_empty() {
+            let runs: Vec<Value> = interrupted.iter().map(run_summary).collect();
+            told["interrupted_runs"] = runs.into();
+        }
+        report::json(&told);
         return Ok(Ended::Well);
     }
     if found.is_empty() {
@@ -41,7 +57,23 @@ pub(super) async fn jobs(global: &Global, args: &JobsArgs) -> Result<Ended, Stop
     for (_, job) in &found {
         report::line(line(job));
     }
+    for run in &interrupted {
+        report::note(format_args!(
+            "{} was interrupted: mmf run --resume {} goes on with it",
+            run.tool, run.run_id
+        ));
+    }
     Ok(Ended::Well)
+}
+
+/// What a listing says of a run of the shell.
+fn run_summary(run: &Record) -> Value {
+    json!({
+        "run_id": run.run_id,
+        "script": run.tool,
+        "arguments": run.arguments,
+        "created_at": run.created_at,
+    })
 }
 
 /// What a listing says; the whole record has the workflow, too.

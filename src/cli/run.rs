@@ -15,9 +15,18 @@ use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
 use crate::jobs::{Finished, KeptOutput};
+use crate::script::runs::Here;
 use crate::script::{Caller, Kind, Reply};
 
 pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stopped> {
+    if let Some(run_id) = &args.resume {
+        let ended = resume(global, args, run_id).await;
+        return if args.options.json {
+            ended.map_err(Stopped::told_as_json)
+        } else {
+            ended
+        };
+    }
     let prepared = prepare(global, args);
     let json = match &prepared {
         Ok((_, parsed)) => parsed.options.json,
@@ -25,7 +34,7 @@ pub(super) async fn run(global: &Global, args: &RunArgs) -> Result<Ended, Stoppe
         Err(_) => args.options.json || args.words.iter().any(|word| word == "--json"),
     };
     let ended = match prepared {
-        Ok((found, parsed)) => execute(found, parsed).await,
+        Ok((found, parsed)) => execute(found, parsed, &word_of(&args.words[0])).await,
         Err(stopped) => Err(stopped),
     };
     if json {
@@ -52,15 +61,71 @@ fn prepare(global: &Global, args: &RunArgs) -> Result<(Found, Parsed), Stopped> 
     Ok((found, parsed))
 }
 
-async fn execute(found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
+/// By what a script is found again from anywhere.
+fn word_of(word: &str) -> String {
+    let file = Path::new(word);
+    let absolute = file
+        .extension()
+        .is_some_and(|extension| extension == "rhai")
+        .then(|| std::path::absolute(file).ok())
+        .flatten();
+    absolute.map_or_else(|| word.to_owned(), |file| file.display().to_string())
+}
+
+/// Goes on with what was interrupted.
+async fn resume(global: &Global, args: &RunArgs, run_id: &str) -> Result<Ended, Stopped> {
+    let app = start::app(global, false).await?;
+    let record = app.host().runs.interrupted_one(run_id)?;
+    let word = record.word.as_deref().unwrap_or(&record.tool);
+    let found = handed::found(app.library(), word)?;
+    let here = app.take_here(&found, run_id, args.anew)?;
+    let ended = go_through(&app, found, record.arguments, Some(here), &args.options).await;
+    app.tidy().await;
+    ended
+}
+
+/// Runs a tool or pipeline to its end and shows what it gave.
+async fn go_through(
+    app: &App,
+    found: Found,
+    arguments: Map<String, Value>,
+    here: Option<Here>,
+    options: &RunOptions,
+) -> Result<Ended, Stopped> {
+    let display = Display::start();
+    let caller = Caller {
+        progress: display.sink(),
+        conversation: ask::someone(&display),
+        journal: here.as_ref().map(|here| here.journal.clone()),
+        ..Caller::default()
+    };
+    start::cancel_on_interrupt(&caller);
+    let result = app.run(found, arguments, caller).await;
+    display.finish();
+    if let Some(here) = here {
+        app.discard_run(&here.run).await;
+    }
+    let reply = result.map_err(Stopped::by_script)?;
+    answer(app, &reply, options.output.as_deref())
+}
+
+async fn execute(found: Found, parsed: Parsed, word: &str) -> Result<Ended, Stopped> {
     let app = start::app(&parsed.global, false).await?;
-    let ended = execute_in(&app, found, parsed).await;
+    let ended = if found.served.script.key.kind == Kind::Template {
+        execute_template(&app, found, parsed).await
+    } else {
+        let Parsed {
+            arguments, options, ..
+        } = parsed;
+        let here = app.begin_here(&found, word, arguments.clone())?;
+        go_through(&app, found, arguments, here, &options).await
+    };
     // The answer is out by now.
     app.tidy().await;
     ended
 }
 
-async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
+async fn execute_template(app: &App, found: Found, parsed: Parsed) -> Result<Ended, Stopped> {
     let Parsed {
         options,
         template,
@@ -74,12 +139,6 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
         ..Caller::default()
     };
     start::cancel_on_interrupt(&caller);
-    if found.served.script.key.kind != Kind::Template {
-        let result = app.run(found, arguments, caller).await;
-        display.finish();
-        let reply = result.map_err(Stopped::by_script)?;
-        return answer(app, &reply, options.output.as_deref());
-    }
     let ran = run_template(app, found, arguments, &template, &caller).await;
     display.finish();
     match ran? {

@@ -24,6 +24,7 @@ async fn app(folder: &Path) -> App {
         AppOptions {
             simulate,
             watch: false,
+            upkeep: false,
         },
     )
     .await

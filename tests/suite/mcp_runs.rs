@@ -285,6 +285,8 @@ async fn a_run_whose_script_was_changed_meanwhile_is_not_gone_on_with() {
     assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
     let message = failure["message"].as_str().unwrap();
     assert!(message.contains("another script by now"), "{message}");
+    assert_eq!(failure["tool"], "paint_twice", "what to call to begin anew");
+    assert_eq!(failure["arguments"], json!({}));
     let lost = failure["prompt_ids"].as_array().unwrap();
     assert_eq!(lost.len(), 2, "{failure:#}");
     for prompt_id in lost {

@@ -14,6 +14,7 @@ mod cli_fix;
 mod cli_graph;
 mod cli_many;
 mod cli_repl;
+mod cli_resume;
 mod cli_run;
 mod cli_terminal;
 mod cli_validate;

@@ -29,7 +29,14 @@ fn run(p) {
         params.SEED = seed;
         jobs.push(comfy::submit(templates::build("sd3_txt2img", params)).prompt_id);
     }
-    jobs.map(|id| try { comfy::wait(id, 600).status } catch (e) { e.code })
+    jobs.map(|id| told(id))
+}
+fn told(id) {
+    try {
+        return comfy::wait(id, 600).status;
+    } catch (e) {
+        return e.code;
+    }
 }
 "#;
 

@@ -109,17 +109,20 @@ async fn parallel_within_parallel_is_bounded_and_keeps_its_order() {
     home.write(
         ".mmf/scripts/tools/nested.rhai",
         r#"about("x");
+        fn cell(n, i) { || n * 10 + i }
+        fn row(n) { || wide(n) }
         fn wide(n) {
             let work = [];
-            for i in 0..6 { work.push(|| n * 10 + i); }
+            for i in 0..6 { work.push(cell(n, i)); }
             parallel(work)
         }
         fn deep(n) { if n == 0 { 0 } else { parallel([|| deep(n - 1)])[0] + 1 } }
         fn run(p) {
             let work = [];
-            for n in 0..6 { work.push(|| wide(n)); }
-            #{ wide: parallel(work), deep: deep(4), deeper: try { deep(5) } catch (e) { e.code } }
-        }"#,
+            for n in 0..6 { work.push(row(n)); }
+            #{ wide: parallel(work), deep: deep(4), deeper: told(5) }
+        }
+        fn told(n) { try { return deep(n); } catch (e) { return e.code; } }"#,
     );
     let comfy = sim(&[]).await;
     let mut client = McpClient::start(&home, &comfy.url()).await;

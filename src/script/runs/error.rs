@@ -9,6 +9,27 @@ pub enum RunError {
     /// There is none, or its time is over.
     #[error("no run \"{0}\", or its result's time is over")]
     Unknown(String),
+    /// It goes on in a process that lives, or is over.
+    #[error("{0} was not interrupted: it goes on in another process, or is over")]
+    GoesOn(String),
+    /// It belongs to another server or project.
+    #[error("{run_id} was begun for ComfyUI at {server} in {}", project.display())]
+    Elsewhere {
+        /// The run.
+        run_id: String,
+        /// The address of the server.
+        server: String,
+        /// The project's folder.
+        project: PathBuf,
+    },
+    /// Its script is another by now.
+    #[error("{run_id} was interrupted, and {script} is another script by now")]
+    Changed {
+        /// The run.
+        run_id: String,
+        /// The script.
+        script: String,
+    },
     /// Its file can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -31,6 +52,16 @@ impl From<RunError> for Failure {
         match error {
             RunError::Unknown(_) => {
                 Self::new(Code::NOT_FOUND, message).hint("call list_assets to see what was made")
+            }
+            RunError::GoesOn(_) => Self::new(Code::NOT_ALLOWED, message)
+                .hint("mmf jobs lists the runs that were interrupted"),
+            RunError::Elsewhere { .. } => Self::new(Code::NOT_ALLOWED, message)
+                .hint("go on with it in that folder and with that COMFYUI_URL"),
+            RunError::Changed { ref run_id, .. } => {
+                Self::new(Code::JOB_LOST, message).hint(format!(
+                    "mmf run --resume {run_id} --anew begins it again from nothing, with the same \
+                 parameters"
+                ))
             }
             RunError::Store(error) => error.into(),
             RunError::Damaged { .. } => Self::new(Code::INTERNAL_ERROR, message).hint(

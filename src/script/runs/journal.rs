@@ -217,10 +217,7 @@ impl Journal {
         if let Some(file) = &mut state.file {
             let written = file
                 .write_all(text.as_bytes())
-                .and_then(|()| match lasting {
-                    true => file.sync_data(),
-                    false => Ok(()),
-                });
+                .and_then(|()| if lasting { file.sync_data() } else { Ok(()) });
             if let Err(error) = written {
                 // Half a line may stand there: it is cut off when the file is opened anew.
                 state.file = None;

@@ -21,6 +21,7 @@ mod journal;
 mod live;
 mod record;
 mod registry;
+mod shell;
 mod take_up;
 mod written;
 
@@ -30,3 +31,4 @@ pub use live::Run;
 pub(crate) use record::failure_of;
 pub use record::{Record, Status, is_run};
 pub use registry::{Runs, Waited};
+pub use shell::Here;

@@ -42,8 +42,11 @@ pub enum Status {
 pub struct Record {
     /// Its id.
     pub run_id: String,
-    /// The tool.
+    /// The tool, or the script of a run of the shell.
     pub tool: String,
+    /// By what name or file the shell was asked for it; none for what a server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
     /// What the tool was given.
     pub arguments: Map<String, Value>,
     /// Which text of the tool, its libraries included, the run goes through.
@@ -156,6 +159,7 @@ mod tests {
         Record {
             run_id: "run-1".into(),
             tool: "paint".into(),
+            word: None,
             arguments: Map::new(),
             hash: String::new(),
             server: String::new(),

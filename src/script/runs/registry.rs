@@ -17,7 +17,7 @@ use super::{Journal, Record, Run, RunError, Status};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::ids::Ids;
-use crate::script::{Caller, Generation, Progress, Reply, Runner, ScriptError, Served};
+use crate::script::{Caller, Generation, Host, Progress, Reply, Runner, ScriptError, Served};
 
 /// How often a run of another process is looked at, and how often that process looks whether it
 /// was asked to end it. Files are all that the two share.
@@ -87,26 +87,40 @@ impl Runs {
     ) -> Result<Run, ScriptError> {
         // What is wrong with the arguments is told at once.
         served.script.arguments(arguments.clone())?;
-        let now = self.0.clock.now();
         let record = Record {
+            session: caller.session.as_deref().map(str::to_owned),
+            ..self.new_record(runner.host(), &served, arguments)
+        };
+        self.begin(runner, generation, served, record, false, caller)
+            .map_err(|error| ScriptError::Ran(error.into()))
+    }
+
+    /// A run that begins now.
+    pub(super) fn new_record(
+        &self,
+        host: &Host,
+        served: &Served,
+        arguments: Map<String, Value>,
+    ) -> Record {
+        let now = self.0.clock.now();
+        Record {
             run_id: format!("{PREFIX}{}", self.0.ids.ordered()),
             tool: served.script.key.name.clone(),
+            word: None,
             arguments,
             hash: served.hash.clone(),
-            server: runner.host().comfy.server().to_string(),
-            project: runner.host().project_dir.clone(),
+            server: host.comfy.server().to_string(),
+            project: host.project_dir.clone(),
             status: Status::Working,
             created_at: now,
             updated_at: now,
-            session: caller.session.as_deref().map(str::to_owned),
+            session: None,
             process: self.0.folder.process().to_owned(),
             prompt_ids: vec![],
             progress: None,
             reply: None,
             failure: None,
-        };
-        self.begin(runner, generation, served, record, false, caller)
-            .map_err(|error| ScriptError::Ran(error.into()))
+        }
     }
 
     /// Removes what is written of a run that is over and whose end was told to whoever began it.

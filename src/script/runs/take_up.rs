@@ -150,11 +150,21 @@ impl Runs {
     ) -> Result<Found, RunError> {
         let folder = &self.0.folder;
         let now = self.0.clock.now();
+        // The record is written now and then, the journal before each job.
+        for prompt_id in folder.jobs_of(&record.run_id) {
+            if !record.prompt_ids.contains(&prompt_id) {
+                record.prompt_ids.push(prompt_id);
+            }
+        }
         if purpose == Purpose::Cancel || folder.is_cancelled(&record.run_id) {
             record.end(Err(ended_by_somebody()), now);
             folder.write(&record)?;
             folder.settle(&record.run_id);
             return Ok(Found::Abandoned(record));
+        }
+        // The shell goes on with its own.
+        if record.word.is_some() {
+            return Ok(Found::Elsewhere(record));
         }
         // Elsewhere its jobs are not known, nor its scripts and files.
         let host = runner.host();
