@@ -7,6 +7,7 @@ pub mod draft;
 pub mod import;
 pub mod reply;
 pub mod runs;
+pub mod workflow_file;
 
 mod answers;
 mod arrange;
