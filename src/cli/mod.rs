@@ -16,6 +16,7 @@ mod handed;
 mod import;
 mod jobs;
 mod json_argument;
+mod local_media;
 mod missing;
 mod nodes;
 mod progress;

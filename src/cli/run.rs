@@ -10,7 +10,7 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, ParseError, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, ask, missing, report, show, start};
+use super::{Ended, Stopped, ask, local_media, missing, report, show, start};
 use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
@@ -78,9 +78,11 @@ async fn execute_in(app: &App, found: Found, parsed: Parsed) -> Result<Ended, St
     let Parsed {
         options,
         template,
-        arguments,
+        mut arguments,
         ..
     } = parsed;
+    let declaration = &found.served.script.declaration;
+    local_media::find(app, declaration, &mut arguments).await;
     let display = Display::start();
     let caller = Caller {
         progress: display.sink(),
