@@ -103,9 +103,10 @@ fn judge(case: &Case, facts: &NodeFacts) -> Result<Outcome, String> {
         Err(error) => {
             let said = error.to_string();
             let is_named = |id: &&String| said.contains(&format!("node {id} "));
-            match unknown.iter().any(is_named) {
-                true => Ok(Outcome::Refused),
-                false => Err(said),
+            if unknown.iter().any(is_named) {
+                Ok(Outcome::Refused)
+            } else {
+                Err(said)
             }
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn check(
             }
             return Err(DrawError::Changed {
                 node: name(workflow, node.id),
-                input: input.clone(),
+                input: input.as_str().into(),
                 from: shown(value).into(),
                 to: shown(sent).into(),
             });

@@ -32,7 +32,7 @@ pub enum DrawError {
         /// Its input.
         input: String,
         /// The node at the link's other end.
-        from: String,
+        from: Box<str>,
         /// The output there.
         output: usize,
     },
@@ -65,7 +65,7 @@ pub enum DrawError {
         /// The node.
         node: NodeName,
         /// The input.
-        input: String,
+        input: Box<str>,
         /// The value, shortened.
         from: Box<str>,
         /// What the editor would send.

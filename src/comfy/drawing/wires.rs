@@ -31,7 +31,7 @@ pub(super) fn loose(workflow: &Workflow, shapes: &[Shape<'_>], wires: &[Wire]) -
                 loose.push(DrawError::Loose {
                     node: name(workflow, node.id),
                     input: input.clone(),
-                    from: from.to_owned(),
+                    from: from.into(),
                     output,
                 });
             }

@@ -90,9 +90,9 @@ pub enum UiError {
         /// The node.
         node: NodeName,
         /// Its input.
-        input: String,
+        input: Box<str>,
         /// The link's id.
-        link: String,
+        link: Box<str>,
         /// What is missing.
         missing: &'static str,
     },

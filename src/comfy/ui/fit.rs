@@ -187,14 +187,18 @@ impl Misfit {
     pub(super) fn of(input: &Input, name: &str, value: &Value) -> Option<Self> {
         let kind = widget_type(input)?;
         let is_control = matches!(value, Value::String(word) if CONTROLS.contains(&word.as_str()));
+        let is_at_home = match (kind, value) {
+            (_, Value::Null) | ("BOOLEAN", Value::Bool(_)) | ("STRING", Value::String(_)) => true,
+            ("BOOLEAN", Value::Number(number)) => is_bit(number.as_f64()),
+            (_, Value::String(text)) => is_placeholder(text),
+            _ => false,
+        };
+        if is_at_home {
+            return None;
+        }
         let (reason, sure) = match (kind, value) {
-            (_, Value::Null) => return None,
-            (_, Value::String(text)) if is_placeholder(text) => return None,
             ("INT" | "FLOAT", _) => not_a_number(input, kind, value)?,
-            ("BOOLEAN", Value::Bool(_)) => return None,
-            ("BOOLEAN", Value::Number(number)) if is_bit(number.as_f64()) => return None,
             ("BOOLEAN", _) => (" but takes true or false".to_owned(), true),
-            ("STRING", Value::String(_)) => return None,
             ("STRING", _) => (" but takes a text".to_owned(), true),
             ("COMBO", value) => {
                 let choices = input.choices().unwrap_or_default();

@@ -62,8 +62,8 @@ impl Frames<'_, '_> {
         let graph = self.graph(node.frame);
         let broken = |missing| UiError::BrokenLink {
             node: self.name(node),
-            input: input.name.clone(),
-            link: id.clone(),
+            input: input.name.as_str().into(),
+            link: id.as_str().into(),
             missing,
         };
         let link = graph.links.get(id);
@@ -159,8 +159,8 @@ impl Frames<'_, '_> {
                         .outputs
                         .get(slot)
                         .map_or("", |output| output.name)
-                        .to_owned(),
-                    link: origin.clone(),
+                        .into(),
+                    link: origin.as_str().into(),
                     missing: "begins at a node that is not in the subgraph",
                 }),
             },
