@@ -85,6 +85,7 @@ fn thousand_samplers(bencher: Bencher<'_, '_>) {
 fn measure(bencher: Bencher<'_, '_>, graph: &Value, facts: &NodeFacts) {
     let options = Options {
         unknown: Unknown::Keep,
+        as_is: true,
         ..Options::new(&Clock::default())
     };
     bencher.bench(|| to_api(black_box(graph), facts, &options).unwrap());

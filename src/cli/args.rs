@@ -247,6 +247,10 @@ pub(super) struct ConvertArgs {
     /// the configured server, or ComfyUI 0.33.0 if that is away]
     #[arg(long, value_name = "URL|SNAPSHOT")]
     pub(super) nodes: Option<String>,
+    /// Take a graph as the editor does even where it was saved with other versions of its nodes, so
+    /// that values stand at wrong places or links begin at outputs that are gone
+    #[arg(long)]
+    pub(super) as_is: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -264,6 +268,9 @@ pub(super) struct ImportArgs {
     /// Where a graph is to run, as for `mmf convert`
     #[arg(long, value_name = "URL|SNAPSHOT")]
     pub(super) nodes: Option<String>,
+    /// As for `mmf convert`
+    #[arg(long)]
+    pub(super) as_is: bool,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -25,7 +25,7 @@ pub(super) async fn convert(global: &Global, args: &ConvertArgs) -> Result<Ended
     let written = match (file.format, args.to) {
         (_, Target::Rhai) => return import::to_stdout(global, args, &file).await,
         (Format::Api, Target::Api) => Workflow::from_json(file.value)?.into_json(),
-        (Format::Ui, Target::Api) => file.converted(&facts.await?)?.into_json(),
+        (Format::Ui, Target::Api) => file.converted_as_is(&facts.await?, args.as_is)?.into_json(),
         (Format::Api, Target::Ui) => graph_of(&Workflow::from_json(file.value)?, &facts.await?)?,
         // It is one, with all that somebody drew.
         (Format::Ui, Target::Ui) => file.value,

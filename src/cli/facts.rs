@@ -13,6 +13,7 @@ use super::{report, start};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::comfy::nodes::{BUNDLED_VERSION, NodeFacts, Snapshot};
+use crate::comfy::ui::Editor;
 use crate::comfy::validate::Rules;
 use crate::comfy::{BigIntegers, Comfy, Server};
 use crate::config::{Config, Overrides};
@@ -154,6 +155,11 @@ impl Facts {
             generation,
             has_account: true,
         }
+    }
+
+    /// The editor that comes with the server.
+    pub(super) fn editor(&self) -> Editor {
+        Editor::of(self.rules.version())
     }
 
     /// What is known of models.

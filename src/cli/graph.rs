@@ -5,7 +5,7 @@ use std::path::Path;
 use super::args::{DrawTarget, Global, GraphArgs};
 use super::handed::{Asked, workflow};
 use super::{Ended, Stopped, report};
-use crate::comfy::drawing::{to_mermaid, to_svg};
+use crate::comfy::drawing::{loose_links, to_mermaid, to_svg};
 use crate::failure::{Code, Failure};
 
 pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, Stopped> {
@@ -16,6 +16,9 @@ pub(super) async fn graph(global: &Global, args: &GraphArgs) -> Result<Ended, St
         DrawTarget::Mermaid => to_mermaid(&given.workflow, &facts.nodes),
         DrawTarget::Svg => to_svg(&given.workflow, &facts.nodes),
     };
+    for loose in loose_links(&given.workflow, &facts.nodes) {
+        report::note(format_args!("note: {loose}"));
+    }
     let Some(file) = &args.output else {
         report::line(drawn.trim_end());
         return Ok(Ended::Well);

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 
 use super::args::{ConvertArgs, Global, ImportArgs};
 use super::facts::Facts;
-use super::workflow_file::WorkflowFile;
+use super::workflow_file::{WorkflowFile, with_as_is};
 use super::{Ended, Stopped, report, start};
 use crate::clock::Clock;
 use crate::comfy::BigIntegers;
 use crate::comfy::nodes::NodeFacts;
+use crate::comfy::ui::Options;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::script::import::{Imported, Origin, import, is_path, name_for};
+use crate::script::import::{Foreign, ImportError, Imported, import, is_path, name_for};
 use crate::script::{Diagnostic, Library, save_checked};
 
 /// The name of what comes in on stdin.
@@ -29,7 +30,7 @@ pub(super) async fn to_stdout(
 ) -> Result<Ended, Stopped> {
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
     let library = start::library(global)?;
-    let imported = drafted(&library, &facts, file, args.name.as_deref())?;
+    let imported = drafted(&library, &facts, file, args.name.as_deref(), args.as_is)?;
     for note in &imported.notes {
         report::note(format_args!("note: {note}"));
     }
@@ -42,9 +43,10 @@ fn drafted(
     facts: &Facts,
     file: &WorkflowFile,
     name: Option<&str>,
+    as_is: bool,
 ) -> Result<Imported, Failure> {
     let is_stdin = file.name == "stdin";
-    let origin = Origin {
+    let foreign = Foreign {
         value: file.value.clone(),
         title: None,
         told: (!is_stdin).then(|| file_name(&file.name)),
@@ -57,8 +59,29 @@ fn drafted(
         }
     };
     let name = name.map_or_else(own, str::to_owned);
-    let clock = Clock::default();
-    import(&library.generation(), &facts.nodes, &clock, &origin, &name)
+    let options = options(&Clock::default(), as_is);
+    let imported = import(
+        &library.generation(),
+        &facts.nodes,
+        &options,
+        &foreign,
+        &name,
+    );
+    imported.map_err(failed)
+}
+
+fn options(clock: &Clock, as_is: bool) -> Options {
+    Options {
+        as_is,
+        ..Options::new(clock)
+    }
+}
+
+fn failed(error: ImportError) -> Failure {
+    match error {
+        ImportError::Graph(error) => with_as_is(error),
+        other => other.into(),
+    }
 }
 
 fn file_name(path: &str) -> String {
@@ -133,7 +156,7 @@ async fn of_file(global: &Global, args: &ImportArgs) -> Result<Prepared, Failure
     }
     let facts = Facts::choose(global, args.nodes.as_deref()).await?;
     let library = start::library(global)?;
-    let imported = drafted(&library, &facts, &file, args.name.as_deref())?;
+    let imported = drafted(&library, &facts, &file, args.name.as_deref(), args.as_is)?;
     Ok(Prepared {
         library: Arc::new(library),
         imported,
@@ -144,13 +167,14 @@ async fn of_file(global: &Global, args: &ImportArgs) -> Result<Prepared, Failure
 async fn of_template(global: &Global, args: &ImportArgs) -> Result<Prepared, Failure> {
     let app = start::app(global, false).await?;
     let host = app.host();
-    let origin = Origin::official(&host.comfy, &args.from).await?;
+    let foreign = Foreign::official(&host.comfy, &args.from).await?;
     let facts = host.comfy.node_facts().await?;
     let name = args.name.clone();
     let name = name.unwrap_or_else(|| name_for(&args.from));
     let library = app.library().clone();
     let generation = library.generation();
-    let imported = import(&generation, &facts, &host.clock, &origin, &name)?;
+    let options = options(&host.clock, args.as_is);
+    let imported = import(&generation, &facts, &options, &foreign, &name).map_err(failed)?;
     Ok(Prepared {
         library,
         imported,

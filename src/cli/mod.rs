@@ -17,6 +17,7 @@ mod handed;
 mod import;
 mod jobs;
 mod json_argument;
+mod local_media;
 mod many;
 mod missing;
 mod node_words;

@@ -10,7 +10,7 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
-use super::{Ended, Stopped, ask, handed, missing, report, show, start};
+use super::{Ended, Stopped, ask, handed, local_media, missing, report, show, start};
 use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
 use crate::failure::{Code, Failure};
@@ -63,13 +63,11 @@ fn prepare(global: &Global, args: &RunArgs) -> Result<(Found, Parsed), Stopped> 
 
 /// By what a script is found again from anywhere.
 fn word_of(word: &str) -> String {
-    let file = Path::new(word);
-    let absolute = file
-        .extension()
-        .is_some_and(|extension| extension == "rhai")
-        .then(|| std::path::absolute(file).ok())
-        .flatten();
-    absolute.map_or_else(|| word.to_owned(), |file| file.display().to_string())
+    if !handed::is_script(word) {
+        return word.to_owned();
+    }
+    let absolute = std::path::absolute(word);
+    absolute.map_or_else(|_| word.to_owned(), |file| file.display().to_string())
 }
 
 /// Goes on with what was interrupted.
@@ -109,8 +107,10 @@ async fn go_through(
     answer(app, &reply, options.output.as_deref())
 }
 
-async fn execute(found: Found, parsed: Parsed, word: &str) -> Result<Ended, Stopped> {
+async fn execute(found: Found, mut parsed: Parsed, word: &str) -> Result<Ended, Stopped> {
     let app = start::app(&parsed.global, false).await?;
+    let declaration = &found.served.script.declaration;
+    local_media::find(&app, declaration, &mut parsed.arguments).await;
     let ended = if found.served.script.key.kind == Kind::Template {
         execute_template(&app, found, parsed).await
     } else {

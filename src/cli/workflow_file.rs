@@ -1,18 +1,22 @@
 //! A workflow that a user hands over: a prompt, a saved graph, or a picture, clip or sound that
 //! has either in it.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::facts::Facts;
 use super::report;
-use crate::assets::Embedded;
 use crate::clock::Clock;
 use crate::comfy::Workflow;
-use crate::comfy::json::{is_strict, parse_lenient};
-use crate::comfy::ui::{Options, graph_in, to_api};
+use crate::comfy::json::is_strict;
+use crate::comfy::ui::{Options, UiError, to_api};
 use crate::failure::{Code, Failure};
+use crate::script::arguments::nearest;
+pub(super) use crate::script::workflow_file::{
+    BYTE_ORDER_MARK as MARK, Format, WorkflowText, without_mark,
+};
 
 /// The name that stands for stdin.
 const STDIN: &str = "-";
@@ -33,18 +37,8 @@ pub(super) struct WorkflowFile {
     pub(super) embedded: bool,
 }
 
-/// The two formats of a workflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// A prompt, as `POST /prompt` takes it.
-    Api,
-    /// A graph, as the editor saves it.
-    Ui,
-}
-
 impl WorkflowFile {
-    /// Reads a file, or stdin where its name is `-`. Of media that have both, the prompt counts:
-    /// it is what ran.
+    /// Reads a file, or stdin where its name is `-`.
     pub(super) fn read(file: &str) -> Result<Self, Failure> {
         let (name, bytes) = if file == STDIN {
             let mut bytes = Vec::new();
@@ -53,58 +47,57 @@ impl WorkflowFile {
         } else {
             (file.to_owned(), std::fs::read(file))
         };
-        let bytes = bytes.map_err(|error| {
-            Failure::new(Code::NOT_FOUND, format!("{name} can't be read: {error}"))
-        })?;
-        let media = Embedded::read(&mut Cursor::new(&bytes)).map_err(|error| {
-            Failure::new(Code::NOT_FOUND, format!("{name} can't be read: {error}"))
-        })?;
-        let embedded = media.is_some();
-        let json = match media {
-            None => bytes,
-            Some(found) => found.prompt.or(found.workflow).ok_or_else(|| {
-                let message = format!("{name} has no workflow of ComfyUI in it");
-                Failure::new(Code::NO_WORKFLOW_DATA, message)
-                    .hint("it was made elsewhere, or something removed its metadata")
-            })?,
-        };
-        let unmarked = without_mark(&json);
-        let value: Value = parse_lenient(unmarked).map_err(|error| {
-            Failure::new(
-                Code::VALIDATION_ERROR,
-                format!("{name} is not JSON: {error}"),
-            )
-            .hint(
-                "give a workflow as JSON, in either of ComfyUI's formats, or a file that ComfyUI \
-                 saved",
-            )
-        })?;
-        let (format, value) = match graph_in(&value) {
-            Some(graph) => (Format::Ui, graph.clone()),
-            None => (Format::Api, value),
-        };
+        let bytes = bytes.map_err(|error| unreadable(&name, &error))?;
+        let WorkflowText {
+            format,
+            value,
+            text,
+            marked,
+            embedded,
+        } = WorkflowText::read(bytes).map_err(|error| error.of(&name))?;
         Ok(Self {
             name,
             format,
             value,
-            text: String::from_utf8_lossy(unmarked).into_owned(),
-            marked: unmarked.len() < json.len(),
+            text,
+            marked,
             embedded,
         })
+    }
+}
+
+/// A file that can't be read; of one that is not there, the one of its folder that is called most like
+/// it.
+fn unreadable(name: &str, error: &io::Error) -> Failure {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Failure::new(Code::NOT_FOUND, format!("{name} can't be read: {error}"));
+    }
+    let failure = Failure::new(Code::NOT_FOUND, format!("there is no file {name}"));
+    let path = Path::new(name);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(entries) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+        let folder = folder.unwrap_or(path).display();
+        return failure.hint(format!("there is no folder {folder}, either"));
+    };
+    let names = entries.flatten().filter(|entry| entry.path().is_file());
+    let names: Vec<String> = names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    match nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(like) => {
+            let like = path.with_file_name(like);
+            failure.hint(format!("did you mean {}?", like.display()))
+        }
+        None => failure.hint("relative paths begin at the folder that mmf is started in"),
     }
 }
 
 /// What is said of a file that has more in it than JSON can say.
 pub(super) fn lost(name: &str) -> String {
     format!("{name} has what JSON has no words for, such as NaN; null stands in its place")
-}
-
-/// The byte order mark of UTF-8, which some editors of Windows put before a text.
-pub(super) const MARK: &str = "\u{feff}";
-
-/// A text without a byte order mark.
-pub(super) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(MARK.as_bytes()).unwrap_or(text)
 }
 
 impl WorkflowFile {
@@ -118,12 +111,46 @@ impl WorkflowFile {
     /// A graph as the prompt that the editor would make of it; what there is to know of that is
     /// told on stderr.
     pub(super) fn converted(&self, facts: &Facts) -> Result<Workflow, Failure> {
-        let converted = to_api(&self.value, &facts.nodes, &Options::new(&Clock::default()))?;
+        Ok(self.converted_by(facts, &options(facts))?)
+    }
+
+    /// The same for `--as-is`: where that is given, also what is wrong because the graph was saved
+    /// with other versions of its classes.
+    pub(super) fn converted_as_is(&self, facts: &Facts, as_is: bool) -> Result<Workflow, Failure> {
+        let options = Options {
+            as_is,
+            ..options(facts)
+        };
+        self.converted_by(facts, &options).map_err(with_as_is)
+    }
+
+    fn converted_by(&self, facts: &Facts, options: &Options) -> Result<Workflow, UiError> {
+        let converted = to_api(&self.value, &facts.nodes, options)?;
         for note in &converted.notes {
             report::note(format_args!("note: {note}"));
         }
         Ok(converted.workflow)
     }
+}
+
+fn options(facts: &Facts) -> Options {
+    Options {
+        editor: facts.editor(),
+        ..Options::new(&Clock::default())
+    }
+}
+
+/// The failure of a command that takes `--as-is`, with that among what to do.
+pub(super) fn with_as_is(error: UiError) -> Failure {
+    let is_avoidable = error.is_avoidable();
+    let failure = Failure::from(error);
+    if !is_avoidable {
+        return failure;
+    }
+    let hint = failure.hint.clone().unwrap_or_default();
+    failure.hint(format!(
+        "{hint}; or add --as-is for what ComfyUI's editor would send"
+    ))
 }
 
 #[cfg(test)]

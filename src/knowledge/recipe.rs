@@ -193,13 +193,17 @@ impl Recipe {
         self.settings().keys().cloned().chain(common).collect()
     }
 
-    /// The file of a folder that has all words of `of` in its name; of several precisions the
-    /// first. A variant's own files go before the model's.
+    /// The file of a folder that has all words of `of` in its name, and none of those that begin with
+    /// a minus; of several precisions the first. A variant's own files go before the model's.
     pub fn file(&self, folder: &str, of: &str) -> Result<&str, RecipeError> {
-        let wanted = words(of);
+        let (unwanted, wanted): (Vec<&str>, Vec<&str>) = of
+            .split_whitespace()
+            .partition(|word| word.starts_with('-'));
+        let (unwanted, wanted) = (words(&unwanted.join(" ")), words(&wanted.join(" ")));
         let is_wanted = |file: &&File| {
             let own = words(&file.name);
             wanted.iter().all(|word| own.contains(word))
+                && !unwanted.iter().any(|word| own.contains(word))
         };
         let own: &[File] = self.variant().map_or(&[], |variant| &variant.files);
         let mut found: Vec<&File> = vec![];
@@ -302,6 +306,8 @@ mod tests {
         let recipe = recipe(Some("4 steps"));
         let high = recipe.file("diffusion_models", "high_noise");
         assert_eq!(high, Ok("wan_high_noise_fp8.safetensors"));
+        let not_low = recipe.file("diffusion_models", "noise -low");
+        assert_eq!(not_low, high);
         assert_eq!(
             recipe.file("loras", ""),
             Ok("wan_lightning_high_noise.safetensors")

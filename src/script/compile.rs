@@ -105,6 +105,24 @@ impl Script {
     pub(super) fn function_names(&self) -> impl Iterator<Item = &str> {
         self.ast.iter_functions().map(|function| function.name)
     }
+
+    /// The functions that are meant for whoever imports them: with a comment, and a workflow to
+    /// begin with; each with the names of its other parameters.
+    pub(super) fn described(&self) -> Vec<(String, Vec<String>)> {
+        let functions = self.ast.iter_functions();
+        let meant = functions.filter(|function| {
+            !function.comments.is_empty() && function.params.first() == Some(&"g")
+        });
+        let mut found: Vec<(String, Vec<String>)> = meant
+            .map(|function| {
+                let parameters = function.params.iter().skip(1);
+                let parameters = parameters.map(|name| (*name).to_owned()).collect();
+                (function.name.to_owned(), parameters)
+            })
+            .collect();
+        found.sort();
+        found
+    }
 }
 
 struct Compiler<'a> {

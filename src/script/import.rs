@@ -1,21 +1,17 @@
 //! Workflows from elsewhere as templates: graphs and prompts, from files, assets, and the templates
 //! that the server offers.
 
-use std::fs::File;
-use std::io::{Cursor, Read as _};
 use std::path::{Component, Path};
 
 use serde_json::Value;
 
 use super::arguments::nearest;
-use super::draft::{DraftOptions, draft};
-use super::{Generation, Host, Key, Kind, Layer, Source};
-use crate::assets::Embedded;
-use crate::clock::Clock;
-use crate::comfy::json::parse_lenient;
+use super::draft::{DraftError, DraftOptions, draft};
+use super::workflow_file::{Format, WorkflowText};
+use super::{Generation, Host, Key, Kind, Layer, ScriptError, Source};
 use crate::comfy::nodes::NodeFacts;
-use crate::comfy::ui::{Options, graph_in, to_api};
-use crate::comfy::{Comfy, Workflow};
+use crate::comfy::ui::{Options, UiError, graph_in, to_api};
+use crate::comfy::{Comfy, Workflow, WorkflowError};
 use crate::failure::{Code, Failure};
 use crate::paths;
 
@@ -27,7 +23,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A workflow with where it is from.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct Foreign {
     /// In either format.
     pub value: Value,
     /// What it is called there.
@@ -47,27 +43,56 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// Why a workflow does not become a template.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A graph that can't be converted.
+    #[error(transparent)]
+    Graph(#[from] UiError),
+    /// No workflow.
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    /// A workflow that no template builds.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// A template that does not hold.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Graph(error) => error.into(),
+            ImportError::Workflow(error) => error.into(),
+            ImportError::Draft(error) => error.into(),
+            ImportError::Script(error) => error.into(),
+        }
+    }
+}
+
 /// Writes a workflow as a template called `name`. A graph is converted with the same facts.
 pub fn import(
     generation: &Generation,
     facts: &NodeFacts,
-    clock: &Clock,
-    origin: &Origin,
+    options: &Options,
+    foreign: &Foreign,
     name: &str,
-) -> Result<Imported, Failure> {
+) -> Result<Imported, ImportError> {
     let mut notes = Vec::new();
-    let workflow = match graph_in(&origin.value) {
+    let (workflow, shared) = match graph_in(&foreign.value) {
         Some(graph) => {
-            let converted = to_api(graph, facts, &Options::new(clock))?;
+            let converted = to_api(graph, facts, options)?;
             notes.extend(converted.notes.iter().map(ToString::to_string));
-            converted.workflow
+            (converted.workflow, converted.shared)
         }
-        None => Workflow::from_json(origin.value.clone())?,
+        None => (Workflow::from_json(foreign.value.clone())?, Vec::new()),
     };
     let options = DraftOptions {
         name,
-        title: origin.title.as_deref(),
-        from: origin.told.as_deref(),
+        title: foreign.title.as_deref(),
+        from: foreign.told.as_deref(),
+        shared: &shared,
     };
     let draft = draft(&workflow, facts, generation, &options)?;
     notes.extend(draft.notes);
@@ -90,7 +115,7 @@ pub fn import(
     })
 }
 
-impl Origin {
+impl Foreign {
     /// A workflow that was handed over as it is.
     #[must_use]
     pub fn of_value(value: Value) -> Self {
@@ -134,58 +159,63 @@ impl Origin {
             });
         }
         if is_path(name) {
-            return Self::in_file(&paths::resolved(name, &host.project_dir));
+            return Self::in_file(&paths::resolved(name, &host.project_dir), &host.project_dir);
         }
         Self::official(&host.comfy, name).await
     }
 
     /// The workflow in a file that an agent names: nothing of any other file is told.
-    fn in_file(path: &Path) -> Result<Self, Failure> {
+    fn in_file(path: &Path, project: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let refuse = |reason: &str| {
             Failure::new(Code::NO_WORKFLOW_DATA, format!("{shown} {reason}"))
                 .hint("give a workflow as JSON, or a picture, clip or sound that ComfyUI saved")
         };
-        let is_hidden = |part: Component<'_>| {
-            let name = part.as_os_str().to_string_lossy();
-            name.starts_with('.') && name.len() > 2
-        };
-        if path.components().any(is_hidden) {
+        let unreadable = |_| refuse("can't be read");
+        // Where it really is: a link may lead out of sight.
+        let real = path.canonicalize().map_err(unreadable)?;
+        if is_hidden(&real, project) {
             return Err(refuse("is hidden, and not read"));
         }
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|_| refuse("can't be read"))?;
-        let mut file = file.take(MAX_BYTES);
-        file.read_to_end(&mut bytes)
-            .map_err(|_| refuse("can't be read"))?;
-        let embedded = Embedded::read(&mut Cursor::new(&bytes)).ok().flatten();
-        let json = match embedded {
-            Some(found) => found.prompt.or(found.workflow),
-            None => Some(bytes),
-        };
-        let value = json.and_then(|json| parse_lenient::<Value>(&json).ok());
-        let value = value.ok_or_else(|| refuse("has no workflow in it"))?;
-        if graph_in(&value).is_none() && Workflow::from_json(value.clone()).is_err() {
-            return Err(refuse("has no workflow in it"));
+        // Looked at before it's opened: opening a pipe would wait for its other end.
+        let facts = real.metadata().map_err(unreadable)?;
+        if !facts.is_file() || facts.len() > MAX_BYTES {
+            return Err(refuse("is no file of a workflow's size"));
+        }
+        let bytes = std::fs::read(&real).map_err(unreadable)?;
+        let nothing = || refuse("has no workflow in it");
+        let found = WorkflowText::read(bytes).map_err(|_| nothing())?;
+        if found.format == Format::Api && Workflow::from_json(found.value.clone()).is_err() {
+            return Err(nothing());
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            value,
+            value: found.value,
             title: None,
             told: Some(name.into_owned()),
         })
     }
 }
 
-/// Whether a name is that of a file: names of templates have neither folders nor such endings.
+/// Whether a path has a part that begins with a dot; the project may itself lie below one.
+fn is_hidden(real: &Path, project: &Path) -> bool {
+    let project = project.canonicalize();
+    let project = project.as_deref().unwrap_or(Path::new(""));
+    let below = real.strip_prefix(project).unwrap_or(real);
+    below.components().any(|part| match part {
+        Component::Normal(name) => name.to_string_lossy().starts_with('.'),
+        _ => false,
+    })
+}
+
+/// Whether a name is that of a file: names of templates have no folders, and of endings only numbers
+/// (`v2.1`) and `.app`.
 #[must_use]
 pub fn is_path(name: &str) -> bool {
-    let endings = [
-        ".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".webm", ".mkv", ".mov", ".flac",
-        ".ogg", ".opus",
-    ];
-    let small = name.to_lowercase();
-    name.contains(['/', '\\']) || endings.iter().any(|ending| small.ends_with(ending))
+    let ending = Path::new(name).extension().unwrap_or_default();
+    let ending = ending.to_string_lossy().to_lowercase();
+    let is_ending = ending.starts_with(|c: char| c.is_ascii_alphabetic()) && ending != "app";
+    name.contains(['/', '\\']) || is_ending
 }
 
 /// What a script made of a file or template is called: its name in letters that scripts may have.
@@ -217,6 +247,21 @@ pub fn name_for(origin: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_told_from_templates() {
+        for file in ["a.json", "a.PNG", "a.jsn", "a/b", "./a", "a.mp4", "C:\\a"] {
+            assert!(is_path(file), "{file}");
+        }
+        for template in [
+            "default",
+            "templates-textured_logotype-v2.1",
+            "upscaler.app",
+            "a.",
+        ] {
+            assert!(!is_path(template), "{template}");
+        }
+    }
 
     #[test]
     fn files_and_templates_lend_their_names() {

@@ -8,6 +8,7 @@ pub mod import;
 pub mod repl;
 pub mod reply;
 pub mod runs;
+pub mod workflow_file;
 
 mod answers;
 mod arrange;

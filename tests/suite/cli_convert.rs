@@ -43,6 +43,26 @@ async fn a_graph_is_converted_even_without_a_server() {
 }
 
 #[tokio::test]
+async fn a_graph_of_another_version_is_converted_only_as_it_is() {
+    let home = Home::new();
+    home.write("old.json", &graph("EmptyImage", &json!([8, true, 1, 255])));
+    let words = ["convert", "old.json", "--to", "api"];
+    let ran = home.mmf(words).run().await.exits(3);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("node 1 (EmptyImage)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("add --as-is"), "{}", ran.stderr);
+
+    let words = ["convert", "old.json", "--to", "api", "--as-is"];
+    let ran = home.mmf(words).run().await.exits(0);
+    assert_eq!(ran.json()["1"]["inputs"]["height"], true);
+    assert!(
+        ran.stderr.contains("\"height\" would get true"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[tokio::test]
 async fn stdin_and_a_prompt_are_taken_as_well() {
     let home = Home::new();
     for given in [picture(), converted().to_string()] {

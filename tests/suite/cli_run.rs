@@ -712,3 +712,55 @@ async fn a_second_ctrl_c_does_not_wait_for_the_server() {
     let ran = Ran::end(run).await.exits(130);
     assert_eq!(ran.stdout, "", "it would have told how the cancelling went");
 }
+
+const RED: &str = r#"
+title("Red");
+about("A red square.");
+fn build(p) {
+    let g = workflow();
+    let red = g.node("EmptyImage", #{ width: 8, height: 8, batch_size: 1, color: 16711680 });
+    g.node("SaveImage", #{ images: red[0], filename_prefix: "red" });
+    g
+}
+"#;
+
+const ECHO: &str = r#"
+title("Echo");
+about("The same picture.");
+param("IMAGE_PATH", "image", #{ required: true });
+fn build(p) {
+    let g = workflow();
+    let picture = g.node("LoadImage", #{ image: p.IMAGE_PATH });
+    g.node("SaveImage", #{ images: picture[0], filename_prefix: "echo" });
+    g
+}
+"#;
+
+#[tokio::test]
+async fn a_bare_name_is_the_file_here_unless_the_server_has_one_of_that_name() {
+    let (home, comfy) = (Home::new(), sim(&[]).await);
+    home.write(".mmf/templates/red.rhai", RED);
+    home.write(".mmf/templates/echo.rhai", ECHO);
+    let run = |words: &[&str]| home.mmf(words.iter().copied()).server(&comfy.url()).run();
+    run(&["run", "red", "-o", "out"]).await.exits(0);
+    let mut made = std::fs::read_dir(home.project().join("out")).unwrap();
+    let made = made.next().unwrap().unwrap().path();
+    std::fs::rename(made, home.project().join("fox.png")).unwrap();
+
+    let ran = run(&["run", "echo", "--IMAGE_PATH", "fox.png"])
+        .await
+        .exits(0);
+    assert!(ran.stderr.contains("uploading ./fox.png"), "{}", ran.stderr);
+
+    let upload = r#"{"image_path": "./fox.png", "filename": "fox.png"}"#;
+    run(&["call", "upload_image", upload]).await.exits(0);
+    let ran = run(&["run", "echo", "--IMAGE_PATH", "fox.png"])
+        .await
+        .exits(0);
+    assert!(
+        ran.stderr
+            .contains("fox.png is the one in the server's input folder"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use massmediafactory::clock::Clock;
 use massmediafactory::comfy::Workflow;
 use massmediafactory::comfy::json::parse_lenient;
 use massmediafactory::comfy::nodes::{NodeClass, NodeFacts};
+use massmediafactory::comfy::ui::{Options, to_api};
 use massmediafactory::script::draft::{Draft, DraftError, DraftOptions, draft};
 use massmediafactory::script::{
     Declaration, Diagnostic, Generation, Key, Kind, Layer, Source, Sources, Type, build, check,
@@ -12,6 +14,7 @@ use massmediafactory::script::{
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use crate::support::frontend::Recording;
 use crate::support::golden;
 
 fn shipped() -> Generation {
@@ -23,6 +26,7 @@ fn options(name: &str) -> DraftOptions<'_> {
         name,
         title: None,
         from: None,
+        shared: &[],
     }
 }
 
@@ -125,6 +129,42 @@ fn every_recorded_prompt_comes_back_from_its_template() {
     };
     let complained: Vec<&String> = complained.iter().filter(own).collect();
     assert!(complained.is_empty(), "{complained:#?}");
+}
+
+#[test]
+fn official_graphs_come_back_from_their_templates() {
+    let Some(recording) = Recording::open() else {
+        return;
+    };
+    let generation = shipped();
+    let convert = Options::new(&Clock::fixed("2026-11-22T09:00:00Z".parse().unwrap()));
+    let (mut came_back, mut shared) = (0, 0);
+    let official = recording.cases.iter();
+    let official = official.filter(|case| case.name.starts_with("official/"));
+    // All of them take minutes in a debug build.
+    for case in official.step_by(4) {
+        // What can't be converted is told in the suite `frontend`.
+        let Ok(converted) = to_api(&case.ui, &recording.facts, &convert) else {
+            continue;
+        };
+        let options = DraftOptions {
+            shared: &converted.shared,
+            ..options("imported")
+        };
+        let draft = draft(&converted.workflow, &recording.facts, &generation, &options);
+        let draft = draft
+            .map_err(|error| format!("{}: {error}", case.name))
+            .unwrap();
+        assert_back(
+            &converted.workflow,
+            &draft.text,
+            &generation,
+            &recording.facts,
+        );
+        came_back += 1;
+        shared += converted.shared.len();
+    }
+    assert!(came_back > 40 && shared > 0, "{came_back}, {shared}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use massmediafactory::clock::Clock;
-use massmediafactory::comfy::drawing::{DrawError, Drawn, Remark, to_mermaid, to_svg, to_ui};
+use massmediafactory::comfy::drawing::{
+    DrawError, Drawn, Remark, loose_links, to_mermaid, to_svg, to_ui,
+};
 use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::ui::{Options, to_api};
 use massmediafactory::comfy::{Workflow, link};
@@ -22,7 +24,10 @@ fn drawn(nodes: Value) -> Result<Drawn, DrawError> {
 
 /// What the editor would send.
 fn back(graph: &Value) -> Value {
-    let options = Options::new(&Clock::fixed("2026-11-30T09:00:00Z".parse().unwrap()));
+    let options = Options {
+        as_is: true,
+        ..Options::new(&Clock::fixed("2026-11-30T09:00:00Z".parse().unwrap()))
+    };
     let converted = to_api(graph, &NodeFacts::bundled(), &options).unwrap();
     converted.workflow.into_json()
 }
@@ -345,6 +350,37 @@ fn an_undeclared_value_of_a_custom_node_is_an_error() {
     assert!(
         matches!(&error, DrawError::NoPlace { input, .. } if input == "more"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_value_where_the_editor_has_no_widget_is_an_error_that_says_so() {
+    let mut nodes = sampled();
+    nodes["6"]["inputs"]["samples"] = json!(5);
+    let failure = Failure::from(drawn(nodes).unwrap_err());
+    insta::assert_snapshot!(
+        failure,
+        @r#"input "samples" of node 6 (VAEDecode) is 5, and the editor takes nothing but a link there"#
+    );
+    assert!(failure.hint.unwrap().contains("PrimitiveInt"));
+}
+
+#[test]
+fn links_to_nowhere_are_drawn_as_what_is_missing() {
+    let mut nodes = sampled();
+    nodes["6"]["inputs"]["samples"] = json!(["99", 0]);
+    let (workflow, facts) = (workflow(nodes), NodeFacts::bundled());
+    assert!(to_mermaid(&workflow, &facts).contains("samples: missing (99, 0)"));
+    assert!(to_svg(&workflow, &facts).contains("missing (99, 0)"));
+    let loose: Vec<String> = loose_links(&workflow, &facts)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        loose,
+        [
+            "input \"samples\" of node 6 (VAEDecode) links to output 0 of node 99, which is not there"
+        ]
     );
 }
 

@@ -35,6 +35,7 @@ const DIFFERENT: [(&str, &str, &str); 3] = [
 fn convert(graph: &Value) -> Result<Converted, UiError> {
     let options = Options {
         unknown: Unknown::Keep,
+        as_is: true,
         ..Options::new(&Clock::fixed("2026-11-22T09:00:00Z".parse().unwrap()))
     };
     to_api(graph, &NodeFacts::bundled(), &options)

@@ -5,7 +5,7 @@
 use massmediafactory::clock::Clock;
 use massmediafactory::comfy::nodes::NodeFacts;
 use massmediafactory::comfy::ui::{
-    Converted, Note, Options, UiError, Unknown, is_ui_format, to_api,
+    Converted, Editor, Note, Options, UiError, Unknown, is_ui_format, to_api,
 };
 use massmediafactory::failure::Failure;
 use serde_json::{Value, json};
@@ -20,6 +20,16 @@ fn convert(graph: &Value) -> Result<Converted, UiError> {
 
 fn prompt(graph: &Value) -> Value {
     convert(graph).unwrap().workflow.into_json()
+}
+
+/// As the editor does it where the values were saved for other widgets.
+fn as_it_is(graph: &Value) -> Value {
+    let options = Options {
+        as_is: true,
+        ..options()
+    };
+    let converted = to_api(graph, &NodeFacts::bundled(), &options);
+    converted.unwrap().workflow.into_json()
 }
 
 /// A node with links into inputs, given as name, type and link.
@@ -192,8 +202,9 @@ fn a_choice_brings_its_inputs_and_they_their_values() {
             "format.codec.encoding": "auto", "codec": "auto",
         })
     );
+    let unknown = save(json!(["v/x", "nothing like it", "left"]));
     assert_eq!(
-        inputs(json!(["v/x", "nothing like it", "left"])),
+        as_it_is(&graph(&[unknown], json!([])))["1"]["inputs"],
         json!({ "filename_prefix": "v/x", "format": "nothing like it", "codec": "left" })
     );
 }
@@ -443,12 +454,17 @@ fn file_names_take_dates_and_values_of_nodes() {
     let mut titled = image(3);
     titled["title"] = json!("Big/Title");
     titled["widgets_values"][1] = json!("a:b");
-    let converted = prompt(&graph(&[save(json!(text)), image(2), titled], json!([])));
+    let converted = as_it_is(&graph(&[save(json!(text)), image(2), titled], json!([])));
     assert_eq!(
         converted["1"]["inputs"]["filename_prefix"],
         "2026/8_a_b_%nobody.x%_%width%_100%"
     );
-    let error = convert(&graph(&[save(json!(5))], json!([]))).unwrap_err();
+    let as_is = Options {
+        as_is: true,
+        ..options()
+    };
+    let numbered = graph(&[save(json!(5))], json!([]));
+    let error = to_api(&numbered, &NodeFacts::bundled(), &as_is).unwrap_err();
     assert_eq!(
         error.to_string(),
         "filename_prefix of node 1 (SaveImage) is a number, it has to be a text"
@@ -472,26 +488,157 @@ fn of_alternatives_in_a_text_the_first_is_taken_and_told() {
     assert_eq!(prompt["1"]["inputs"]["text"], "a red car ");
 }
 
+/// What a graph of one node is refused with, and the note in its place where it is wanted as it is.
+fn refused(node: Value) -> (String, String) {
+    let graph = graph(&[node], json!([]));
+    let error = convert(&graph).unwrap_err();
+    let as_is = Options {
+        as_is: true,
+        ..options()
+    };
+    let notes = to_api(&graph, &NodeFacts::bundled(), &as_is).unwrap().notes;
+    (error.to_string(), notes[0].to_string())
+}
+
 #[test]
-fn values_that_were_saved_for_other_widgets_are_told() {
-    let told = |node: Value| convert(&graph(&[node], json!([]))).unwrap().notes;
+fn values_that_were_saved_for_other_widgets_are_refused_unless_wanted_as_they_are() {
     let shifted = node(1, "KSampler", &[], json!([5, 20, 8, "euler", "normal", 1]));
     let mut named = image(1);
-    named["widgets_values_named"] = json!({ "width": 8, "color": "#0000ff", "more": 1 });
+    named["widgets_values"] = json!([8, 9, 16, 1]);
+    named["widgets_values_named"] =
+        json!({ "width": 8, "depth": 9, "height": 16, "batch_size": 1 });
     let chosen = node(1, "SaveVideo", &[], json!(["v/x", "no such", "h264"]));
-    for (node, wrong) in [
-        (shifted, "cfg"),
-        (named.clone(), "color"),
-        (chosen, "format"),
+    let told: Vec<String> = [shifted, named, chosen]
+        .into_iter()
+        .map(|node| {
+            let (error, note) = refused(node);
+            format!("{error}\n  as is: {note}")
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn values_that_only_look_odd_go_through() {
+    let mut renamed = image(1);
+    renamed["widgets_values"] = json!([8, 9, 1, 0, "more"]);
+    renamed["widgets_values_named"] =
+        json!({ "width": 99, "height": 9, "batch_size": 1, "color": 0, "depth": "more" });
+    for node in [
+        // Edited by hand beside their names.
+        renamed,
+        node(1, "EmptyImage", &[], json!(["{{WIDTH}}", "64", null, 0])),
+        node(1, "EmptyImage", &[], json!([8, 8, 100_000, 0])),
+        node(1, "LoadImage", &[], json!(["gone.png", "image"])),
+        node(1, "CLIPTextEncode", &[], json!(["fixed"])),
+        node(
+            1,
+            "KSampler",
+            &[],
+            json!([5, true, 7, 2, "no_sampler", "normal", 1]),
+        ),
     ] {
-        let notes = told(node);
-        let [Note::OtherVersion { input, .. }] = &notes[..] else {
-            panic!("{notes:?}");
-        };
-        assert_eq!(input, wrong);
+        convert(&graph(&[node], json!([]))).unwrap();
     }
-    named["widgets_values_named"]["color"] = json!(255);
-    assert_eq!(told(named), []);
+}
+
+#[test]
+fn an_instance_whose_inner_class_lost_a_widget_is_refused() {
+    let mut graph = boxed(json!([]), json!({ "widgets_values": [7, 100, 200] }));
+    let subgraph = &mut graph["definitions"]["subgraphs"][0];
+    let gone = json!({ "name": "depth", "type": "INT", "link": 7, "widget": { "name": "depth" } });
+    let inner = subgraph["nodes"][0]["inputs"].as_array_mut().unwrap();
+    inner.insert(0, gone);
+    let inputs = subgraph["inputs"].as_array_mut().unwrap();
+    inputs.insert(0, json!({ "name": "depth", "type": "INT", "linkIds": [7] }));
+    let links = subgraph["links"].as_array_mut().unwrap();
+    for link in links.iter_mut().filter(|link| link["origin_id"] == -10) {
+        link["origin_slot"] = json!(link["origin_slot"].as_u64().unwrap() + 1);
+    }
+    links.push(
+        json!({ "id": 7, "origin_id": -10, "origin_slot": 0, "target_id": 4, "target_slot": 0 }),
+    );
+    let error = convert(&graph).unwrap_err();
+    insta::assert_snapshot!(
+        error,
+        @r#"values were saved for other widgets than there are, at node 3 (Box): "width" would get 7, which was saved for "depth"; "height" would get 100, which was saved for "width" (3 values for depth, width, height; there are width, height)"#
+    );
+
+    // Behind it stood nothing.
+    graph["nodes"][0]["widgets_values"] = json!([7]);
+    let subgraph = &mut graph["definitions"]["subgraphs"][0];
+    subgraph["inputs"].as_array_mut().unwrap().rotate_left(1);
+    for link in subgraph["links"].as_array_mut().unwrap() {
+        if link["origin_id"] == -10 {
+            link["origin_slot"] = json!((link["origin_slot"].as_u64().unwrap() + 2) % 3);
+        }
+    }
+    graph["nodes"][0]["widgets_values"] = json!([100, 200, 7]);
+    let converted = convert(&graph).unwrap();
+    let [Note::InputGone { node, input }] = &converted.notes[..] else {
+        panic!("{:?}", converted.notes);
+    };
+    assert_eq!(
+        (node.to_string().as_str(), input.as_str()),
+        ("node 3:4 (EmptyImage) in \"Box\"", "depth")
+    );
+    assert_eq!(
+        converted.workflow.into_json()["3:4"]["inputs"]["height"],
+        200
+    );
+}
+
+#[test]
+fn a_link_from_an_output_that_is_gone_is_refused_unless_wanted_as_it_is() {
+    let graph = graph(
+        &[image(2), preview(1, 7)],
+        json!([[7, 2, 3, 1, 0, "IMAGE"]]),
+    );
+    let error = convert(&graph).unwrap_err();
+    insta::assert_snapshot!(
+        error,
+        @r#""images" of node 1 (PreviewImage) hangs on output 3 of node 2 (EmptyImage), whose class has output 0 only"#
+    );
+    let as_is = Options {
+        as_is: true,
+        ..options()
+    };
+    let converted = to_api(&graph, &NodeFacts::bundled(), &as_is).unwrap();
+    assert!(matches!(converted.notes[..], [Note::NoOutput(_)]));
+    assert_eq!(
+        converted.workflow.into_json()["1"]["inputs"]["images"],
+        json!(["2", 3])
+    );
+}
+
+#[test]
+fn each_version_of_the_editor_has_prompts_of_its_own() {
+    let sound = graph(&[node(1, "PreviewAny", &[], json!([]))], json!([]));
+    let early = Options {
+        editor: Editor::Early,
+        ..options()
+    };
+    let early = |graph: &Value| {
+        let converted = to_api(graph, &NodeFacts::bundled(), &early).unwrap();
+        converted.workflow.into_json()
+    };
+    assert_eq!(early(&sound)["1"]["inputs"], json!({ "preview": "" }));
+    assert_eq!(prompt(&sound)["1"]["inputs"], json!({}));
+
+    let mut shared = boxed(json!([]), json!({}));
+    shared["definitions"]["subgraphs"][0]["nodes"][0]["id"] = json!(5);
+    for link in shared["definitions"]["subgraphs"][0]["links"]
+        .as_array_mut()
+        .unwrap()
+    {
+        for end in ["origin_id", "target_id"] {
+            if link[end] == 4 {
+                link[end] = json!(5);
+            }
+        }
+    }
+    assert!(early(&shared).get("3:5").is_some());
+    assert!(prompt(&shared).get("3:7").is_some());
 }
 
 #[test]

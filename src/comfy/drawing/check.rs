@@ -20,7 +20,12 @@ pub(super) fn check(
     facts: &NodeFacts,
     ids: &HashMap<&str, u64>,
 ) -> Result<Vec<Remark>, DrawError> {
-    let back = to_api(graph, facts, &Options::new(&Clock::default()))?.workflow;
+    let options = Options {
+        // What is odd in the prompt is as odd in the graph.
+        as_is: true,
+        ..Options::new(&Clock::default())
+    };
+    let back = to_api(graph, facts, &options)?.workflow;
     let nothing = Map::new();
     let mut remarks = Vec::new();
     for node in workflow.nodes() {
@@ -35,9 +40,15 @@ pub(super) fn check(
         for (input, value) in given {
             let Some(sent) = sent.get(input) else {
                 let class = node.class_type().and_then(|class| facts.class(class));
-                if link(value).is_none()
-                    && class.is_some_and(|class| !class.is_custom() && class.input(input).is_none())
-                    && !input.contains('.')
+                let is_value = link(value).is_none();
+                if is_value && class.is_some_and(|class| class.input(input).is_some()) {
+                    return Err(DrawError::NoWidget {
+                        node: name(workflow, node.id),
+                        input: input.clone(),
+                        value: shown(value).into(),
+                    });
+                }
+                if is_value && class.is_some_and(|class| !class.is_custom()) && !input.contains('.')
                 {
                     remarks.push(Remark::Dropped {
                         node: name(workflow, node.id),
@@ -64,7 +75,7 @@ pub(super) fn check(
             }
             return Err(DrawError::Changed {
                 node: name(workflow, node.id),
-                input: input.clone(),
+                input: input.as_str().into(),
                 from: shown(value).into(),
                 to: shown(sent).into(),
             });

@@ -4,16 +4,17 @@
 //! be known. Seeds stay as they are from run to run (`fixed`). What comes out is converted back
 //! before it is given away: the editor sends the same prompt, or there is an error.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use super::check::check;
 use super::shape::{Field, Shape, Socket};
+use super::wires::loose;
 use super::{DrawError, Drawing, Look, Remark, Wire};
+use crate::comfy::Workflow;
 use crate::comfy::nodes::NodeFacts;
 use crate::comfy::ui::{NodeName, dynamic_prompt};
-use crate::comfy::{Workflow, link};
 
 /// Whole numbers are exact in the editor up to here.
 const LARGEST_ID: u64 = 1 << 53;
@@ -71,6 +72,7 @@ pub(super) fn name(workflow: &Workflow, id: &str) -> NodeName {
         id: id.into(),
         title: title.filter(|title| *title != class).map(Into::into),
         class: class.into(),
+        within: Box::default(),
     }
 }
 
@@ -83,31 +85,8 @@ fn refuse(workflow: &Workflow, facts: &NodeFacts, drawing: &Drawing<'_>) -> Resu
             nodes,
         });
     }
-    let drawn: BTreeSet<(usize, &str)> = drawing
-        .wires
-        .iter()
-        .map(|wire| {
-            (
-                wire.to,
-                drawing.shapes[wire.to].inputs[wire.input].name.as_str(),
-            )
-        })
-        .collect();
-    for (at, node) in workflow.nodes().enumerate() {
-        for (input, value) in node.inputs().into_iter().flatten() {
-            if let Some((from, output)) = link(value)
-                && !drawn.contains(&(at, input.as_str()))
-            {
-                return Err(DrawError::Loose {
-                    node: name(workflow, node.id),
-                    input: input.clone(),
-                    from: from.to_owned(),
-                    output,
-                });
-            }
-        }
-    }
-    Ok(())
+    let loose = loose(workflow, &drawing.shapes, &drawing.wires);
+    loose.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// The ids that the nodes have in the graph: their own where those are whole numbers.

@@ -32,7 +32,7 @@ pub enum DrawError {
         /// Its input.
         input: String,
         /// The node at the link's other end.
-        from: String,
+        from: Box<str>,
         /// The output there.
         output: usize,
     },
@@ -47,13 +47,25 @@ pub enum DrawError {
         /// The input.
         input: String,
     },
+    /// A value where the editor has a slot for a link and nothing to write into.
+    #[error(
+        "input \"{input}\" of {node} is {value}, and the editor takes nothing but a link there"
+    )]
+    NoWidget {
+        /// The node.
+        node: NodeName,
+        /// The input.
+        input: String,
+        /// Its value, shortened.
+        value: Box<str>,
+    },
     /// A value that the editor would change when it queues the graph.
     #[error("the editor would make {to} of {from} in input \"{input}\" of {node}")]
     Changed {
         /// The node.
         node: NodeName,
         /// The input.
-        input: String,
+        input: Box<str>,
         /// The value, shortened.
         from: Box<str>,
         /// What the editor would send.
@@ -79,6 +91,11 @@ impl DrawError {
             Self::Loose { .. } => "correct the link; `mmf validate` shows all that is wrong",
             Self::NoPlace { .. } => {
                 "take the input out, or take the node facts of the server on which the workflow runs"
+            }
+            Self::NoWidget { .. } => {
+                "link a node to it that gives the value, such as PrimitiveInt, PrimitiveFloat, \
+                 PrimitiveBoolean or PrimitiveString: that is a node more than the workflow has, so \
+                 none is added by itself"
             }
             Self::Changed { .. } => "change the value, or run the workflow as it is",
             Self::NotRun(_) => "give the node another class, or run the workflow as it is",

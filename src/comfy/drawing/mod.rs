@@ -23,6 +23,7 @@ pub use editor::{Drawn, to_ui};
 pub use error::{DrawError, Remark};
 pub use mermaid::to_mermaid;
 pub use svg::to_svg;
+pub use wires::loose_links;
 
 use std::collections::HashMap;
 

@@ -55,6 +55,8 @@ pub(super) struct Shape<'w> {
     pub(super) inputs: Vec<Socket>,
     pub(super) outputs: Vec<Socket>,
     pub(super) fields: Vec<Field>,
+    /// Inputs whose links begin nowhere.
+    pub(super) loose: Vec<Field>,
     /// Whether it brings models or media into the workflow.
     pub(super) loads: bool,
     pub(super) x: f64,
@@ -180,6 +182,7 @@ impl<'w> Shape<'w> {
                 })
                 .collect(),
             fields,
+            loose: Vec::new(),
             x: 0.0,
             y: 0.0,
             width: 0.0,
@@ -196,6 +199,7 @@ impl<'w> Shape<'w> {
     /// Leaves away what is not connected, and of the values all but a few.
     fn keep_what_tells(&mut self) {
         self.fields = most_telling(std::mem::take(&mut self.fields));
+        self.fields.append(&mut self.loose);
         self.inputs.retain(|input| input.is_linked);
         if self.ends() {
             self.outputs.clear();

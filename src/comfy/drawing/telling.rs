@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::shape::Field;
 
 /// So many values of a node are shown.
-const SHOWN: usize = 5;
+const SHOWN: usize = 6;
 
 /// The longest value that is shown.
 const LETTERS: usize = 26;
@@ -190,12 +190,12 @@ mod tests {
 
     #[test]
     fn the_known_names_go_first_and_the_order_stays() {
-        let names = ["a", "b", "c", "d", "cfg", "lora_name", "steps"];
+        let names = ["a", "b", "c", "d", "e", "cfg", "lora_name", "steps"];
         let fields = names.map(|name| field(name, json!(1))).into();
         let kept: Vec<String> = most_telling(fields)
             .into_iter()
             .map(|field| field.name)
             .collect();
-        assert_eq!(kept, ["a", "b", "cfg", "lora_name", "steps"]);
+        assert_eq!(kept, ["a", "b", "c", "cfg", "lora_name", "steps"]);
     }
 }

@@ -1,10 +1,44 @@
 //! The links between the nodes of a drawing, and the types that follow from them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::Wire;
-use super::shape::{Shape, Socket};
+use super::editor::name;
+use super::shape::{Field, Shape, Socket, shapes};
+use super::{DrawError, Look, Wire};
+use crate::comfy::nodes::NodeFacts;
 use crate::comfy::{Workflow, link};
+
+/// The links of a workflow that begin at no node or at an output that its class does not have.
+#[must_use]
+pub fn loose_links(workflow: &Workflow, facts: &NodeFacts) -> Vec<DrawError> {
+    let (shapes, wires) = shapes(workflow, facts, Look::Editor);
+    loose(workflow, &shapes, &wires)
+}
+
+/// The links that no wire stands for.
+pub(super) fn loose(workflow: &Workflow, shapes: &[Shape<'_>], wires: &[Wire]) -> Vec<DrawError> {
+    let drawn = wires.iter().map(|wire| {
+        let input = &shapes[wire.to].inputs[wire.input];
+        (wire.to, input.name.as_str())
+    });
+    let drawn: BTreeSet<(usize, &str)> = drawn.collect();
+    let mut loose = Vec::new();
+    for (at, node) in workflow.nodes().enumerate() {
+        for (input, value) in node.inputs().into_iter().flatten() {
+            if let Some((from, output)) = link(value)
+                && !drawn.contains(&(at, input.as_str()))
+            {
+                loose.push(DrawError::Loose {
+                    node: name(workflow, node.id),
+                    input: input.clone(),
+                    from: from.into(),
+                    output,
+                });
+            }
+        }
+    }
+    loose
+}
 
 /// The links, each with the name of its input; nodes of unknown classes get the outputs that are
 /// used, and types that follow from others are filled in.
@@ -31,6 +65,12 @@ pub(super) fn wires(workflow: &Workflow, shapes: &mut [Shape<'_>]) -> Vec<(Wire,
                     input,
                     io_type: String::new(),
                     way: Vec::new(),
+                });
+            } else {
+                shapes[to].loose.push(Field {
+                    name: name.clone(),
+                    value: Some(format!("missing ({id}, {output})").into()),
+                    ..Field::default()
                 });
             }
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::fit::Shifted;
+use super::note::MissingOutput;
 use crate::failure::{Code, Failure};
 
 /// The most unknown nodes that a message names.
@@ -16,6 +18,8 @@ pub struct NodeName {
     pub title: Option<Box<str>>,
     /// Its class.
     pub class: Box<str>,
+    /// The subgraphs that it is in, the outermost first.
+    pub within: Box<[Box<str>]>,
 }
 
 impl fmt::Display for NodeName {
@@ -24,7 +28,11 @@ impl fmt::Display for NodeName {
         if let Some(title) = &self.title {
             write!(f, " \"{title}\"")?;
         }
-        write!(f, " ({})", self.class)
+        write!(f, " ({})", self.class)?;
+        for (at, subgraph) in self.within.iter().enumerate() {
+            write!(f, "{}\"{subgraph}\"", if at == 0 { " in " } else { " > " })?;
+        }
+        Ok(())
     }
 }
 
@@ -82,9 +90,9 @@ pub enum UiError {
         /// The node.
         node: NodeName,
         /// Its input.
-        input: String,
+        input: Box<str>,
         /// The link's id.
-        link: String,
+        link: Box<str>,
         /// What is missing.
         missing: &'static str,
     },
@@ -104,6 +112,12 @@ pub enum UiError {
         /// What it asks for.
         name: String,
     },
+    /// Values that were saved for other widgets than the classes have.
+    #[error("values were saved for other widgets than there are, at {}", shifted(.0))]
+    OtherWidgets(Vec<Shifted>),
+    /// A link from an output that the class does not have.
+    #[error("{0}")]
+    NoOutput(Box<MissingOutput>),
     /// A file name that is no text.
     #[error("filename_prefix of {node} is {found}, it has to be a text")]
     Prefix {
@@ -112,6 +126,16 @@ pub enum UiError {
         /// What stands there.
         found: &'static str,
     },
+}
+
+fn shifted(nodes: &[Shifted]) -> String {
+    let (first, rest) = nodes.split_at(nodes.len().min(1));
+    let first = first.first().map_or_else(String::new, Shifted::to_string);
+    if rest.is_empty() {
+        return first;
+    }
+    let rest: Vec<NodeName> = rest.iter().map(|shifted| shifted.node.clone()).collect();
+    format!("{first}; and so it is with {}", named(&rest))
 }
 
 fn named(nodes: &[NodeName]) -> String {
@@ -126,6 +150,12 @@ fn named(nodes: &[NodeName]) -> String {
 }
 
 impl UiError {
+    /// Whether [`Options::as_is`](super::Options::as_is) gives a prompt nevertheless.
+    #[must_use]
+    pub fn is_avoidable(&self) -> bool {
+        matches!(self, Self::OtherWidgets(_) | Self::NoOutput(_))
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {
@@ -149,6 +179,14 @@ impl UiError {
             }
             Self::EndlessLink { .. } => "in ComfyUI, take one of the nodes out of the circle",
             Self::NothingSet { .. } => "add the SetNode in the same graph or one around it",
+            Self::OtherWidgets(_) => {
+                "convert with the node facts of the server that it was saved on, or enter the values \
+                 of these nodes anew in ComfyUI and save the graph again"
+            }
+            Self::NoOutput(_) => {
+                "the class was changed or the graph damaged: open the graph in ComfyUI, connect the \
+                 input anew and save the graph again"
+            }
             Self::Prefix { .. } => "write a file name into it in ComfyUI",
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Frame {
 }
 
 /// A node of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) frame: usize,
     pub(super) node: usize,
@@ -98,7 +98,20 @@ impl<'l, 'v> Frames<'l, 'v> {
     }
 
     pub(super) fn name(&self, place: Place) -> NodeName {
-        self.node(place).name(&self.frames[place.frame].prefix)
+        let mut within = Vec::new();
+        let mut frame = place.frame;
+        while let Some(host) = self.frames[frame].host {
+            within.push(self.graph(frame).name.into());
+            frame = host.frame;
+        }
+        within.reverse();
+        let node = self.node(place);
+        let mut name = node.name(&self.frames[place.frame].prefix);
+        if let Kind::Instance(graph) = node.kind {
+            name.class = self.live.graphs[graph].name.into();
+        }
+        name.within = within.into();
+        name
     }
 
     /// The value of a node's widget, and whether it is the node's own: an instance around it may

@@ -1,10 +1,12 @@
 //! The graph as it is in the editor once it is loaded: every node with all its slots and widgets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::editor::Editor;
 use super::error::{NodeName, UiError};
+use super::fit::Fit;
 use super::js;
 use super::kind::Kind;
 use super::promote;
@@ -23,6 +25,8 @@ pub(super) struct Live<'v> {
 
 #[derive(Debug, Default)]
 pub(super) struct LiveGraph<'v> {
+    /// Of a subgraph.
+    pub(super) name: &'v str,
     pub(super) nodes: Vec<LiveNode<'v>>,
     pub(super) index: HashMap<String, usize>,
     pub(super) links: HashMap<String, Link>,
@@ -30,6 +34,8 @@ pub(super) struct LiveGraph<'v> {
     pub(super) inputs: Vec<Boundary<'v>>,
     /// For each input the widget that instances show for it: its node, and its place there.
     pub(super) promoted: Vec<Option<(usize, usize)>>,
+    /// For each input whether it led to a widget when the graph was saved.
+    pub(super) was_promoted: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -46,10 +52,8 @@ pub(super) struct LiveNode<'v> {
     /// The types of the outputs.
     pub(super) outputs: Vec<String>,
     pub(super) widgets: Vec<Widget>,
-    /// Saved values that belong to no widget.
-    pub(super) surplus: usize,
-    /// A widget whose value seems to have been saved for another one.
-    pub(super) misfit: Option<String>,
+    /// How its values go with its widgets.
+    pub(super) fit: Fit,
     /// For an instance of a subgraph.
     pub(super) instance: Instance,
 }
@@ -70,13 +74,20 @@ impl LiveNode<'_> {
             id: format!("{prefix}{}", self.id).into(),
             title: self.title.map(Into::into),
             class: self.class.into(),
+            within: Box::default(),
         }
     }
 }
 
 impl<'v> Live<'v> {
-    pub(super) fn of(mut document: Document<'v>, facts: &'v NodeFacts) -> Result<Self, UiError> {
-        document.tell_ids_apart();
+    pub(super) fn of(
+        mut document: Document<'v>,
+        facts: &'v NodeFacts,
+        editor: Editor,
+    ) -> Result<Self, UiError> {
+        if editor == Editor::Late {
+            document.tell_ids_apart();
+        }
         let mut saved = vec![document.root];
         saved.append(&mut document.definitions);
         // The frontend, too, takes the last of several definitions with one id.
@@ -88,7 +99,7 @@ impl<'v> Live<'v> {
         let mut saved: Vec<Option<Graph<'v>>> = saved.into_iter().map(Some).collect();
         for at in order {
             if let Some(graph) = saved[at].take() {
-                live.graphs[at] = live.load(graph, &by_id, facts);
+                live.graphs[at] = live.load(graph, &by_id, facts, editor);
             }
         }
         Ok(live)
@@ -100,28 +111,44 @@ impl<'v> Live<'v> {
         graph: Graph<'v>,
         by_id: &HashMap<&str, usize>,
         facts: &'v NodeFacts,
+        editor: Editor,
     ) -> LiveGraph<'v> {
+        let was_promoted = was_promoted(&graph);
         let mut nodes = Vec::with_capacity(graph.nodes.len());
         let mut index = HashMap::with_capacity(graph.nodes.len());
         for node in graph.nodes {
             index.insert(node.id.clone(), nodes.len());
             nodes.push(match by_id.get(node.class) {
                 Some(&at) => promote::instance(&self.graphs[at], at, &node),
-                None => LiveNode::load(node, facts),
+                None => LiveNode::load(node, facts, editor),
             });
         }
         let mut live = LiveGraph {
+            name: graph.name,
             nodes,
             index,
             links: graph.links,
             inputs: graph.inputs,
             outputs: graph.outputs,
             promoted: Vec::new(),
+            was_promoted,
         };
         live.push_primitives();
         live.promoted = promote::promoted(&live);
         live
     }
+}
+
+/// For each input of a subgraph whether a link leads from it to what was a widget when the graph was
+/// saved.
+fn was_promoted(graph: &Graph<'_>) -> Vec<bool> {
+    let inputs = graph.nodes.iter().flat_map(|node| &node.inputs);
+    let of_widgets = inputs.filter(|input| input.widget.is_some());
+    let links: HashSet<&String> = of_widgets.filter_map(|input| input.link.as_ref()).collect();
+    let inputs = graph.inputs.iter();
+    inputs
+        .map(|input| input.links.iter().any(|link| links.contains(link)))
+        .collect()
 }
 
 /// The graphs that the root uses, each behind those that it uses itself.
@@ -168,7 +195,7 @@ fn innermost_first(
 }
 
 impl<'v> LiveNode<'v> {
-    fn load(node: Node<'v>, facts: &'v NodeFacts) -> Self {
+    fn load(node: Node<'v>, facts: &'v NodeFacts, editor: Editor) -> Self {
         let kind = Kind::of(&node, facts);
         let (class, mut layout) = match kind {
             Kind::Class(class) => (class.name(), lay_out(class, node.values)),
@@ -179,6 +206,10 @@ impl<'v> LiveNode<'v> {
             Kind::Primitive => layout.widgets.extend(primitive(&node)),
             _ => {}
         }
+        if let Some(named) = node.named {
+            layout.fit.compare(named, &layout.widgets);
+        }
+        layout.widgets.extend(editor.showing(class));
         let mut slots = layout.slots;
         for saved in &node.inputs {
             if let Some(slot) = slots.iter_mut().find(|slot| slot.name == saved.name) {
@@ -187,6 +218,10 @@ impl<'v> LiveNode<'v> {
             }
             // An input that stands for a widget goes with it.
             if saved.widget.is_some() && matches!(kind, Kind::Class(_)) {
+                if let Some(link) = &saved.link {
+                    let gone = (link.clone(), saved.name.to_owned());
+                    layout.fit.gone.push(gone);
+                }
                 continue;
             }
             slots.push(Slot {
@@ -207,10 +242,7 @@ impl<'v> LiveNode<'v> {
             outputs: output_types(kind, &node),
             kind,
             slots,
-            surplus: layout.surplus,
-            misfit: layout
-                .misfit
-                .or_else(|| named_otherwise(&layout.widgets, node.named)),
+            fit: layout.fit,
             widgets: layout.widgets,
             instance: Instance::default(),
             id: node.id,
@@ -233,18 +265,6 @@ fn unnamed_widgets(node: &Node<'_>) -> Vec<Widget> {
             ..Widget::default()
         })
         .collect()
-}
-
-/// A widget whose value has another kind under its name than by its place.
-fn named_otherwise(widgets: &[Widget], named: Option<&Map<String, Value>>) -> Option<String> {
-    let mut differing = widgets.iter().filter(|widget| {
-        let named = named.and_then(|named| named.get(&widget.name));
-        match (named, &widget.value) {
-            (Some(Value::Null) | None, _) | (_, None | Some(Value::Null)) => false,
-            (Some(named), Some(value)) => js::kind(named) != js::kind(value),
-        }
-    });
-    differing.next().map(|widget| widget.name.clone())
 }
 
 /// The value of a primitive, if any was saved.

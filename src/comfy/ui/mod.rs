@@ -1,16 +1,19 @@
 //! From the graph that the editor saves to the prompt that the server runs.
 //!
-//! Exactly as `ComfyUI`'s own frontend does it (observed on 1.49.6): the graph is first loaded as
-//! the editor loads it, with every slot and widget of every node, and then written as the editor
-//! writes it when somebody presses Run. What the frontend would leave broken without a word is an
-//! error here.
+//! Exactly as `ComfyUI`'s own frontend does it (observed on 1.49.6, and see [`Editor`]): the graph is
+//! first loaded as the editor loads it, with every slot and widget of every node, and then written as
+//! the editor writes it when somebody presses Run. What the frontend would leave broken without a word
+//! is an error here, unless the [`Options`] want it as it is.
 
+mod editor;
 mod error;
 mod expand;
+mod fit;
 mod ids;
 mod js;
 mod kind;
 mod live;
+mod note;
 mod promote;
 mod prompt;
 mod read;
@@ -19,9 +22,12 @@ mod text;
 mod values;
 mod widgets;
 
+pub use editor::Editor;
 pub use error::{NodeName, UiError};
+pub use fit::{Misfit, Shifted};
 pub(super) use js::value as in_browser;
-pub use prompt::{Converted, Note, Options, Unknown, to_api};
+pub use note::{MissingOutput, Note};
+pub use prompt::{Converted, Options, Unknown, to_api};
 pub(super) use text::dynamic_prompt;
 pub(super) use widgets::{Room, lay_out_prompt};
 

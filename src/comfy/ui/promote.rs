@@ -5,8 +5,9 @@
 //! `properties.proxyWidgets`, each by node and name; where such an instance has values, they stand
 //! in the order of that list.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::fit::{Fit, Misfit};
 use super::ids::Shown;
 use super::js;
 use super::kind::Kind;
@@ -41,7 +42,11 @@ pub(super) fn promoted(graph: &LiveGraph<'_>) -> Vec<Option<(usize, usize)>> {
 fn widget_behind(graph: &LiveGraph<'_>, link: &String) -> Option<(usize, usize)> {
     let record = graph.links.get(link)?;
     let at = *graph.index.get(&record.target)?;
-    let slots = &graph.nodes[at].slots;
+    let node = &graph.nodes[at];
+    if node.fit.gone.iter().any(|(gone, _)| gone == link) {
+        return None;
+    }
+    let slots = &node.slots;
     let slot = slots.iter().find(|slot| slot.link.as_ref() == Some(link));
     Some((at, slot.or_else(|| slots.get(record.target_slot))?.widget?))
 }
@@ -76,6 +81,8 @@ pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: &Node<'v>) ->
                 value: inner.value.clone(),
                 bounds: inner.bounds,
                 captured: inner.captured,
+                declared: inner.declared.clone(),
+                saved: 1,
                 ..Widget::default()
             });
             widgets.len() - 1
@@ -97,8 +104,7 @@ pub(super) fn instance<'v>(graph: &LiveGraph<'v>, at: usize, node: &Node<'v>) ->
             .map(|output| output.io_type.clone())
             .collect(),
         widgets,
-        surplus: 0,
-        misfit: None,
+        fit: Fit::default(),
         instance: Instance {
             by_input,
             sets: Vec::new(),
@@ -115,20 +121,42 @@ impl LiveNode<'_> {
             return;
         };
         match node.shown_widgets().filter(|shown| !shown.is_empty()) {
-            None => {
-                for (widget, value) in self.widgets.iter_mut().zip(values) {
-                    // Nothing of its own.
-                    if !value.is_null() {
-                        widget.value = Some(js::value(value));
-                    }
-                }
-            }
+            None => self.take_in_order(graph, node, values),
             Some(shown) => {
                 for (shown, value) in shown.iter().zip(values) {
                     if !value.is_null() {
                         self.take_shown(graph, shown, value);
                     }
                 }
+            }
+        }
+    }
+
+    /// Values that have places only: those of the inputs that lead to a widget today.
+    fn take_in_order(&mut self, graph: &LiveGraph<'_>, node: &Node<'_>, values: &[Value]) {
+        for (widget, value) in self.widgets.iter_mut().zip(values) {
+            // Nothing of its own.
+            if !value.is_null() {
+                widget.value = Some(js::value(value));
+            }
+        }
+        self.fit.values = values.len();
+        self.fit.surplus = values.iter().skip(self.widgets.len()).cloned().collect();
+        let saved = node
+            .named
+            .cloned()
+            .unwrap_or_else(|| by_input(graph, values));
+        if !saved.is_empty() {
+            self.fit.compare(&saved, &self.widgets);
+        }
+        self.find_misfits();
+    }
+
+    fn find_misfits(&mut self) {
+        for widget in self.widgets.iter().take(self.fit.values) {
+            if let (Some(input), Some(value)) = (&widget.declared, &widget.value) {
+                let misfit = Misfit::of(input, &widget.name, value);
+                self.fit.misfits.extend(misfit);
             }
         }
     }
@@ -170,6 +198,20 @@ impl LiveNode<'_> {
             }
         }
     }
+}
+
+/// The values by the inputs that led to a widget when the graph was saved; nothing where that is not
+/// certain.
+fn by_input(graph: &LiveGraph<'_>, values: &[Value]) -> Map<String, Value> {
+    let inputs = graph.inputs.iter().zip(&graph.was_promoted);
+    let names = inputs.filter(|(_, was)| **was).map(|(input, _)| input.name);
+    let mut by_input = Map::new();
+    for (name, value) in names.zip(values) {
+        if by_input.insert(name.to_owned(), value.clone()).is_some() {
+            return Map::new();
+        }
+    }
+    by_input
 }
 
 fn inner_widget(graph: &LiveGraph<'_>, shown: &Shown) -> Option<(usize, usize)> {

@@ -1,16 +1,19 @@
 //! The loaded graph, written as a prompt.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::error::{NodeName, UiError};
+use super::editor::Editor;
+use super::error::UiError;
 use super::expand::{Frames, Place};
+use super::fit::Shifted;
 use super::js;
 use super::kind::{Kind, successor};
 use super::live::{Live, LiveNode};
+use super::note::{MissingOutput, Note};
 use super::read::{Document, Mode};
 use super::resolve::Feed;
 use super::text;
@@ -33,16 +36,25 @@ pub enum Unknown {
 pub struct Options {
     /// What to do about unknown classes.
     pub unknown: Unknown,
+    /// Whether to write what the editor would even where the graph was saved with other versions of its
+    /// classes: values that were for other widgets, and links to outputs that are gone. It is told in
+    /// notes then.
+    pub as_is: bool,
+    /// The editor whose prompt it is to be.
+    pub editor: Editor,
     /// The time of day for `%date:...%` in file names.
     pub now: Zoned,
 }
 
 impl Options {
-    /// Refuses unknown classes; the time is that of the clock, in the system's time zone.
+    /// Refuses unknown classes and whatever else would come out wrong, as the latest editor; the time is
+    /// that of the clock, in the system's time zone.
     #[must_use]
     pub fn new(clock: &Clock) -> Self {
         Self {
             unknown: Unknown::default(),
+            as_is: false,
+            editor: Editor::default(),
             now: clock.now().to_zoned(TimeZone::system()),
         }
     }
@@ -55,86 +67,36 @@ pub struct Converted {
     pub workflow: Workflow,
     /// What a person should know about it.
     pub notes: Vec<Note>,
-}
-
-/// Something that the prompt can't show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// `{a|b}` in a text, of which the editor draws one for each prompt: here it is the first.
-    FirstOfAlternatives {
-        /// The node.
-        node: NodeName,
-        /// Its input.
-        input: String,
-    },
-    /// A value that the editor captures when a prompt is queued: a camera, a recording, a view.
-    NotCaptured {
-        /// The node.
-        node: NodeName,
-        /// Its input.
-        input: String,
-    },
-    /// A value that its widget can't have had: the graph was saved with another version of the
-    /// class, whose inputs were others, so that its values may be in wrong places.
-    OtherVersion {
-        /// The node.
-        node: NodeName,
-        /// The first such input.
-        input: String,
-    },
-    /// More values than the class has widgets: those of a node pack whose own widgets no server
-    /// declares.
-    Surplus {
-        /// The node.
-        node: NodeName,
-        /// How many values were left.
-        values: usize,
-    },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FirstOfAlternatives { node, input } => write!(
-                f,
-                "\"{input}\" of {node} has alternatives in braces, of which ComfyUI draws one for \
-                 each run: this is the first"
-            ),
-            Self::NotCaptured { node, input } => write!(
-                f,
-                "\"{input}\" of {node} is captured by the browser when it is queued: this is what \
-                 was saved"
-            ),
-            Self::OtherVersion { node, input } => write!(
-                f,
-                "{node} seems to have been saved with another version of its class, \"{input}\" \
-                 got a value of something else: check its values, or convert with the node facts \
-                 of the server that it was saved on"
-            ),
-            Self::Surplus { node, values } => write!(
-                f,
-                "{node} has {values} more values than its class declares: its node pack may have \
-                 widgets of its own, compare with Workflow > Export (API)"
-            ),
-        }
-    }
+    /// Inputs, by node and name, that somebody set in one place: at an input of a subgraph, or by a
+    /// primitive.
+    pub shared: Vec<Vec<(String, String)>>,
 }
 
 /// Converts a saved graph into a prompt for a server with these node classes.
 pub fn to_api(ui: &Value, facts: &NodeFacts, options: &Options) -> Result<Converted, UiError> {
-    let live = Live::of(Document::read(ui)?, facts)?;
+    let live = Live::of(Document::read(ui)?, facts, options.editor)?;
     let mut writer = Writer {
         frames: &Frames::of(&live)?,
         options,
         notes: Vec::new(),
+        shared: BTreeMap::new(),
     };
-    let running: Vec<Place> = writer.frames.places();
-    let running: Vec<Place> = running
-        .into_iter()
+    let places = writer.frames.places();
+    let running: Vec<Place> = places
+        .iter()
+        .copied()
         .filter(|place| runs(writer.frames.node(*place)))
         .collect();
     if options.unknown == Unknown::Refuse {
         refuse_unknown(writer.frames, &running, facts)?;
+    }
+    let shifted = shifted(writer.frames, &places);
+    if options.as_is {
+        writer
+            .notes
+            .extend(shifted.into_iter().map(Note::OtherVersion));
+    } else if !shifted.is_empty() {
+        return Err(UiError::OtherWidgets(shifted));
     }
     let mut nodes = Vec::with_capacity(running.len());
     for place in running {
@@ -143,11 +105,41 @@ pub fn to_api(ui: &Value, facts: &NodeFacts, options: &Options) -> Result<Conver
     Ok(Converted {
         workflow: Workflow::from_nodes(in_order(nodes)),
         notes: writer.notes,
+        shared: writer
+            .shared
+            .into_values()
+            .filter(|inputs| inputs.len() > 1)
+            .collect(),
     })
 }
 
 fn runs(node: &LiveNode<'_>) -> bool {
     node.mode == Mode::Runs && matches!(node.kind, Kind::Class(_) | Kind::Unknown)
+}
+
+/// The nodes whose values were saved for other widgets, and the instances of subgraphs.
+fn shifted(frames: &Frames<'_, '_>, places: &[Place]) -> Vec<Shifted> {
+    let counts = |place: &Place| match frames.node(*place).kind {
+        Kind::Instance(_) => frames.frames[place.frame]
+            .instances
+            .contains_key(&place.node),
+        _ => runs(frames.node(*place)),
+    };
+    let mut shifted = Vec::new();
+    for place in places.iter().filter(|place| counts(place)) {
+        let node = frames.node(*place);
+        if node.fit.is_shifted() {
+            let widgets = node.widgets.iter().filter(|widget| widget.saved > 0);
+            shifted.push(Shifted {
+                node: frames.name(*place),
+                misfits: node.fit.misfits.clone(),
+                values: node.fit.values,
+                saved_for: node.fit.saved_for.clone(),
+                widgets: widgets.map(|widget| widget.name.clone()).collect(),
+            });
+        }
+    }
+    shifted
 }
 
 fn refuse_unknown(
@@ -203,6 +195,8 @@ struct Writer<'w, 'l, 'v> {
     frames: &'w Frames<'l, 'v>,
     options: &'w Options,
     notes: Vec<Note>,
+    /// By what gives the value.
+    shared: BTreeMap<(Place, usize), Vec<(String, String)>>,
 }
 
 impl Writer<'_, '_, '_> {
@@ -216,9 +210,24 @@ impl Writer<'_, '_, '_> {
         }
         for (at, slot) in node.slots.iter().enumerate() {
             let value = match self.frames.feed(place, at)? {
-                None | Some(Feed::Value(None)) => continue,
-                Some(Feed::Value(Some(value))) => unlike_a_link(value),
-                Some(Feed::Output { node, slot }) => json!([self.frames.id(node), slot]),
+                None => {
+                    if let Some(primitive) = self.frames.primitive(place, at) {
+                        self.note_source((primitive, 0), place, &slot.name);
+                    }
+                    continue;
+                }
+                Some(Feed::Value { value: None, .. }) => continue,
+                Some(Feed::Value {
+                    value: Some(value),
+                    from,
+                }) => {
+                    self.note_source(from, place, &slot.name);
+                    unlike_a_link(value)
+                }
+                Some(Feed::Output { node, slot: output }) => {
+                    self.check_output(place, &slot.name, node, output)?;
+                    json!([self.frames.id(node), output])
+                }
             };
             inputs.insert(slot.name.clone(), value);
         }
@@ -235,6 +244,11 @@ impl Writer<'_, '_, '_> {
             body.insert("_meta".to_owned(), meta);
         }
         Ok(body.into())
+    }
+
+    fn note_source(&mut self, source: (Place, usize), place: Place, input: &str) {
+        let inputs = self.shared.entry(source).or_default();
+        inputs.push((self.frames.id(place), input.to_owned()));
     }
 
     /// A widget's value as it goes into the prompt.
@@ -296,21 +310,60 @@ impl Writer<'_, '_, '_> {
                 });
             }
         }
-        if let Some(input) = &node.misfit {
-            self.notes.push(Note::OtherVersion {
+        for (_, input) in &node.fit.gone {
+            self.notes.push(Note::InputGone {
                 node: self.frames.name(place),
                 input: input.clone(),
             });
         }
-        if let Kind::Class(class) = node.kind
-            && class.is_custom()
-            && node.surplus > 0
-        {
+        let is_custom = matches!(node.kind, Kind::Class(class) if class.is_custom());
+        let mut surplus = node.fit.surplus.iter();
+        if surplus.any(|value| is_custom || means_something(value)) {
             self.notes.push(Note::Surplus {
                 node: self.frames.name(place),
-                values: node.surplus,
+                values: node.fit.surplus.len(),
             });
         }
+    }
+
+    /// A link from an output that the class does not have. Classes of node packs may have more than
+    /// they declare.
+    fn check_output(
+        &mut self,
+        place: Place,
+        input: &str,
+        from: Place,
+        slot: usize,
+    ) -> Result<(), UiError> {
+        let Kind::Class(class) = self.frames.node(from).kind else {
+            return Ok(());
+        };
+        let outputs = class.outputs().len();
+        if slot < outputs {
+            return Ok(());
+        }
+        let missing = MissingOutput {
+            node: self.frames.name(place),
+            input: input.to_owned(),
+            from: self.frames.name(from),
+            slot,
+            outputs,
+        };
+        if !self.options.as_is && !class.is_custom() {
+            return Err(UiError::NoOutput(Box::new(missing)));
+        }
+        self.notes.push(Note::NoOutput(missing));
+        Ok(())
+    }
+}
+
+/// Whether a value that is left over may have been for something. The editor itself leaves those of
+/// buttons and of what it shows.
+fn means_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) | Value::Array(_) | Value::Object(_) => false,
+        Value::String(text) => !text.is_empty() && text != "image",
+        _ => true,
     }
 }
 

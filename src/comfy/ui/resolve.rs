@@ -15,8 +15,11 @@ const LONGEST: usize = 10_000;
 pub(super) enum Feed {
     /// An output of a node that runs.
     Output { node: Place, slot: usize },
-    /// The value of a widget that a subgraph's instance shows.
-    Value(Option<Value>),
+    /// The value of a widget that a subgraph's instance shows, with that instance and the input.
+    Value {
+        value: Option<Value>,
+        from: (Place, usize),
+    },
 }
 
 /// The way back along the links, at an input or at an output.
@@ -59,8 +62,8 @@ impl Frames<'_, '_> {
         let graph = self.graph(node.frame);
         let broken = |missing| UiError::BrokenLink {
             node: self.name(node),
-            input: input.name.clone(),
-            link: id.clone(),
+            input: input.name.as_str().into(),
+            link: id.as_str().into(),
             missing,
         };
         let link = graph.links.get(id);
@@ -94,7 +97,10 @@ impl Frames<'_, '_> {
             return At::Input(host, slot, None);
         }
         let widget = node.instance.by_input.get(slot).copied().flatten();
-        At::End(widget.map(|widget| Feed::Value(self.value(host, widget).0.cloned())))
+        At::End(widget.map(|widget| Feed::Value {
+            value: self.value(host, widget).0.cloned(),
+            from: (host, slot),
+        }))
     }
 
     fn behind_output(&self, node: Place, slot: usize, wanted: String) -> Result<At, UiError> {
@@ -153,12 +159,29 @@ impl Frames<'_, '_> {
                         .outputs
                         .get(slot)
                         .map_or("", |output| output.name)
-                        .to_owned(),
-                    link: origin.clone(),
+                        .into(),
+                    link: origin.as_str().into(),
                     missing: "begins at a node that is not in the subgraph",
                 }),
             },
         }
+    }
+
+    /// The primitive whose value an input's widget has.
+    pub(super) fn primitive(&self, node: Place, slot: usize) -> Option<Place> {
+        let graph = self.graph(node.frame);
+        let link = graph
+            .links
+            .get(self.node(node).slots[slot].link.as_ref()?)?;
+        let Origin::Node(origin) = &link.origin else {
+            return None;
+        };
+        let origin = *graph.index.get(origin)?;
+        let is_one = matches!(graph.nodes[origin].kind, Kind::Primitive);
+        is_one.then_some(Place {
+            frame: node.frame,
+            node: origin,
+        })
     }
 
     /// The input that a bypassed node hands on as its output.

@@ -79,10 +79,19 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Passes over the value of a widget that no prompt has.
-    pub(super) fn skip(&mut self) {
-        if let Self::List(values) = self {
-            values.next();
+    /// Those that are left.
+    pub(super) fn rest(self) -> Vec<Value> {
+        match self {
+            Self::List(values) => values.cloned().collect(),
+            Self::Named(_) | Self::Unreadable | Self::Prompt(_) => Vec::new(),
+        }
+    }
+
+    /// Passes over the value of a widget that no prompt has, and tells it.
+    pub(super) fn skip(&mut self) -> Option<&'a Value> {
+        match self {
+            Self::List(values) => values.next(),
+            Self::Named(_) | Self::Unreadable | Self::Prompt(_) => None,
         }
     }
 }

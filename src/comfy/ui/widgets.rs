@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::fit::{Fit, Misfit, bounds};
 use super::js;
 use super::values::{Saved, Values};
 use crate::comfy::nodes::{Dynamic, DynamicOption, Input, NodeClass};
@@ -77,6 +78,8 @@ pub(in crate::comfy) struct Widget {
     pub(super) captured: bool,
     /// The smallest and the largest number.
     pub(super) bounds: Option<(f64, f64)>,
+    /// What the class declares.
+    pub(super) declared: Option<Input>,
     pub(in crate::comfy) room: Room,
     /// How many of the saved values are its: its own, and those that say how it changes from run to
     /// run.
@@ -100,10 +103,8 @@ pub(in crate::comfy) struct Slot {
 pub(in crate::comfy) struct Layout {
     pub(in crate::comfy) slots: Vec<Slot>,
     pub(in crate::comfy) widgets: Vec<Widget>,
-    /// How many saved values found no widget.
-    pub(super) surplus: usize,
-    /// The first widget whose value is of another kind than it takes.
-    pub(super) misfit: Option<String>,
+    /// How the saved values go with the widgets.
+    pub(super) fit: Fit,
 }
 
 /// The widget of an input, by its type; `None` for an input that takes links only.
@@ -134,8 +135,9 @@ fn build(class: &NodeClass, values: Values<'_>) -> Layout {
         behind: Vec::new(),
         widgets: Vec::new(),
         has_buttons: LOADS_VIEW.contains(&class.name()),
-        misfit: None,
+        misfits: Vec::new(),
     };
+    let values = builder.values.left();
     for input in class.inputs() {
         builder.input(input, input.name().to_owned(), false);
     }
@@ -160,8 +162,12 @@ fn build(class: &NodeClass, values: Values<'_>) -> Layout {
     Layout {
         slots,
         widgets: builder.widgets,
-        misfit: builder.misfit,
-        surplus: builder.values.left(),
+        fit: Fit {
+            values,
+            surplus: builder.values.rest(),
+            misfits: builder.misfits,
+            ..Fit::default()
+        },
     }
 }
 
@@ -172,7 +178,7 @@ struct Builder<'a> {
     behind: Vec<Slot>,
     widgets: Vec<Widget>,
     has_buttons: bool,
-    misfit: Option<String>,
+    misfits: Vec<Misfit>,
 }
 
 impl Builder<'_> {
@@ -225,9 +231,7 @@ impl Builder<'_> {
             "IMAGECOMPARE" => Some(json!(["", ""])),
             _ => match self.values.next(name) {
                 Saved::Value(value) => {
-                    if self.misfit.is_none() && !fits(kind, value) {
-                        self.misfit = Some(name.to_owned());
-                    }
+                    self.misfits.extend(Misfit::of(input, name, value));
                     Some(js::value(value))
                 }
                 Saved::Undefined if !matches!(kind, "COMBO" | "COMFY_DYNAMICCOMBO_V3") => None,
@@ -249,8 +253,10 @@ impl Builder<'_> {
                 let chosen = chosen(options, value.as_ref());
                 // What such a choice brings along is not known, so that the values behind it may be
                 // those of its inputs.
-                if chosen.is_none() && value.is_some() && self.misfit.is_none() {
-                    self.misfit = Some(name.to_owned());
+                if chosen.is_none() && self.values.left() > 0 {
+                    let value = value.as_ref();
+                    self.misfits
+                        .extend(value.map(|value| Misfit::no_option(name, value)));
                 }
                 chosen
             }
@@ -263,6 +269,7 @@ impl Builder<'_> {
             dynamic_prompt: !nested && input.flag("dynamicPrompts"),
             captured: matches!(kind, "LOAD_3D" | "WEBCAM" | "AUDIO_RECORD"),
             bounds: bounds(input, kind),
+            declared: Some(input.clone()),
             room: if input.flag("multiline") || matches!(kind, "MARKDOWN" | "TEXTAREA") {
                 Room::Lines
             } else {
@@ -271,8 +278,12 @@ impl Builder<'_> {
             saved: usize::from(kind != "IMAGECOMPARE") + controls,
             ..Widget::default()
         });
-        for _ in 0..controls {
-            self.values.skip();
+        for at in 0..controls {
+            let control = self.values.skip();
+            if at == 0 {
+                self.misfits
+                    .extend(control.and_then(|value| Misfit::of_control(name, value)));
+            }
         }
         for input in chosen.map_or(&[][..], |option| &option.inputs) {
             self.input(input, format!("{name}.{}", input.name()), true);
@@ -343,16 +354,6 @@ fn controls(input: &Input, kind: &str, name: &str) -> usize {
     }
 }
 
-/// Whether a widget could have had that value. It goes through whatever it is; but that it does
-/// not fit shows that the values were saved for other widgets.
-fn fits(kind: &str, value: &Value) -> bool {
-    match (kind, value) {
-        ("INT" | "FLOAT", Value::String(text)) => text.trim().parse::<f64>().is_ok(),
-        ("INT" | "FLOAT", Value::Bool(_)) | ("BOOLEAN", Value::String(_)) => false,
-        _ => true,
-    }
-}
-
 fn default(input: &Input, kind: &str) -> Option<Value> {
     if let Some(Dynamic::Combo(options)) = input.dynamic() {
         // Any declared default is passed over.
@@ -388,15 +389,4 @@ fn first_key(options: &[DynamicOption]) -> Option<Value> {
 fn chosen<'o>(options: &'o [DynamicOption], value: Option<&Value>) -> Option<&'o DynamicOption> {
     let value = js::text(value?);
     options.iter().find(|option| js::text(&option.key) == value)
-}
-
-fn bounds(input: &Input, kind: &str) -> Option<(f64, f64)> {
-    if !matches!(kind, "INT" | "FLOAT") {
-        return None;
-    }
-    let limit = |value: Option<&Value>| value.and_then(Value::as_f64);
-    Some((
-        limit(input.min()).unwrap_or(f64::NEG_INFINITY),
-        limit(input.max()).unwrap_or(f64::INFINITY),
-    ))
 }

@@ -60,6 +60,12 @@ impl Rules {
         }
     }
 
+    /// The version that they are those of.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
     fn since(&self, major: u64, minor: u64, patch: u64) -> bool {
         self.version >= Version::new(major, minor, patch)
     }

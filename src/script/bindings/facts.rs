@@ -91,7 +91,8 @@ mod functions {
         file_of(recipe, folder, "")
     }
 
-    /// The same where it loads several: the one that has these words in its name.
+    /// The same where it loads several: the one that has these words in its name, and none of those
+    /// that begin with a minus.
     #[rhai_fn(name = "file", return_raw, global, pure)]
     pub fn file_of(recipe: &mut Recipe, folder: &str, words: &str) -> Fallible<String> {
         let file = recipe.file(folder, words);

@@ -9,10 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::{SharedModule, comfy, indexed, templates};
 use crate::comfy::nodes::NodeFacts;
+use crate::comfy::ui::Options;
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
-use crate::script::import::{Imported, Origin, import};
+use crate::script::import::{Foreign, Imported, import};
 use crate::script::reply::{Reply, ReplyHandle};
 use crate::script::run::call as run_here;
 use crate::script::save::{SaveError, save_checked};
@@ -126,7 +127,7 @@ mod functions {
     #[rhai_fn(return_raw)]
     pub fn draft(call: NativeCallContext, from: Dynamic, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(super::draft(&context, &from, name).map_err(thrown)?)
+        answer(super::draft(&context, &from, name)?)
     }
 
     /// Writes a script that has no mistakes to the user's or project's folder and takes it into
@@ -151,16 +152,13 @@ mod functions {
     }
 }
 
-fn draft(context: &Context, from: &Dynamic, name: &str) -> Result<Value, Failure> {
+fn draft(context: &Context, from: &Dynamic, name: &str) -> Fallible<Value> {
     let host = &context.host;
-    let origin = match from.as_immutable_string_ref() {
-        Ok(named) => {
-            let finding = Origin::named(host, &named);
-            context.runtime.block_on(finding)?
-        }
-        Err(_) => Origin::of_value(
+    let foreign = match from.as_immutable_string_ref() {
+        Ok(named) => context.wait(Foreign::named(host, &named))?,
+        Err(_) => Foreign::of_value(
             from_dynamic(from)
-                .map_err(|error| Failure::new(Code::INVALID_PARAMS, error.to_string()))?,
+                .map_err(|error| thrown(Failure::new(Code::INVALID_PARAMS, error.to_string())))?,
         ),
     };
     let Imported {
@@ -170,10 +168,11 @@ fn draft(context: &Context, from: &Dynamic, name: &str) -> Result<Value, Failure
     } = import(
         &context.generation,
         &facts(context),
-        &host.clock,
-        &origin,
+        &Options::new(&host.clock),
+        &foreign,
         name,
-    )?;
+    )
+    .map_err(thrown)?;
     Ok(json!({ "source": source.text, "params": params, "notes": notes }))
 }
 

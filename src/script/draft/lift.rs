@@ -77,6 +77,8 @@ pub(super) struct Lifted {
     base: &'static str,
     /// The first input that it stands in.
     place: (usize, String),
+    /// Whether it is the seed that matters most.
+    is_main: bool,
 }
 
 /// All parameters, and the inputs that they stand in.
@@ -113,7 +115,12 @@ impl Lifting {
     }
 }
 
-pub(super) fn lift(graph: &Graph<'_>, anatomy: &Anatomy, purpose: &Purpose) -> Lifting {
+pub(super) fn lift(
+    graph: &Graph<'_>,
+    anatomy: &Anatomy,
+    purpose: &Purpose,
+    shared: &[Vec<(String, String)>],
+) -> Lifting {
     let mut lifting = Lifting::default();
     for role in Role::all() {
         for spot in anatomy.spots(role) {
@@ -132,6 +139,10 @@ pub(super) fn lift(graph: &Graph<'_>, anatomy: &Anatomy, purpose: &Purpose) -> L
             }
         }
     }
+    for inputs in shared {
+        lifting.join(graph, inputs);
+    }
+    lifting.drop_unused();
     lifting.note_large(graph);
     lifting
 }
@@ -174,7 +185,55 @@ impl Lifting {
             about: meaning.about.to_owned(),
             base: meaning.base,
             place,
+            is_main: meaning.base == "SEED" && self.params.iter().all(|own| own.base != "SEED"),
         });
+    }
+
+    /// Inputs that somebody set in one place are set by one parameter, if by any.
+    fn join(&mut self, graph: &Graph<'_>, inputs: &[(String, String)]) {
+        let places = inputs.iter().filter_map(|(id, input)| {
+            let part = *graph.by_id.get(id.as_str())?;
+            match graph.parts[part].input(input)? {
+                Given::Value(value) => Some(((part, input.clone()), value)),
+                _ => None,
+            }
+        });
+        let places: Vec<((usize, String), &Value)> = places.collect();
+        let known = places
+            .iter()
+            .filter_map(|(place, _)| self.places.get(place));
+        let Some(first) = known.min().copied() else {
+            return;
+        };
+        let merged: Vec<usize> = places
+            .iter()
+            .filter_map(|(place, _)| self.places.get(place).copied())
+            .collect();
+        for param in self.places.values_mut() {
+            if merged.contains(param) {
+                *param = first;
+            }
+        }
+        for (place, value) in places {
+            if *value == self.params[first].value {
+                self.places.insert(place, first);
+            }
+        }
+    }
+
+    fn drop_unused(&mut self) {
+        let mut new_places = vec![None; self.params.len()];
+        let mut kept = Vec::with_capacity(self.params.len());
+        for (at, param) in self.params.drain(..).enumerate() {
+            if self.places.values().any(|place| *place == at) {
+                new_places[at] = Some(kept.len());
+                kept.push(param);
+            }
+        }
+        self.params = kept;
+        for place in self.places.values_mut() {
+            *place = new_places[*place].unwrap_or_default();
+        }
     }
 
     /// Whether the same value in another node is meant as the same thing.
@@ -203,7 +262,10 @@ impl Lifting {
         };
         let mut order: Vec<usize> = (0..self.params.len()).collect();
         let place = |at: usize| ordered.places[self.params[at].place.0];
-        order.sort_by_key(|at| (rank(self.params[*at].base), place(*at)));
+        order.sort_by_key(|at| {
+            let param = &self.params[*at];
+            (rank(param.base), !param.is_main, place(*at))
+        });
         let mut new_places = vec![0; order.len()];
         for (new, old) in order.iter().enumerate() {
             new_places[*old] = new;
@@ -288,6 +350,7 @@ impl Lifting {
                 about: "A number beyond those of scripts".to_owned(),
                 base: LARGE,
                 place: (0, String::new()),
+                is_main: false,
             });
         }
     }

@@ -49,6 +49,8 @@ pub struct DraftOptions<'a> {
     pub title: Option<&'a str>,
     /// Where the workflow is from, as a person is told: `flux.json`.
     pub from: Option<&'a str>,
+    /// Inputs, by node and name, that were set in one place before the workflow became a prompt.
+    pub shared: &'a [Vec<(String, String)>],
 }
 
 /// A workflow as the text of a template.
@@ -96,7 +98,7 @@ fn text_of(
 ) -> Result<String, DraftError> {
     let purpose = purpose::of(graph, generation.knowledge());
     let anatomy = crate::comfy::anatomy::Anatomy::of(workflow, facts);
-    let mut lifted = lift::lift(graph, &anatomy, &purpose);
+    let mut lifted = lift::lift(graph, &anatomy, &purpose, options.shared);
     let units = idiom::suited(units, &lifted);
     let ordered = order::arrange(graph, units)?;
     lifted.settle(graph, &ordered);

@@ -4,7 +4,6 @@
 //! the library at hand has it, whoever wrote that. What can't be called in this way (it counts with
 //! its arguments, or takes them apart) is no pattern.
 
-use rhai::AST;
 use serde_json::{Map, Value};
 
 use crate::comfy::Workflow;
@@ -70,29 +69,13 @@ pub(super) fn patterns(generation: &Generation) -> Vec<Pattern> {
         .of_kind(Kind::Lib)
         .flat_map(|library| {
             let name = &library.script.key.name;
-            let functions = described(&library.script.ast).into_iter();
+            let functions = library.script.described().into_iter();
             functions
                 .filter_map(|(function, parameters)| probe(generation, name, function, parameters))
         })
         .collect();
     patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.nodes.len()));
     patterns
-}
-
-/// The functions that are meant for others: with a comment for them, and a workflow to begin with.
-fn described(ast: &AST) -> Vec<(String, Vec<String>)> {
-    let functions = ast.iter_functions();
-    let meant = functions
-        .filter(|function| !function.comments.is_empty() && function.params.first() == Some(&"g"));
-    let mut found: Vec<(String, Vec<String>)> = meant
-        .map(|function| {
-            let parameters = function.params.iter().skip(1);
-            let parameters = parameters.map(|name| (*name).to_owned()).collect();
-            (function.name.to_owned(), parameters)
-        })
-        .collect();
-    found.sort();
-    found
 }
 
 fn probe(
