@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{App, Built, Found};
 use crate::comfy::Workflow;
 use crate::script::repl::{Made, Repl};
-use crate::script::{Caller, Generation, ScriptError, name_models, build_apart, estimated, named};
+use crate::script::{Caller, Generation, ScriptError, build_apart, estimated, name_models, named};
 use crate::vram::Estimate;
 
 impl App {
