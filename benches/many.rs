@@ -69,23 +69,23 @@ async fn batches(url: &str) {
     let mut client = McpClient::start(&home, url).await;
     let http = reqwest::Client::new();
     let mut prompts = (0..).map(prompt);
-    let mut some = |count: u64| {
+    let mut some = |count: u64| -> Vec<Value> {
         prompts
             .by_ref()
             .take(usize::try_from(count).unwrap())
             .collect()
     };
-    by_tool(&mut client, some(5)).await;
-    by_script(&http, url, some(5)).await;
+    by_tool(&mut client, &some(5)).await;
+    by_script(&http, url, &some(5)).await;
     let (mut ours, mut bare) = (vec![], vec![]);
     for round in 0..ROUNDS {
         // Whoever comes second finds the machine warmer.
         if round % 2 == 0 {
-            ours.push(by_tool(&mut client, some(PROMPTS)).await);
-            bare.push(by_script(&http, url, some(PROMPTS)).await);
+            ours.push(by_tool(&mut client, &some(PROMPTS)).await);
+            bare.push(by_script(&http, url, &some(PROMPTS)).await);
         } else {
-            bare.push(by_script(&http, url, some(PROMPTS)).await);
-            ours.push(by_tool(&mut client, some(PROMPTS)).await);
+            bare.push(by_script(&http, url, &some(PROMPTS)).await);
+            ours.push(by_tool(&mut client, &some(PROMPTS)).await);
         }
     }
     let ratio = median(&ours) / median(&bare);
@@ -106,7 +106,7 @@ fn prompt(nth: u64) -> Value {
 }
 
 /// How long `execute_batch_workflows` takes until all pictures are kept and told.
-async fn by_tool(client: &mut McpClient, prompts: Vec<Value>) -> f64 {
+async fn by_tool(client: &mut McpClient, prompts: &[Value]) -> f64 {
     let sets: Vec<Value> = prompts
         .iter()
         .map(|prompt| {
@@ -127,7 +127,7 @@ async fn by_tool(client: &mut McpClient, prompts: Vec<Value>) -> f64 {
 
 /// How long a script takes that posts all of them at once, listens until the last is over, reads the
 /// history and fetches the pictures.
-async fn by_script(http: &reqwest::Client, url: &str, prompts: Vec<Value>) -> f64 {
+async fn by_script(http: &reqwest::Client, url: &str, prompts: &[Value]) -> f64 {
     let began = Instant::now();
     let socket = format!("ws{}/ws?clientId=bare", url.trim_start_matches("http"));
     let (mut socket, _) = connect_async(socket).await.unwrap();

@@ -140,13 +140,8 @@ pub(super) struct Collected {
 impl Collected {
     /// Whether something is not there any more: a server that is restarted wipes its temp folder.
     pub(super) fn misses_something(&self) -> bool {
-        let failures = self
-            .outputs
-            .iter()
-            .filter_map(|output| output.kept.as_ref().err());
-        failures
-            .into_iter()
-            .any(|failure| failure.code == Code::NOT_FOUND)
+        let mut kept = self.outputs.iter().map(|output| &output.kept);
+        kept.any(|kept| matches!(kept, Err(failure) if failure.code == Code::NOT_FOUND))
     }
 }
 

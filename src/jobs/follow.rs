@@ -14,7 +14,7 @@ use super::ledger::{JobRecord, JobStatus, Ledger, NodeTime};
 use super::memory::MemoryWatch;
 use super::wait::{Inner, lock};
 use crate::assets::Asset;
-use crate::comfy::{ComfyError, End, JobEvent, Outcome, Output, Submission, node_outputs};
+use crate::comfy::{ComfyError, End, JobEvent, Outcome, Output, Submission, Watch, node_outputs};
 use crate::failure::Failure;
 
 /// How many finished jobs are kept at hand, so that asking again needs no server.
@@ -105,54 +105,16 @@ impl Jobs {
             let comfy = comfy.clone();
             async move { comfy.version().await }
         });
-        let collector = |submission| Collector::new(comfy, assets, prompt_id, submission);
         let mut watch = comfy.watch(prompt_id).await;
-        let mut begun: Option<Collector> = None;
-        let mut course = Course::default();
-        let mut memory: Option<MemoryWatch> = None;
-        let mut outcome = loop {
-            match watch.next().await {
-                Some(Ok(JobEvent::Output { node, output })) => {
-                    if begun.is_none()
-                        && let Some(submission) = watch.submission()
-                    {
-                        begun = Some(collector(submission).await);
-                    }
-                    if let Some(begun) = &mut begun {
-                        begun.begin(node_outputs(&node, &output));
-                    }
-                }
-                Some(Ok(JobEvent::Finished(outcome))) => break outcome,
-                Some(Ok(event @ (JobEvent::Started | JobEvent::Node { .. }))) => {
-                    match event {
-                        JobEvent::Node { id, .. } => course.node_begins(id),
-                        _ => self.note_beginning(prompt_id),
-                    }
-                    match &memory {
-                        Some(memory) => memory.node_begins(),
-                        None if observations.is_some() => {
-                            memory = Some(MemoryWatch::begin(comfy, no_card))
-                        }
-                        None => {}
-                    }
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                // Nothing comes without an end, unless the runtime shuts down.
-                None => {
-                    return Err(ComfyError::Stopped {
-                        prompt_id: prompt_id.to_owned(),
-                    });
-                }
-            }
-        };
-        let is_recalled = match self.told_before(prompt_id, &outcome).await {
-            Some(told) => {
-                outcome = Arc::new(told);
-                true
-            }
-            None => false,
-        };
+        let Heard {
+            mut outcome,
+            begun,
+            course,
+            memory,
+        } = self.hear(&mut watch).await?;
+        let told = self.told_before(prompt_id, &outcome).await;
+        let is_recalled = told.is_some();
+        outcome = told.map_or(outcome, Arc::new);
         // What another process submitted is known by the history, and counts if it was seen to run.
         let own = watch.submission().map(|submission| submission.prompt);
         let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()));
@@ -171,7 +133,8 @@ impl Jobs {
                         prompt: outcome.prompt.clone(),
                         extra_data: outcome.extra_data.clone(),
                     });
-                    collector(submission).await.finish(&outcome).await
+                    let collector = Collector::new(comfy, assets, prompt_id, submission).await;
+                    collector.finish(&outcome).await
                 }
             }
         };
@@ -204,6 +167,69 @@ impl Jobs {
         });
         Ok(Arc::new(Finished { outcome, outputs }))
     }
+
+    /// Hears a job to its end, and begins to keep what its nodes report.
+    async fn hear(&self, watch: &mut Watch) -> Result<Heard, ComfyError> {
+        let Inner {
+            comfy,
+            assets,
+            observations,
+            no_card,
+            ..
+        } = &*self.0;
+        let prompt_id = watch.prompt_id().to_owned();
+        let mut begun: Option<Collector> = None;
+        let mut course = Course::default();
+        let mut memory: Option<MemoryWatch> = None;
+        loop {
+            match watch.next().await {
+                Some(Ok(JobEvent::Output { node, output })) => {
+                    if begun.is_none()
+                        && let Some(submission) = watch.submission()
+                    {
+                        let collector = Collector::new(comfy, assets, &prompt_id, submission);
+                        begun = Some(collector.await);
+                    }
+                    if let Some(begun) = &mut begun {
+                        begun.begin(node_outputs(&node, &output));
+                    }
+                }
+                Some(Ok(JobEvent::Finished(outcome))) => {
+                    return Ok(Heard {
+                        outcome,
+                        begun,
+                        course,
+                        memory,
+                    });
+                }
+                Some(Ok(event @ (JobEvent::Started | JobEvent::Node { .. }))) => {
+                    match event {
+                        JobEvent::Node { id, .. } => course.node_begins(id),
+                        _ => self.note_beginning(&prompt_id),
+                    }
+                    match &memory {
+                        Some(memory) => memory.node_begins(),
+                        None if observations.is_some() => {
+                            memory = Some(MemoryWatch::begin(comfy, no_card));
+                        }
+                        None => {}
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                // Nothing comes without an end, unless the runtime shuts down.
+                None => return Err(ComfyError::Stopped { prompt_id }),
+            }
+        }
+    }
+}
+
+/// What was heard of a job until its end.
+struct Heard {
+    outcome: Arc<Outcome>,
+    begun: Option<Collector>,
+    course: Course,
+    memory: Option<MemoryWatch>,
 }
 
 impl Jobs {

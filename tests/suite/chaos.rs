@@ -157,7 +157,7 @@ impl Round {
             self.strike(comfy, strike.victim).await;
         }
         self.wire.release();
-        if timeout(PATIENCE, self.until_over()).await.is_err() {
+        if timeout(5 * PATIENCE, self.until_over()).await.is_err() {
             panic!(
                 "it does not end: {:#?}\n{}",
                 self.records(),

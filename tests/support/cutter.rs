@@ -133,7 +133,9 @@ impl Cutter {
             .into_iter()
             .partition::<Vec<_>, _>(|(is_socket, _)| fits(*is_socket));
         *wires = stays;
-        gone.iter().for_each(|(_, wire)| wire.abort());
+        for (_, wire) in &gone {
+            wire.abort();
+        }
         gone.len()
     }
 }

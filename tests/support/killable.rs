@@ -16,7 +16,7 @@ pub(crate) enum Killable {
     Simulated {
         home: Home,
         url: String,
-        process: Child,
+        process: Box<Child>,
     },
     /// The real one; nothing only while it is started again.
     Real(Option<Box<Rig>>),
@@ -80,7 +80,7 @@ impl Killable {
     }
 }
 
-async fn simulator(home: &Home, listen: &str) -> (Child, String) {
+async fn simulator(home: &Home, listen: &str) -> (Box<Child>, String) {
     let dir = home.data().join("comfyui");
     std::fs::create_dir_all(&dir).unwrap();
     let dir = dir.to_str().unwrap();
@@ -88,5 +88,5 @@ async fn simulator(home: &Home, listen: &str) -> (Child, String) {
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let url = timeout(PATIENCE, lines.next_line()).await.unwrap();
     let url = url.unwrap().expect("it tells its address");
-    (process, url)
+    (Box::new(process), url)
 }

@@ -101,7 +101,9 @@ mod tests {
     async fn who_is_slow_loses_the_oldest() {
         let feed = Feed::default();
         let listener = feed.listen();
-        (0..BACKLOG + 2).for_each(|at| feed.tell(&event(at)));
+        for position in 0..BACKLOG + 2 {
+            feed.tell(&event(position));
+        }
         let heard = positions(&listener, BACKLOG).await;
         assert_eq!((heard[0], heard.len()), (2, BACKLOG));
     }
