@@ -179,7 +179,7 @@ async fn a_model_that_is_not_installed_is_told_beside_the_others() {
     let Some(studio) = Studio::new().await else {
         return;
     };
-    let params = json!({ "PROMPT": "a fox", "TEMPLATES": ["qwen_txt2img", "sd3_txt2img"], "PARAMS": small() });
+    let params = json!({ "PROMPT": "a fox", "TEMPLATES": ["qwen_txt2img", "sd3_txt2img"], "PARAMS": { "WIDTH": 256, "HEIGHT": 256, "STEPS": 1 } });
     let made = studio.ends("compare_models", &params).await.exits(4).json();
     let error = &made["pictures"][0]["error"];
     let message = error["message"].as_str().unwrap();
