@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::jobs::status;
-use super::run_args::{DevOptions, ExportOptions, RunOptions, TemplateOptions};
+use super::run_args::{RunOptions, TemplateOptions};
+use super::script_options::{DevOptions, ExportOptions};
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
 use crate::sim::Fault;
