@@ -20,7 +20,7 @@ async fn app(folder: &Path) -> App {
         &config,
         AppOptions {
             simulate,
-            watch: false,
+            ..AppOptions::default()
         },
     )
     .await
