@@ -7,7 +7,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::jobs::status;
 use super::many::{BatchOptions, SweepOptions};
-use super::run_args::{DevOptions, ExportOptions, RunOptions, TemplateOptions};
+use super::run_args::{RunOptions, TemplateOptions};
+use super::script_options::{DevOptions, ExportOptions};
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
 use crate::sim::Fault;

@@ -3,7 +3,8 @@
 use super::args::{ExportArgs, ExportTarget, Global};
 use super::convert::graph_of;
 use super::facts::Facts;
-use super::run_args::{at_data_dir, merged, parse_for};
+use super::run_args::{at_data_dir, merged};
+use super::script_options::parse_for;
 use super::{Ended, Stopped, handed, report, start};
 use crate::failure::{Code, Failure};
 

@@ -28,6 +28,7 @@ mod report;
 mod run;
 mod run_args;
 mod script;
+mod script_options;
 mod serve;
 mod show;
 mod sim;

@@ -147,13 +147,13 @@ impl Repl {
         self.import(&ast, &libraries);
         if ast.has_functions() {
             let own = without_statements(&ast);
-            let module = Module::eval_ast_as_new(Scope::new(), &own, &engine);
+            let module = Module::eval_ast_as_new(self.scope.clone(), &own, &engine);
             let module = module.map_err(|error| failed(&error, &engine))?;
             let module = SharedModule::from(module);
             engine.register_global_module(module.clone());
             self.functions.push(module);
         }
-        self.remember(script, ast.clone());
+        self.remember(script, ast.clone(), &libraries);
         let made = engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &ast);
         Ok(made_of(&made.map_err(|error| failed(&error, &engine))?))
     }
@@ -171,7 +171,7 @@ impl Repl {
         }
     }
 
-    fn remember(&mut self, script: &Script, ast: AST) {
+    fn remember(&mut self, script: &Script, ast: AST, libraries: &Arc<Libraries>) {
         let name = script.key.name.clone();
         let script = Script {
             key: script.key.clone(),
@@ -184,7 +184,7 @@ impl Repl {
             layer: Layer::File,
             ast,
         };
-        self.texts.insert(name, served(script, Arc::default()));
+        self.texts.insert(name, served(script, libraries.clone()));
     }
 }
 

@@ -192,7 +192,7 @@ fn at_terminal(home: &Home, words: &[&str]) -> Option<Terminal> {
     home.write(TEMPLATE, &square(64));
     let program = home.mmf([&["dev"], words].concat());
     let program = program.env("TERM", "xterm").env("TERM_PROGRAM", "WezTerm");
-    Terminal::start_and_then(program, "; stty -a")
+    Terminal::start_and_then(program, "stty -a")
 }
 
 #[cfg(target_os = "linux")]

@@ -23,8 +23,7 @@ async fn app(folder: &Path) -> App {
         &config,
         AppOptions {
             simulate,
-            watch: false,
-            upkeep: false,
+            ..AppOptions::default()
         },
     )
     .await

@@ -19,18 +19,23 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// `None` where there is no terminal to be had.
     pub(crate) fn start(program: Mmf) -> Option<Self> {
-        Self::start_and_then(program, "")
+        Self::of_shell(program, |line| line)
     }
 
-    /// The same with what the shell does afterwards, such as `; stty -a`.
+    /// The same with what the shell does afterwards, Ctrl-C or not, such as `stty -a`.
     pub(crate) fn start_and_then(program: Mmf, then: &str) -> Option<Self> {
+        Self::of_shell(program, |line| format!("trap : INT; {line}; {then}"))
+    }
+
+    fn of_shell(program: Mmf, script: impl FnOnce(String) -> String) -> Option<Self> {
         let program = program.into_command();
         let words = words(&program);
         let line: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let script = script(line.join(" "));
         let mut command = Command::new("script");
         command
             .args(["--quiet", "--return", "--flush", "--command"])
-            .args([&format!("{}{then}", line.join(" ")), "/dev/null"])
+            .args([&script, "/dev/null"])
             .env("SHELL", "/bin/sh");
         match spawn(&program, command) {
             Ok(terminal) => Some(terminal),

@@ -10,7 +10,7 @@ use super::told;
 use crate::app::{App, Built, Found};
 use crate::cli::facts::Facts;
 use crate::cli::handed::with_placeholders;
-use crate::cli::run_args::{DevOptions, parse_for};
+use crate::cli::script_options::{DevOptions, parse_for};
 use crate::cli::{Stopped, report};
 use crate::comfy::Workflow;
 use crate::knowledge::Knowledge;
