@@ -21,8 +21,8 @@ use crate::script::reply::Resource;
 use crate::script::runs::{Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Limits, Listing,
-    Progress, Reply, Runner, ScriptError, Served, Watcher, arrange, complete, explained, lacking,
-    named,
+    Progress, Reply, Root, Runner, ScriptError, Served, Suite, Watcher, arrange, complete,
+    explained, lacking, named,
 };
 use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
 use crate::vram::Observations;
@@ -103,8 +103,15 @@ impl Found {
 impl App {
     /// Starts everything. The server need not be there; the asset store must.
     pub async fn start(config: &Config, options: AppOptions) -> Result<Self, Failure> {
-        let clock = Clock::default();
-        let ids = Ids::default();
+        Self::start_with(config, config.script_roots(), options).await
+    }
+
+    /// The same with the scripts of other folders than those of the configuration.
+    pub async fn start_with(
+        config: &Config,
+        scripts: Vec<Root>,
+        options: AppOptions,
+    ) -> Result<Self, Failure> {
         let simulator = match options.simulate {
             Some(options) => Some(Sim::start(options).await?),
             None => None,
@@ -113,6 +120,30 @@ impl App {
             Some(simulator) => Server::parse(&simulator.url())?.with_account_key(SIMULATED_ACCOUNT),
             None => config.server.clone(),
         };
+        let comfy = Comfy::new(server, Ids::default(), Clock::default());
+        let library = Arc::new(Library::load(scripts));
+        let app = Self::over(config, comfy, library, options.watch)?;
+        Ok(Self {
+            _simulator: simulator,
+            ..app
+        })
+    }
+
+    /// One beside this, with the same scripts and the same server, and with the data of `config`. It
+    /// may not outlive this one, whose simulator it uses.
+    pub fn beside(&self, config: &Config) -> Result<Self, Failure> {
+        let comfy = self.host().comfy.clone();
+        Self::over(config, comfy, self.library.clone(), false)
+    }
+
+    fn over(
+        config: &Config,
+        comfy: Comfy,
+        library: Arc<Library>,
+        watch: bool,
+    ) -> Result<Self, Failure> {
+        let clock = Clock::default();
+        let ids = Ids::default();
         let assets = Assets::open(
             &config.assets_dir(),
             AssetOptions {
@@ -123,8 +154,6 @@ impl App {
             ids.clone(),
         )?;
         let assets = Arc::new(assets);
-        let comfy = Comfy::new(server, ids.clone(), clock.clone());
-        let library = Arc::new(Library::load(config.script_roots()));
         let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
             .with_folder(config.publish_dir.clone())
             .with_output_dir(config.comfyui_output_dir.clone());
@@ -140,7 +169,7 @@ impl App {
             ledger: Some(ledger),
         };
         let jobs = Jobs::with_books(comfy.clone(), assets.clone(), ids.ordered(), books);
-        let watcher = options.watch.then(|| Watcher::start(library.clone()));
+        let watcher = watch.then(|| Watcher::start(library.clone()));
         let host = Host {
             jobs,
             comfy,
@@ -159,12 +188,12 @@ impl App {
             runs,
             ttl: config.asset_ttl,
         };
-        let upkeep = options.watch.then(|| upkeep.start());
+        let upkeep = watch.then(|| upkeep.start());
         Ok(Self {
             runner,
             library,
             call_limit: config.mcp.call_limit,
-            _simulator: simulator,
+            _simulator: None,
             _watcher: watcher,
             _upkeep: upkeep,
         })
@@ -283,6 +312,11 @@ impl App {
         let Found { generation, served } = found;
         let runs = &self.host().runs;
         runs.start(&self.runner, generation, served, arguments, caller)
+    }
+
+    /// Runs one of the tests that scripts have of themselves.
+    pub async fn test(&self, suite: &Suite, test: &str, caller: Caller) -> Result<(), ScriptError> {
+        suite.run(&self.runner, test, caller).await
     }
 
     /// What is known of a run, of whatever process.

@@ -139,6 +139,11 @@ impl Facts {
         }
     }
 
+    /// The scripts that were loaded with them.
+    pub(super) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
     /// What is known of models.
     pub(super) fn knowledge(&self) -> &Knowledge {
         self.generation.knowledge()

@@ -23,10 +23,12 @@ mod report;
 mod run;
 mod run_args;
 mod script;
+mod script_args;
 mod serve;
 mod show;
 mod sim;
 mod start;
+mod trace;
 mod validate;
 mod workflow_file;
 
@@ -34,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Args, Command, ScriptCommand};
+use self::args::{Args, Command};
 use self::ended::Ended;
 use crate::failure::Failure;
 use crate::script::{Diagnostic, ScriptError};
@@ -127,14 +129,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         }
         Command::Jobs(jobs) => jobs::jobs(global, &jobs).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
-        Command::Script(ScriptCommand::List { json }) => {
-            let listed = script::list(global, json);
-            if json {
-                listed.map_err(Stopped::told_as_json)
-            } else {
-                listed
-            }
-        }
+        Command::Script(command) => script::script(global, command).await,
         Command::Validate(args) => validate::validate(global, &args).await,
         Command::Doctor(doctor) => doctor::doctor(global, &doctor).await,
     }

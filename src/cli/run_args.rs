@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::args::{ExportTarget, Global, RunArgs};
 use super::json_argument::object;
+use super::trace::TraceOption;
 use crate::failure::{Code, Failure};
 use crate::script::{Kind, Param, Script, Type};
 
@@ -41,6 +42,8 @@ pub(super) struct RunOptions {
     /// Copy the outputs into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) trace: TraceOption,
 }
 
 /// What `mmf run` takes for a template. To other scripts these words may be parameters.
@@ -70,6 +73,7 @@ impl RunOptions {
             given: self.given.after(&before.given),
             json: self.json || before.json,
             output: self.output.or_else(|| before.output.clone()),
+            trace: self.trace.after(&before.trace),
         }
     }
 }

@@ -78,19 +78,27 @@ impl Library {
     /// A generation in which `file` stands beside the library's scripts, for running a script
     /// that lies anywhere. What it is follows from its folder, or else from its entry function.
     pub fn with_file(&self, file: &Path) -> io::Result<(Key, Arc<Generation>)> {
+        let source = Source::in_file(file)?;
+        let key = source.key.clone();
+        Ok((key, Arc::new(self.generation().with(&source))))
+    }
+}
+
+impl Source {
+    /// The script in a file that lies anywhere. What it is follows from its folder, or else from its
+    /// entry function.
+    pub fn in_file(file: &Path) -> io::Result<Self> {
         let text = read_text(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let key = Key {
-            kind: kind_of_file(file, &text),
-            name: stem.into_owned(),
-        };
-        let source = Source {
-            key: key.clone(),
+        Ok(Self {
+            key: Key {
+                kind: kind_of_file(file, &text),
+                name: stem.into_owned(),
+            },
             layer: Layer::File,
             path: file.to_owned(),
             text,
-        };
-        Ok((key, Arc::new(self.generation().with(&source))))
+        })
     }
 }
 

@@ -130,7 +130,7 @@ impl Runner {
     }
 
     /// Does something with a script whose arguments were checked.
-    async fn on_own_thread<T: Send + 'static>(
+    pub(super) async fn on_own_thread<T: Send + 'static>(
         &self,
         generation: Arc<Generation>,
         served: Served,
@@ -163,6 +163,7 @@ impl Runner {
             exchanges: Arc::default(),
             steps,
             depth: 0,
+            within: None,
         });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();
@@ -297,21 +298,23 @@ fn listing(
 fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     let libraries = context.generation.libraries_of(script);
     let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
-    stop_on(&mut engine, context.stop.clone());
-    engine.set_default_tag(Dynamic::from(context.clone()));
+    carry(&mut engine, context);
     engine
+}
+
+/// Lets the bindings find the context, and the caller stop the script.
+pub(super) fn carry(engine: &mut Engine, context: &Arc<Context>) {
+    stop_on(engine, context.stop.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
 }
 
 /// An engine for what goes on beside the script of a context, on a thread of its own.
 pub(super) fn engine_beside(context: &Arc<Context>) -> Engine {
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == context.script.kind);
+    let kind = Kind::named(&context.script.kind);
     let served = kind.and_then(|kind| context.generation.get(kind, &context.script.name).ok());
     let libraries = served.map(|served| served.libraries.clone());
     let mut engine = engine::running(&context.limits, &libraries.unwrap_or_default(), false);
-    stop_on(&mut engine, context.stop.clone());
-    engine.set_default_tag(Dynamic::from(context.clone()));
+    carry(&mut engine, context);
     engine
 }
 
@@ -339,7 +342,7 @@ fn enter(
     call_function(engine, generation, script, entry.name, arguments)
 }
 
-fn call_function(
+pub(super) fn call_function(
     engine: &Engine,
     generation: &Generation,
     script: &Script,

@@ -8,6 +8,7 @@ use rhai::{Dynamic, EvalAltResult, Position};
 
 use super::host::{Context, caught, thrown};
 use super::runs::{CallEnd, Done, Intent, Journal};
+use super::trace::innermost;
 use super::value::{from_dynamic, to_dynamic};
 use crate::failure::{Code, Failure};
 
@@ -127,6 +128,7 @@ impl Context {
         let branch = |steps: Option<Steps>| {
             Arc::new(Self {
                 steps: steps.map(Arc::new),
+                within: innermost().or(self.within),
                 ..(**self).clone()
             })
         };

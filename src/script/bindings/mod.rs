@@ -24,6 +24,7 @@ mod scripts;
 mod sweep;
 mod talk;
 mod templates;
+pub(super) mod testing;
 mod variations;
 mod vram;
 mod workflow;
@@ -47,8 +48,10 @@ static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     ]
 });
 
-static PURE: LazyLock<Vec<Namespace>> =
-    LazyLock::new(|| vec![("", pure::module()), ("", anatomy::pure_module())]);
+static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", anatomy::pure_module())]);
+
+/// What stands before functions of the language that a pure script may not call, and refuses.
+static REFUSALS: LazyLock<SharedModule> = LazyLock::new(pure::module);
 
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
@@ -70,8 +73,21 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     ]
 });
 
+/// How to write a script, in few words.
+pub(super) fn guide() -> &'static str {
+    scripts::GUIDE
+}
+
 /// Gives `engine` what a script of this purity may use.
 pub(super) fn register(engine: &mut Engine, pure: bool) {
+    if pure {
+        engine.register_global_module(REFUSALS.clone());
+    }
+    register_ours(engine, pure);
+}
+
+/// The same without what only refuses.
+pub(super) fn register_ours(engine: &mut Engine, pure: bool) {
     let further = if pure { &PURE } else { &EFFECTS };
     for (name, module) in EVERYWHERE.iter().chain(&**further) {
         if name.is_empty() {
