@@ -93,7 +93,9 @@ impl Search {
 /// The functions that a function calls, its closures among them: namespace, name, arguments.
 fn called_by(ast: &AST, function: &str, count: usize) -> Vec<(String, String, usize)> {
     let mut called = vec![];
-    tree::alone(ast, function, count).walk(&mut |path: &[ASTNode]| {
+    let mut alone = ast.clone();
+    alone.retain_functions(|_, _, name, parameters| name == function && parameters == count);
+    alone.walk(&mut |path: &[ASTNode]| {
         let node = path.last();
         if let Some((call, _)) = node.and_then(tree::call) {
             called.push((
