@@ -23,8 +23,8 @@ use crate::script::reply::Resource;
 use crate::script::runs::{Here, Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Limits, Listing,
-    Progress, Reply, Runner, ScriptError, Served, Watcher, arrange, complete, explained, lacking,
-    named,
+    Progress, Reply, Root, Runner, ScriptError, Served, Suite, Watcher, arrange, complete,
+    explained, lacking, named,
 };
 use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
 use crate::vision::Vision;
@@ -108,8 +108,15 @@ impl Found {
 impl App {
     /// Starts everything. The server need not be there; the asset store must.
     pub async fn start(config: &Config, options: AppOptions) -> Result<Self, Failure> {
-        let clock = Clock::default();
-        let ids = Ids::default();
+        Self::start_with(config, config.script_roots(), options).await
+    }
+
+    /// The same with the scripts of other folders than those of the configuration.
+    pub async fn start_with(
+        config: &Config,
+        scripts: Vec<Root>,
+        options: AppOptions,
+    ) -> Result<Self, Failure> {
         let simulator = match options.simulate {
             Some(options) => Some(Sim::start(options).await?),
             None => None,
@@ -118,6 +125,28 @@ impl App {
             Some(simulator) => Server::parse(&simulator.url())?.with_account_key(SIMULATED_ACCOUNT),
             None => config.server.clone(),
         };
+        let comfy = Comfy::new(server, Ids::default(), Clock::default());
+        let library = Arc::new(Library::load(scripts));
+        let app = Self::over(config, comfy, library, options.watch, options.upkeep)?;
+        Ok(Self { simulator, ..app })
+    }
+
+    /// One beside this, with the same scripts and the same server, and with the data of `config`. It
+    /// may not outlive this one, whose simulator it uses.
+    pub fn beside(&self, config: &Config) -> Result<Self, Failure> {
+        let comfy = self.host().comfy.clone();
+        Self::over(config, comfy, self.library.clone(), false, false)
+    }
+
+    fn over(
+        config: &Config,
+        comfy: Comfy,
+        library: Arc<Library>,
+        watch: bool,
+        upkeep: bool,
+    ) -> Result<Self, Failure> {
+        let clock = Clock::default();
+        let ids = Ids::default();
         let assets = Assets::open(
             &config.assets_dir(),
             AssetOptions {
@@ -128,8 +157,6 @@ impl App {
             ids.clone(),
         )?;
         let assets = Arc::new(assets);
-        let comfy = Comfy::new(server, ids.clone(), clock.clone());
-        let library = Arc::new(Library::load(config.script_roots()));
         let publisher = Publisher::new(config.project_dir.clone(), clock.clone())
             .with_folder(config.publish_dir.clone())
             .with_output_dir(config.comfyui_output_dir.clone());
@@ -145,7 +172,7 @@ impl App {
             ledger: Some(ledger),
         };
         let jobs = Jobs::with_books(comfy.clone(), assets.clone(), ids.ordered(), books);
-        let watcher = options.watch.then(|| Watcher::start(library.clone()));
+        let watcher = watch.then(|| Watcher::start(library.clone()));
         let host = Host {
             jobs,
             comfy,
@@ -160,17 +187,17 @@ impl App {
             ids,
         };
         let runner = Runner::new(Arc::new(host), Limits::default());
-        let upkeep = Upkeep {
+        let keeper = Upkeep {
             runner: runner.clone(),
             runs,
             ttl: config.asset_ttl,
         };
-        let upkeep = options.upkeep.then(|| upkeep.start());
+        let upkeep = upkeep.then(|| keeper.start());
         Ok(Self {
             runner,
             library,
             call_limit: config.mcp.call_limit,
-            simulator,
+            simulator: None,
             _watcher: watcher,
             _upkeep: upkeep,
         })
@@ -311,6 +338,11 @@ impl App {
     pub fn take_here(&self, found: &Found, run_id: &str, anew: bool) -> Result<Here, RunError> {
         let host = self.host();
         host.runs.take_here(host, &found.served, run_id, anew)
+    }
+
+    /// Runs one of the tests that scripts have of themselves.
+    pub async fn test(&self, suite: &Suite, test: &str, caller: Caller) -> Result<(), ScriptError> {
+        suite.run(&self.runner, test, caller).await
     }
 
     /// What is known of a run, of whatever process.

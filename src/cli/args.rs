@@ -8,7 +8,9 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::jobs::status;
 use super::many::{BatchOptions, SweepOptions};
 use super::run_args::{RunOptions, TemplateOptions};
+use super::script_args::ScriptCommand;
 use super::script_options::{DevOptions, ExportOptions};
+use super::trace::TraceOption;
 use crate::config::Overrides;
 use crate::jobs::JobStatus;
 use crate::sim::Fault;
@@ -185,6 +187,8 @@ pub(super) struct CallArgs {
     /// Its arguments as JSON; @FILE reads them from a file, @- from stdin
     #[arg(value_name = "JSON|@FILE")]
     pub(super) arguments: Option<String>,
+    #[command(flatten)]
+    pub(super) trace: TraceOption,
 }
 
 #[derive(Debug, clap::Args)]
@@ -399,16 +403,6 @@ pub(super) struct ValidateArgs {
         help = "What to judge by: a server, what `mmf nodes snapshot` wrote, or the answer of /object_info [default: the server at hand, else the latest snapshot in this folder]"
     )]
     pub(super) nodes: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ScriptCommand {
-    /// List all scripts, where each comes from and what is wrong with it
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[derive(Debug, clap::Args)]

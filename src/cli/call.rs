@@ -3,6 +3,7 @@
 use super::args::{CallArgs, Global};
 use super::json_argument::object;
 use super::progress::Display;
+use super::trace::Tracing;
 use super::{Ended, Stopped, ask, report, show, start};
 use crate::failure::Failure;
 use crate::script::{Caller, Reply};
@@ -26,7 +27,9 @@ async fn answer(global: &Global, args: &CallArgs) -> Result<Reply, Failure> {
     let app = start::app(global, false).await?;
     let tool = app.tool(&args.tool)?;
     let display = Display::start();
+    let tracing = args.trace.start();
     let caller = Caller {
+        trace: tracing.as_ref().map(Tracing::trace),
         progress: display.sink(),
         conversation: ask::someone(&display),
         ..Caller::default()
@@ -34,5 +37,8 @@ async fn answer(global: &Global, args: &CallArgs) -> Result<Reply, Failure> {
     start::cancel_on_interrupt(&caller);
     let result = app.run(tool, arguments, caller).await;
     display.finish();
+    if let Some(tracing) = tracing {
+        tracing.tell()?;
+    }
     Ok(result?)
 }

@@ -10,6 +10,8 @@ pub(super) enum Ended {
     Well,
     /// What was compared is not the same.
     Different,
+    /// Tests failed.
+    Failed,
     /// The result is that the time was over before the job was.
     TimedOut,
     /// The result is that something is not valid.
@@ -45,7 +47,7 @@ impl Ended {
     pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Well => 0,
-            Self::Different => 1,
+            Self::Different | Self::Failed => 1,
             Self::TimedOut => 2,
             Self::Invalid => 3,
             Self::Partly => 4,

@@ -162,6 +162,11 @@ impl Facts {
         Editor::of(self.rules.version())
     }
 
+    /// The scripts that were loaded with them.
+    pub(super) fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
     /// What is known of models.
     pub(super) fn knowledge(&self) -> &Knowledge {
         self.generation.knowledge()

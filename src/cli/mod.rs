@@ -28,12 +28,14 @@ mod report;
 mod run;
 mod run_args;
 mod script;
+mod script_args;
 mod script_options;
 mod serve;
 mod show;
 mod sim;
 mod start;
 mod terminal;
+mod trace;
 mod validate;
 mod workflow_file;
 mod workflow_table;
@@ -42,7 +44,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Args, Command, ScriptCommand};
+use self::args::{Args, Command};
 use self::ended::Ended;
 use self::run_args::ParseError;
 use crate::failure::Failure;
@@ -149,14 +151,7 @@ async fn dispatch(args: Args) -> Result<Ended, Stopped> {
         }
         Command::Jobs(jobs) => jobs::jobs(global, &jobs).await,
         Command::Nodes(nodes) => nodes::nodes(global, nodes).await,
-        Command::Script(ScriptCommand::List { json }) => {
-            let listed = script::list(global, json);
-            if json {
-                listed.map_err(Stopped::told_as_json)
-            } else {
-                listed
-            }
-        }
+        Command::Script(command) => script::script(global, command).await,
         Command::Validate(args) => validate::validate(global, &args).await,
         Command::Doctor(doctor) => doctor::doctor(global, &doctor).await,
     }

@@ -148,6 +148,17 @@ pub(super) fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
+/// Whether stdout shows colours.
+pub(super) fn result_colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// `1 error`, `2 errors`.
+pub(super) fn counted(count: usize, word: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{end}")
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use super::progress::Display;
 use super::run_args::{
     DEFAULT_TIMEOUT, Parsed, RunOptions, TemplateOptions, at_data_dir, merged, parse,
 };
+use super::trace::Tracing;
 use super::{Ended, Stopped, ask, handed, local_media, missing, report, show, start};
 use crate::app::{App, Built, Found};
 use crate::comfy::{OutputBody, Submit};
@@ -91,7 +92,9 @@ async fn go_through(
     options: &RunOptions,
 ) -> Result<Ended, Stopped> {
     let display = Display::start();
+    let tracing = options.trace.start();
     let caller = Caller {
+        trace: tracing.as_ref().map(Tracing::trace),
         progress: display.sink(),
         conversation: ask::someone(&display),
         journal: here.as_ref().map(|here| here.journal.clone()),
@@ -102,6 +105,9 @@ async fn go_through(
     display.finish();
     if let Some(here) = here {
         app.discard_run(&here.run).await;
+    }
+    if let Some(tracing) = &tracing {
+        tracing.tell()?;
     }
     let reply = result.map_err(Stopped::by_script)?;
     answer(app, &reply, options.output.as_deref())
@@ -133,14 +139,18 @@ async fn execute_template(app: &App, found: Found, parsed: Parsed) -> Result<End
         ..
     } = parsed;
     let display = Display::start();
+    let tracing = options.trace.start();
     let caller = Caller {
+        trace: tracing.as_ref().map(Tracing::trace),
         progress: display.sink(),
         conversation: ask::someone(&display),
         ..Caller::default()
     };
     start::cancel_on_interrupt(&caller);
+    let tell = || tracing.as_ref().map_or(Ok(()), Tracing::tell);
     let ran = run_template(app, found, arguments, &template, &caller).await;
     display.finish();
+    tell()?;
     match ran? {
         Ran::Built(workflow) => {
             report::json(&workflow);
@@ -186,7 +196,9 @@ pub(super) async fn run_template(
     options: &TemplateOptions,
     caller: &Caller,
 ) -> Result<Ran, Stopped> {
-    let built = app.build(found, arguments, caller.clone()).await;
+    let trace = caller.trace.clone().unwrap_or_default();
+    let building = app.build(found, arguments, caller.clone());
+    let built = trace.timed("templates::build", building).await;
     let Built {
         workflow,
         exchanged,
@@ -198,9 +210,11 @@ pub(super) async fn run_template(
         missing::tell(&app.lacking(&workflow).await);
         return Ok(Ran::Built(workflow.into_json()));
     }
-    let submitted = app.submit(&workflow, Submit::default()).await?;
+    let submitting = app.submit(&workflow, Submit::default());
+    let submitted = trace.timed("comfy::submit", submitting).await?;
     let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let finished = app.wait(&submitted.prompt_id, Some(limit), caller).await?;
+    let waiting = app.wait(&submitted.prompt_id, Some(limit), caller);
+    let finished = trace.timed("comfy::wait", waiting).await?;
     match finished.outcome.failure() {
         Some(failure) => Err(failure.into()),
         None => Ok(Ran::Finished {

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::args::{Global, RunArgs};
 use super::json_argument::object;
+use super::trace::TraceOption;
 use crate::failure::{Code, Failure};
 use crate::script::{Declaration, Kind, Param, Script, Type};
 
@@ -42,6 +43,8 @@ pub(super) struct RunOptions {
     /// Copy the outputs into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) trace: TraceOption,
 }
 
 /// What `mmf run` takes for a template. To other scripts these words may be parameters.
@@ -71,6 +74,7 @@ impl RunOptions {
             given: self.given.after(&before.given),
             json: self.json || before.json,
             output: self.output.or_else(|| before.output.clone()),
+            trace: self.trace.after(&before.trace),
         }
     }
 }

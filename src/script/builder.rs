@@ -11,7 +11,8 @@ use super::arguments::{did_you_mean, nearest};
 use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{
-    Diagnostic, Generation, Key, Kind, Limits, Script, Served, Source, Sources, engine, explain,
+    Diagnostic, Generation, Key, Kind, Limits, Mistake, Script, Served, Source, Sources, engine,
+    explain,
 };
 use crate::knowledge::{Knowledge, Layers};
 
@@ -44,6 +45,7 @@ impl Generation {
             number: previous.map_or(0, |previous| previous.number) + 1,
             served: kept(settled),
             problems,
+            tests: sources.tests,
             unreadable: sources.unreadable,
             facts,
         }
@@ -73,6 +75,7 @@ impl Generation {
             number: self.number,
             served: kept(settled),
             problems,
+            tests: self.tests.clone(),
             unreadable: vec![],
             facts: self.facts.clone(),
         }
@@ -171,9 +174,10 @@ impl Builder<'_> {
     fn libraries_of(&mut self, script: &Script) -> Result<Libraries, Box<Diagnostic>> {
         let mut imported = Libraries::new();
         for (name, position) in &script.imports {
-            let library = self
-                .library(name)
-                .map_err(|message| diagnose(script, message, *position))?;
+            let library = self.library(name).map_err(|message| {
+                let problem = diagnose(script, message, *position);
+                problem.code(Mistake::MissingImport)
+            })?;
             imported.insert(name.clone(), library);
         }
         let below = imported

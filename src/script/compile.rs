@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::uri::UriTemplate;
 use super::{
-    Declaration, Diagnostic, Key, Kind, Layer, ScriptError, Source, arguments, declare, engine,
-    explain,
+    Declaration, Diagnostic, Key, Kind, Layer, Mistake, ScriptError, Source, arguments, declare,
+    engine, explain,
 };
 use crate::knowledge::Knowledge;
 
@@ -21,7 +21,7 @@ use crate::knowledge::Knowledge;
 pub(super) const LIST: &str = "list";
 
 /// A script that compiles, has its entry function and declares itself properly.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Script {
     /// Which script it is.
     pub key: Key,
@@ -40,8 +40,15 @@ pub struct Script {
     /// The facts about models that its declaration quotes. It goes on with them if it does not
     /// work with newer ones.
     pub(super) quoted: Option<Arc<Knowledge>>,
-    /// Functions, constants and imports; the declaration is not among them.
+    /// Functions, constants and imports; neither the declaration nor tests are among them.
     pub(super) ast: AST,
+    /// The same with the script's own tests, if it has any.
+    pub(super) testing: Option<AST>,
+}
+
+/// Whether a function is a test: it is called without arguments, and by nobody but `mmf script test`.
+pub(super) fn is_test(name: &str, parameters: usize) -> bool {
+    name.starts_with("test_") && parameters == 0
 }
 
 impl Script {
@@ -70,6 +77,9 @@ impl Script {
         compiler.check_entry(&ast)?;
         let (declaration, quoted) = compiler.declare(&ast)?;
         let uri = compiler.uri(&ast, &declaration)?;
+        let imports = compiler.imports(&ast)?;
+        let whole = without_declaration(&ast);
+        let served = without_tests(&whole);
         Ok(Arc::new(Self {
             key: source.key.clone(),
             layer: source.layer,
@@ -77,9 +87,10 @@ impl Script {
             text: source.text.clone(),
             declaration,
             uri,
-            imports: compiler.imports(&ast)?,
+            imports,
             quoted,
-            ast: without_declaration(&ast),
+            testing: served.is_some().then(|| whole.clone()),
+            ast: served.unwrap_or(whole),
         }))
     }
 
@@ -88,6 +99,11 @@ impl Script {
         arguments::check(&self.declaration, given).map_err(|errors| {
             ScriptError::Arguments(arguments::failure(&errors, &self.declaration))
         })
+    }
+
+    /// All of its functions, its tests among them.
+    pub(super) fn whole(&self) -> &AST {
+        self.testing.as_ref().unwrap_or(&self.ast)
     }
 
     /// How many parameters its function of this name takes, if it has one.
@@ -133,7 +149,9 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn diagnose(&self, message: impl Into<String>, position: Position) -> Box<Diagnostic> {
         let source = self.source;
-        Diagnostic::new(message.into(), source.path.clone(), &source.text, position).into()
+        let diagnostic =
+            Diagnostic::new(message.into(), source.path.clone(), &source.text, position);
+        diagnostic.code(Mistake::Declaration).into()
     }
 
     fn diagnose_parse(&self, error: &rhai::ParseError) -> Box<Diagnostic> {
@@ -196,7 +214,10 @@ impl Compiler<'_> {
         });
         match computed {
             None => Ok(imports),
-            Some(position) => Err(self.diagnose("an import names its library in quotes", position)),
+            Some(position) => {
+                let problem = self.diagnose("an import names its library in quotes", position);
+                Err(Box::new(problem.code(Mistake::MissingImport)))
+            }
         }
     }
 
@@ -307,7 +328,22 @@ pub(super) fn unparsed(
 ) -> Box<Diagnostic> {
     let message = explain::lower_first(&error.0.to_string());
     let diagnostic = Diagnostic::new(message, path.to_owned(), text, error.1);
-    Box::new(diagnostic.hint(explain::parse_hint(&error.0, kind)))
+    let code = if explain::is_effect(&error.0, kind) {
+        Mistake::EffectInPure
+    } else {
+        Mistake::Syntax
+    };
+    let hint = explain::parse_hint(&error.0, kind);
+    Box::new(diagnostic.code(code).hint(hint))
+}
+
+/// What is served of a script with tests of its own; nothing for one without.
+fn without_tests(ast: &AST) -> Option<AST> {
+    let mut functions = ast.iter_functions();
+    functions.find(|it| is_test(it.name, it.params.len()))?;
+    let mut served = ast.clone();
+    served.retain_functions(|_, _, name, parameters| !is_test(name, parameters));
+    Some(served)
 }
 
 #[derive(PartialEq, Eq)]

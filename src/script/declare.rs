@@ -54,6 +54,11 @@ static MODULE: LazyLock<SharedModule> = LazyLock::new(|| {
     module.into()
 });
 
+/// The functions by which scripts declare themselves.
+pub(super) fn module() -> SharedModule {
+    MODULE.clone()
+}
+
 /// Runs a script's declaring statements; tells, too, whether they quote facts.
 pub(super) fn evaluate(
     ast: &AST,
@@ -77,9 +82,10 @@ pub(super) fn evaluate(
 mod functions {
     use rhai::Map;
 
-    type Fallible = Result<(), Box<EvalAltResult>>;
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// One line for people.
+    /// Example: `title("Two seeds");`
     pub fn title(context: NativeCallContext, text: &str) {
         super::edit(&context, |declaration| {
             text.clone_into(&mut declaration.title);
@@ -87,6 +93,7 @@ mod functions {
     }
 
     /// What the script does and gives.
+    /// Example: `about("Paints a prompt with two seeds.");`
     pub fn about(context: NativeCallContext, text: &str) {
         super::edit(&context, |declaration| {
             text.clone_into(&mut declaration.about);
@@ -94,8 +101,10 @@ mod functions {
     }
 
     /// Further facts by name.
+    /// Throws a text for needs of another form.
+    /// Example: `meta(#{ category: "discovery", read_only: true });`
     #[rhai_fn(return_raw)]
-    pub fn meta(context: NativeCallContext, facts: Map) -> Fallible {
+    pub fn meta(context: NativeCallContext, facts: Map) -> Fallible<()> {
         let facts = super::from_map(&facts).map_err(|error| error.to_string())?;
         if let Some(needs) = facts.get("needs") {
             super::needs::read(needs)?;
@@ -105,14 +114,18 @@ mod functions {
     }
 
     /// An optional parameter without bounds.
+    /// Throws the same as with options.
     #[rhai_fn(name = "param", return_raw)]
-    pub fn plain_param(context: NativeCallContext, name: &str, ty: &str) -> Fallible {
+    pub fn plain_param(context: NativeCallContext, name: &str, ty: &str) -> Fallible<()> {
         param(context, name, ty, Map::new())
     }
 
     /// A parameter.
+    /// Throws a text for a type or an option that there is not, or for a value that it does not
+    /// allow.
+    /// Example: `param("STEPS", "int", #{ value: 20, min: 1, max: 150, about: "Sampling steps" });`
     #[rhai_fn(return_raw)]
-    pub fn param(context: NativeCallContext, name: &str, ty: &str, options: Map) -> Fallible {
+    pub fn param(context: NativeCallContext, name: &str, ty: &str, options: Map) -> Fallible<()> {
         let param = super::param_of(name, ty, &options)?;
         super::edit(&context, |declaration| {
             if declaration.input_schema.is_some() {
@@ -127,8 +140,10 @@ mod functions {
     }
 
     /// All arguments at once, as a JSON schema.
+    /// Throws a text for what is no JSON schema, or beside `param`.
+    /// Example: `input_schema(#{ type: "object", properties: #{ n: #{ type: "integer" } } });`
     #[rhai_fn(return_raw)]
-    pub fn input_schema(context: NativeCallContext, schema: Map) -> Fallible {
+    pub fn input_schema(context: NativeCallContext, schema: Map) -> Fallible<()> {
         let schema = super::from_map(&schema).map_err(|error| error.to_string())?;
         let schema = super::InputSchema::new(schema)?;
         super::edit(&context, |declaration| {

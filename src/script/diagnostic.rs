@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use rhai::Position;
 use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Mistake;
 
 /// Lines beyond this are not shown: nobody wrote them by hand, and they would bury the message.
 const LONGEST_LINE: usize = 1_000;
@@ -26,6 +29,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
+    /// Of which sort it is.
+    pub code: Mistake,
     /// What is wrong, as a sentence fragment.
     pub message: String,
     /// The script's file; `templates/NAME.rhai` for a built-in one.
@@ -57,6 +62,7 @@ impl Diagnostic {
             .filter(|line| line.len() <= LONGEST_LINE);
         Self {
             severity: Severity::Error,
+            code: Mistake::default(),
             message,
             path,
             line,
@@ -67,11 +73,49 @@ impl Diagnostic {
         }
     }
 
+    /// A mistake of a file as a whole.
+    #[must_use]
+    pub fn of_file(message: String, path: PathBuf) -> Self {
+        Self::new(message, path, "", Position::NONE)
+    }
+
     /// The same with advice.
     #[must_use]
     pub fn hint(mut self, hint: Option<String>) -> Self {
         self.hint = hint;
         self
+    }
+
+    /// The same as a mistake of this sort.
+    #[must_use]
+    pub fn code(mut self, code: Mistake) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same as something that may well be wrong.
+    #[must_use]
+    pub fn doubt(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// What an editor underlines and says: `{path, line, column, end, severity, code, message,
+    /// hint}`. Lines and columns count from 1, columns in characters; `end` is the column behind
+    /// the last one underlined. They are null for a mistake of the script as a whole.
+    #[must_use]
+    pub fn for_editors(&self) -> Value {
+        let underlined = self.source_line[self.span()].chars().count();
+        json!({
+            "path": self.path,
+            "line": self.line,
+            "column": self.column,
+            "end": self.column.map(|column| column + underlined.max(1)),
+            "severity": self.severity,
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+        })
     }
 
     /// `path:line:column: message`, for logs and one-line answers.

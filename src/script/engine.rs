@@ -59,3 +59,10 @@ pub(super) fn running(limits: &Limits, libraries: &Arc<Libraries>, pure: bool) -
     bindings::register(&mut engine, pure);
     engine
 }
+
+/// The same with what tests are made of.
+pub(super) fn testing(limits: &Limits, libraries: &Arc<Libraries>, pure: bool) -> Engine {
+    let mut engine = running(limits, libraries, pure);
+    engine.register_global_module(bindings::testing::module());
+    engine
+}

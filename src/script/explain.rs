@@ -157,6 +157,11 @@ pub(super) fn parse_hint(error: &ParseErrorType, kind: Kind) -> Option<String> {
     }
 }
 
+/// Whether a text does not parse because it names what its kind may not touch.
+pub(super) fn is_effect(error: &ParseErrorType, kind: Kind) -> bool {
+    matches!(error, ParseErrorType::ModuleUndefined(name) if purity_hint(name, kind).is_some())
+}
+
 /// Why a namespace that there is can't be used.
 fn purity_hint(namespace: &str, kind: Kind) -> Option<String> {
     let lacks = kind.is_pure() && bindings::effect_namespaces().any(|space| space == namespace);

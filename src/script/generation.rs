@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::nearest;
 use super::engine::SharedModule;
 use super::resolver::Libraries;
-use super::{Diagnostic, Key, Kind, Script, ScriptError};
+use super::{Diagnostic, Key, Kind, Script, ScriptError, Source};
 use crate::assets::ScriptRef;
 use crate::knowledge::{FILE_NAME, Knowledge, KnowledgeError, Layers};
 
@@ -51,6 +51,8 @@ pub struct Generation {
     pub number: u64,
     pub(super) served: BTreeMap<Key, Served>,
     pub(super) problems: BTreeMap<Key, Diagnostic>,
+    /// Files of tests, which are compiled when they are run.
+    pub(super) tests: BTreeMap<Key, Source>,
     pub(super) unreadable: Vec<(PathBuf, String)>,
     pub(super) facts: Layers,
 }
@@ -130,7 +132,9 @@ impl Generation {
     /// those that are broken at present.
     #[must_use]
     pub fn listing(&self) -> Vec<Value> {
-        let served = self.all().map(|served| {
+        // A file of tests that runs is there as well, for itself.
+        let scripts = self.all().filter(|it| it.script.key.tested().is_none());
+        let served = scripts.map(|served| {
             let script = &served.script;
             let mut entry = json!({
                 "name": script.key.name,
@@ -177,6 +181,11 @@ impl Generation {
     #[must_use]
     pub fn problems(&self) -> &BTreeMap<Key, Diagnostic> {
         &self.problems
+    }
+
+    /// The files of tests that stand beside scripts.
+    pub fn tests(&self) -> impl Iterator<Item = &Source> {
+        self.tests.values()
     }
 
     /// Files and folders that could not be read, with the reason.

@@ -16,6 +16,7 @@ use super::places::Places;
 use super::runs::{Journal, Runs};
 use super::steps::Steps;
 use super::submissions::Submissions;
+use super::trace::{Calling, Trace};
 use super::value::{map_to_dynamic, to_dynamic};
 use super::{Generation, Library, Limits};
 use crate::assets::publish::Publisher;
@@ -96,6 +97,8 @@ pub struct Caller {
     pub patience: Option<Instant>,
     /// The session that it belongs to, where a process serves several; none for the process itself.
     pub session: Option<Arc<str>>,
+    /// Where it is noted what is done for it, and how long that takes.
+    pub trace: Option<Arc<Trace>>,
 }
 
 impl Default for Caller {
@@ -109,6 +112,7 @@ impl Default for Caller {
             journal: None,
             patience: None,
             session: None,
+            trace: None,
         }
     }
 }
@@ -148,20 +152,24 @@ pub(super) struct Context {
     pub(super) beside: usize,
     /// The places for what the run does beside each other.
     pub(super) places: Arc<Places>,
+    /// The traced call that began what goes on here beside others.
+    pub(super) within: Option<usize>,
 }
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 impl Context {
     /// The context behind a call of a binding.
-    pub(super) fn of(call: &NativeCallContext) -> Arc<Self> {
+    pub(super) fn of(call: &NativeCallContext) -> Calling {
         #[expect(
             clippy::expect_used,
             reason = "bindings that need a context are registered only in engines that carry one"
         )]
-        call.tag()
+        let context = call
+            .tag()
             .and_then(|tag| tag.clone().try_cast::<Arc<Self>>())
-            .expect("the engine carries the context of its run")
+            .expect("the engine carries the context of its run");
+        Calling::new(context, call)
     }
 
     /// Waits for the server or the store, unless the caller cancels first.

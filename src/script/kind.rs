@@ -36,6 +36,12 @@ impl Kind {
         Self::Lib,
     ];
 
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The folder below a script root, with `/` between its parts.
     #[must_use]
     pub fn folder(self) -> &'static str {

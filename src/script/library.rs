@@ -80,18 +80,8 @@ impl Library {
     /// Where it lies as in a root, `ROOT/templates/NAME.rhai`, the others of that root are there,
     /// too: a set of scripts can be tried before it is taken over.
     pub fn with_file(&self, file: &Path) -> io::Result<(Key, Arc<Generation>)> {
-        let text = read_text(file)?;
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let key = Key {
-            kind: kind_of_file(file, &text),
-            name: stem.into_owned(),
-        };
-        let source = Source {
-            key: key.clone(),
-            layer: Layer::File,
-            path: file.to_owned(),
-            text,
-        };
+        let source = Source::in_file(file)?;
+        let key = source.key.clone();
         let generation = match tree_around(file, key.kind) {
             Some(path) if !self.roots.iter().any(|root| root.path == path) => {
                 let layer = Layer::File;
@@ -101,6 +91,24 @@ impl Library {
             _ => self.generation().with(&source),
         };
         Ok((key, Arc::new(generation)))
+    }
+}
+
+impl Source {
+    /// The script in a file that lies anywhere. What it is follows from its folder, or else from its
+    /// entry function.
+    pub fn in_file(file: &Path) -> io::Result<Self> {
+        let text = read_text(file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            key: Key {
+                kind: kind_of_file(file, &text),
+                name: stem.into_owned(),
+            },
+            layer: Layer::File,
+            path: file.to_owned(),
+            text,
+        })
     }
 }
 

@@ -165,6 +165,7 @@ impl Runner {
             depth: 0,
             beside: 0,
             places: Arc::default(),
+            within: None,
         });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();
@@ -309,21 +310,23 @@ fn listing(
 pub(super) fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     let libraries = context.generation.libraries_of(script);
     let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
-    stop_on(&mut engine, context.stop.clone());
-    engine.set_default_tag(Dynamic::from(context.clone()));
+    carry(&mut engine, context);
     engine
+}
+
+/// Lets the bindings find the context, and the caller stop the script.
+pub(super) fn carry(engine: &mut Engine, context: &Arc<Context>) {
+    stop_on(engine, context.stop.clone());
+    engine.set_default_tag(Dynamic::from(context.clone()));
 }
 
 /// An engine for what goes on beside the script of a context, on a thread of its own.
 pub(super) fn engine_beside(context: &Arc<Context>) -> Engine {
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == context.script.kind);
+    let kind = Kind::named(&context.script.kind);
     let served = kind.and_then(|kind| context.generation.get(kind, &context.script.name).ok());
     let libraries = served.map(|served| served.libraries.clone());
     let mut engine = engine::running(&context.limits, &libraries.unwrap_or_default(), false);
-    stop_on(&mut engine, context.stop.clone());
-    engine.set_default_tag(Dynamic::from(context.clone()));
+    carry(&mut engine, context);
     engine
 }
 
@@ -351,7 +354,7 @@ fn enter(
     call_function(engine, generation, script, entry.name, arguments)
 }
 
-fn call_function(
+pub(super) fn call_function(
     engine: &Engine,
     generation: &Generation,
     script: &Script,

@@ -13,6 +13,9 @@ use crate::knowledge::FILE_NAME;
 /// The extension of a script.
 const EXTENSION: &str = "rhai";
 
+/// How the names of files of tests end.
+const TESTS: &str = "_test";
+
 /// How deep below a kind's folder scripts are looked for; a link that leads back up ends here.
 const MAX_DEPTH: usize = 8;
 
@@ -85,6 +88,8 @@ pub struct Source {
 pub struct Sources {
     /// The scripts.
     pub found: BTreeMap<Key, Source>,
+    /// The files of tests that stand beside them, `NAME_test.rhai`.
+    pub tests: BTreeMap<Key, Source>,
     /// The texts of files of facts, the farthest first.
     pub facts: Vec<(PathBuf, String)>,
     /// Files and folders that could not be read, with the reason.
@@ -181,7 +186,12 @@ impl Sources {
     }
 
     fn add(&mut self, source: Source) {
-        self.found.insert(source.key.clone(), source);
+        let to = if source.key.tested().is_some() {
+            &mut self.tests
+        } else {
+            &mut self.found
+        };
+        to.insert(source.key.clone(), source);
     }
 }
 
@@ -194,6 +204,12 @@ impl Key {
             let name = name.to_owned();
             Some(Self { kind, name })
         })
+    }
+
+    /// The name of the script whose tests it names, which are no script of their own.
+    #[must_use]
+    pub fn tested(&self) -> Option<&str> {
+        self.name.strip_suffix(TESTS)
     }
 
     /// The path below a root at which the script stands, `templates/NAME.rhai`.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::host::{Context, caught, thrown};
 use super::runs::{CallEnd, Done, Given, Intent, Journal};
+use super::trace::innermost;
 use super::value::{from_dynamic, to_dynamic};
 use crate::failure::{Code, Failure};
 
@@ -137,6 +138,7 @@ impl Context {
             Arc::new(Self {
                 steps: steps.map(Arc::new),
                 beside: self.beside + 1,
+                within: innermost().or(self.within),
                 ..(**self).clone()
             })
         };

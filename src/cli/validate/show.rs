@@ -1,7 +1,6 @@
 //! Findings on a terminal: the line, a caret, the advice.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
@@ -31,11 +30,10 @@ impl Stream {
     }
 
     pub(super) fn shows_colours(self) -> bool {
-        let is_terminal = match self {
-            Self::Out => io::stdout().is_terminal(),
-            Self::Err => io::stderr().is_terminal(),
-        };
-        is_terminal && std::env::var_os("NO_COLOR").is_none()
+        match self {
+            Self::Out => report::result_colours(),
+            Self::Err => report::colours(),
+        }
     }
 }
 
@@ -77,20 +75,16 @@ pub(in crate::cli) fn tally(findings: &[&Finding]) -> String {
             .filter(|one| one.severity == severity)
             .count()
     };
-    let plural = |count: usize, word: &str| {
-        let end = if count == 1 { "" } else { "s" };
-        format!("{count} {word}{end}")
-    };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match (errors, warnings) {
         (0, 0) => "nothing wrong".to_owned(),
-        (0, warnings) => plural(warnings, "warning"),
-        (errors, 0) => plural(errors, "error"),
+        (0, warnings) => report::counted(warnings, "warning"),
+        (errors, 0) => report::counted(errors, "error"),
         (errors, warnings) => {
             format!(
                 "{}, {}",
-                plural(errors, "error"),
-                plural(warnings, "warning")
+                report::counted(errors, "error"),
+                report::counted(warnings, "warning")
             )
         }
     }

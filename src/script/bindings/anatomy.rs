@@ -44,15 +44,19 @@ mod functions {
     use crate::script::host::Context;
 
     /// What a workflow has and is: `#{ prompt: #{ value, at: ["6.text"] }, seed, steps, ... }`.
+    /// Example: `g.settings().seed.value`
     #[rhai_fn(return_raw, global)]
     pub fn settings(call: NativeCallContext, workflow: &mut WorkflowHandle) -> Fallible<Dynamic> {
-        let known = Known::of(&Context::of(&call))?;
+        let context = Context::of(&call);
+        let known = Known::of(&context)?;
         super::settings(workflow, &known.facts)
     }
 
     /// Sets what a workflow has, found by what it means (`prompt`, `seed`, `cfg`, ...), by the name
     /// of an input or as `node_id.input`: `#{ changed, left, notes, seed }`. A seed of `()` is
     /// drawn, one of -1 kept. What has no place throws, and then nothing changes.
+    /// Throws `INVALID_PARAMS`.
+    /// Example: `g.change(#{ prompt: "a grey fox", seed: () })`
     #[rhai_fn(return_raw, global)]
     pub fn change(
         call: NativeCallContext,
@@ -76,6 +80,7 @@ mod pure_functions {
     use rhai::Map;
 
     /// What a workflow has and is: `#{ prompt: #{ value, at: ["6.text"] }, seed, steps, ... }`.
+    /// Example: `g.settings().seed.value`
     #[rhai_fn(return_raw, global)]
     pub fn settings(workflow: &mut WorkflowHandle) -> Fallible<Dynamic> {
         super::settings(workflow, &NodeFacts::bundled())
@@ -84,6 +89,8 @@ mod pure_functions {
     /// Sets what a workflow has, found by what it means (`prompt`, `seed`, `cfg`, ...), by the name
     /// of an input or as `node_id.input`: `#{ changed, left, notes, seed }`. What has no place
     /// throws, and then nothing changes.
+    /// Throws `INVALID_PARAMS`.
+    /// Example: `g.change(#{ prompt: "a grey fox", seed: () })`
     #[rhai_fn(return_raw, global)]
     pub fn change(workflow: &mut WorkflowHandle, wanted: Map) -> Fallible<Dynamic> {
         super::change(workflow, &NodeFacts::bundled(), &wanted, || None)

@@ -46,6 +46,8 @@ mod functions {
 
     /// The newest assets that fit a query, in short: `#{ assets, count, total, has_more, next }`.
     /// The query may say session, kind, script, text, limit, before and `include_expired`.
+    /// Throws `INVALID_PARAMS` for a query that is not understood.
+    /// Example: `assets::list(#{ limit: 10, text: "fox" }).assets`
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext, query: rhai::Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -64,6 +66,8 @@ mod functions {
 
     /// One asset in full, with how it was made and what was made from it; the workflow itself is
     /// `assets::workflow`.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`.
+    /// Example: `assets::get(asset_id).width`
     #[rhai_fn(return_raw)]
     pub fn get(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -71,6 +75,8 @@ mod functions {
     }
 
     /// What there is to see of an asset: its type, size, duration, prompt, and where it is.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`.
+    /// Example: `assets::facts(asset_id)`
     #[rhai_fn(return_raw)]
     pub fn facts(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -80,6 +86,8 @@ mod functions {
     /// A small picture of an asset, at most `max_side` pixels along its longer side and 100 kB in
     /// base64: `#{ bytes, mime_type, width, height }`. Of a picture that moves it's the first frame.
     /// What can't be shown has a `no_preview` instead, which says why.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `SOURCE_NOT_FOUND` where its file is gone.
+    /// Example: `assets::preview(asset_id, 512)`
     #[rhai_fn(return_raw)]
     pub fn preview(call: NativeCallContext, asset_id: &str, max_side: INT) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -87,6 +95,8 @@ mod functions {
     }
 
     /// The words of an asset that is text, up to `limit` characters.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `SOURCE_NOT_FOUND` where its file is gone.
+    /// Example: `assets::text(asset_id, 500)`
     #[rhai_fn(return_raw)]
     pub fn text(call: NativeCallContext, asset_id: &str, limit: INT) -> Fallible<ImmutableString> {
         let context = Context::of(&call);
@@ -97,6 +107,8 @@ mod functions {
     }
 
     /// The bytes of an asset.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `SOURCE_NOT_FOUND` where its file is gone.
+    /// Example: `assets::bytes(asset_id).len()`
     #[rhai_fn(return_raw)]
     pub fn bytes(call: NativeCallContext, asset_id: &str) -> Fallible<Blob> {
         let context = Context::of(&call);
@@ -104,6 +116,8 @@ mod functions {
     }
 
     /// The workflow that made an asset, exactly as it was run; `()` if none is known.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`.
+    /// Example: `workflow(assets::workflow(asset_id)).find("KSampler")`
     #[rhai_fn(return_raw)]
     pub fn workflow(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -116,9 +130,12 @@ mod functions {
     }
 
     /// Keeps an asset for ever, or lets it expire again a whole lifetime from now.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`.
+    /// Example: `assets::pin(asset_id, true)`
     #[rhai_fn(return_raw)]
     pub fn pin(call: NativeCallContext, asset_id: &str, pinned: bool) -> Fallible<Dynamic> {
-        let assets = Context::of(&call).host.assets.clone();
+        let context = Context::of(&call);
+        let assets = context.host.assets.clone();
         let changed = if pinned {
             assets.pin(asset_id)
         } else {
@@ -133,6 +150,8 @@ mod functions {
     }
 
     /// Removes what is past its time: `#{ removed, bytes_freed }`.
+    /// Throws `INTERNAL_ERROR` where the store can't be written.
+    /// Example: `assets::cleanup().removed`
     #[rhai_fn(return_raw)]
     pub fn cleanup(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -145,6 +164,9 @@ mod functions {
     /// Brings media into `ComfyUI`'s input folder: `#{ name, mime_type, uploaded, ... }`, of which
     /// `name` is what `LoadImage` and its kin take. The source is the path of a file or an
     /// `asset_id`; the options may say filename, subfolder and overwrite.
+    /// Throws `SOURCE_NOT_FOUND`, `UNSUPPORTED_TYPE`, `INVALID_FILENAME`, `CONNECTION_ERROR`
+    /// without a server.
+    /// Example: `assets::upload("photo.png", #{ overwrite: true }).name`
     #[rhai_fn(return_raw)]
     pub fn upload(call: NativeCallContext, source: &str, options: rhai::Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -167,6 +189,8 @@ mod functions {
     /// Measures of a picture: `#{ sharpness, exposure: #{ mean, dark, bright }, hash }`. Sharpness
     /// is 0 for none and hundreds to thousands for much detail, exposure is from 0 to 1, `dark` and
     /// `bright` being the parts that are lost in black and white. Clips and sounds throw.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `UNSUPPORTED_TYPE` for what is no picture.
+    /// Example: `assets::measure(asset_id).sharpness`
     #[rhai_fn(return_raw)]
     pub fn measure(call: NativeCallContext, asset_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -186,6 +210,8 @@ mod functions {
 
     /// How much alike two pictures look: 1 for copies, 0.84 and more for nearly the same, about 0.5
     /// for others.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `UNSUPPORTED_TYPE` for what is no picture.
+    /// Example: `assets::likeness(asset_id, other_id) > 0.95`
     #[rhai_fn(return_raw)]
     pub fn likeness(call: NativeCallContext, one: &str, other: &str) -> Fallible<FLOAT> {
         let context = Context::of(&call);
@@ -195,6 +221,7 @@ mod functions {
     }
 
     /// The session under which what the caller makes is recorded.
+    /// Example: `assets::list(#{ session: assets::session() })`
     pub fn session(call: NativeCallContext) -> ImmutableString {
         Context::of(&call).session().into()
     }

@@ -41,6 +41,8 @@ mod functions {
     /// Runs a workflow once with each set of parameters and waits for all, each for a number of
     /// seconds at most: a list of `#{ index, status, prompt_id, parameters, outputs, duration }`, or
     /// with `error`, `message` and `hint` for one that failed, in the order of the sets.
+    /// Throws `INVALID_PARAMS` for sets that are no maps, `CONNECTION_ERROR` without a server.
+    /// Example: `batch::run("sd3_txt2img", [#{ PROMPT: "a fox", SEED: 1 }, #{ PROMPT: "a fox", SEED: 2 }], 600.0)`
     #[rhai_fn(return_raw)]
     pub fn run(
         call: NativeCallContext,
@@ -58,6 +60,8 @@ mod functions {
     }
 
     /// Those of some parameters that a workflow has a place for.
+    /// Throws `NOT_FOUND` for a template that there is not.
+    /// Example: `batch::fitting("sd3_txt2img", #{ PROMPT: "a fox", NO_SUCH_THING: 1 })`
     #[rhai_fn(return_raw)]
     pub fn fitting(call: NativeCallContext, workflow: Dynamic, params: Map) -> Fallible<Map> {
         let context = Context::of(&call);
@@ -73,6 +77,8 @@ mod functions {
 
     /// Hands an asset to the server again, as a later run reads it: gives the name for `LoadImage`
     /// and its kin.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `CONNECTION_ERROR` without a server.
+    /// Example: `templates::build("sd3_txt2img", #{ PROMPT: "a fox", IMAGE_PATH: batch::hand_over(asset_id) })`
     #[rhai_fn(return_raw)]
     pub fn hand_over(call: NativeCallContext, asset_id: &str) -> Fallible<ImmutableString> {
         let context = Context::of(&call);

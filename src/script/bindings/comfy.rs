@@ -35,6 +35,8 @@ mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// Queues a workflow: `#{ prompt_id, queue_position, number, node_errors }`.
+    /// Throws `VALIDATION_ERROR` for what the server refuses, `CONNECTION_ERROR` without a server.
+    /// Example: `let prompt_id = comfy::submit(g).prompt_id;`
     #[rhai_fn(return_raw)]
     pub fn submit(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -47,6 +49,9 @@ mod functions {
     /// "completed", outputs, elapsed_seconds }`, one that goes on `#{ status: "timeout", still }`;
     /// one that failed throws. For the `run_id` of a run that went on, it is what the run's tool
     /// answers.
+    /// Throws what became of the job (`EXECUTION_ERROR`, `OUT_OF_MEMORY`, `CANCELLED`, `JOB_LOST`),
+    /// `NOT_FOUND`.
+    /// Example: `comfy::wait(prompt_id, 60.0).status`
     #[rhai_fn(return_raw)]
     pub fn wait(call: NativeCallContext, prompt_id: &str, seconds: FLOAT) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -71,6 +76,8 @@ mod functions {
     }
 
     /// Queues a workflow and waits for it for as long as it takes: `#{ prompt_id, outputs, ... }`.
+    /// Throws the same as `submit` and `wait`.
+    /// Example: `comfy::run(g).outputs[0].asset_id`
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -81,6 +88,8 @@ mod functions {
 
     /// What is wrong with a workflow, without queueing it: `#{ valid, errors, findings, node_errors,
     /// node_count }`.
+    /// Throws nothing: without a server the node classes of this program count.
+    /// Example: `comfy::validate(g).errors`
     #[rhai_fn(return_raw)]
     pub fn validate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -92,6 +101,8 @@ mod functions {
 
     /// Lets the fixers mend a workflow: `#{ corrections, workflow }`, and of what is left `valid`,
     /// `errors` and `findings`; with `failed_fixers` if some failed, which are left out.
+    /// Throws nothing: without a server the node classes of this program count.
+    /// Example: `comfy::repair(g).corrections`
     #[rhai_fn(return_raw)]
     pub fn repair(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -119,6 +130,8 @@ mod functions {
 
     /// Where a job or run stands. It does not wait for a job's end, and for the outputs of one that
     /// is over some seconds at most.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::status(prompt_id).status`
     #[rhai_fn(return_raw)]
     pub fn status(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -135,6 +148,8 @@ mod functions {
     }
 
     /// Stops one job or run, waiting or running, and no other.
+    /// Throws `NOT_FOUND`, `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::cancel(prompt_id)`
     #[rhai_fn(return_raw)]
     pub fn cancel(call: NativeCallContext, prompt_id: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -148,6 +163,8 @@ mod functions {
     }
 
     /// Stops whatever the server is running, no matter whose it is.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::interrupt()`
     #[rhai_fn(return_raw)]
     pub fn interrupt(call: NativeCallContext) -> Fallible<()> {
         let context = Context::of(&call);
@@ -158,6 +175,8 @@ mod functions {
 
     /// Stops what the caller's session has running there and gives the ids of those jobs. If what
     /// runs is somebody else's, nothing is stopped and that is an error.
+    /// Throws `NOT_ALLOWED` where what runs is not ours, `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::interrupt_own()`
     #[rhai_fn(return_raw)]
     pub fn interrupt_own(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -167,6 +186,8 @@ mod functions {
     }
 
     /// What runs and what waits, first come first.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::queue().pending.len()`
     #[rhai_fn(return_raw)]
     pub fn queue(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -182,6 +203,8 @@ mod functions {
     }
 
     /// Asks the server to free graphics memory.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::free(true)`
     #[rhai_fn(return_raw)]
     pub fn free(call: NativeCallContext, unload_models: bool) -> Fallible<()> {
         let context = Context::of(&call);
@@ -191,6 +214,8 @@ mod functions {
     }
 
     /// The server's version, its devices and their memory in bytes.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::system_stats().devices[0].vram_free`
     #[rhai_fn(return_raw)]
     pub fn system_stats(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -200,6 +225,8 @@ mod functions {
     }
 
     /// The files of a model folder, as loaders list them.
+    /// Throws `NOT_FOUND` for a folder that there is not, `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::models("loras")`
     #[rhai_fn(return_raw)]
     pub fn models(call: NativeCallContext, folder: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -210,6 +237,8 @@ mod functions {
     }
 
     /// The files of all model folders: names by folder.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::all_models().checkpoints`
     #[rhai_fn(return_raw)]
     pub fn all_models(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -219,6 +248,8 @@ mod functions {
     }
 
     /// The names of the model folders.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `comfy::model_folders()`
     #[rhai_fn(return_raw)]
     pub fn model_folders(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);

@@ -63,6 +63,8 @@ mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// What is known of running the model of that name.
+    /// Throws a text for a model that is not known, with what is like it.
+    /// Example: `facts("Qwen-Image-2512").steps`
     #[rhai_fn(return_raw)]
     pub fn facts(context: NativeCallContext, model: &str) -> Fallible<Recipe> {
         super::recipe(&context, model, None)
@@ -79,6 +81,8 @@ mod functions {
     }
 
     /// One fact, such as `steps`, `cfg`, `width`.
+    /// Throws a text for a fact that is not known, with those that are.
+    /// Example: `facts("Qwen-Image-2512")["width"]`
     #[rhai_fn(index_get, return_raw, global, pure)]
     pub fn fact(recipe: &mut Recipe, name: &str) -> Fallible<Dynamic> {
         let fact = recipe.fact(name).map_err(|error| error.to_string())?;
@@ -86,6 +90,8 @@ mod functions {
     }
 
     /// The file that it loads from a folder.
+    /// Throws a text for a folder of which it loads no file, or several.
+    /// Example: `facts("Qwen-Image-2512").file("vae")`
     #[rhai_fn(return_raw, global, pure)]
     pub fn file(recipe: &mut Recipe, folder: &str) -> Fallible<String> {
         file_of(recipe, folder, "")

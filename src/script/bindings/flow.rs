@@ -19,7 +19,10 @@ mod functions {
     use crate::failure::Failure;
     use crate::script::value::to_dynamic;
 
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
     /// Tells the caller what the script is doing.
+    /// Example: ``progress(`picture ${i + 1} of 4`, i / 4.0)``
     pub fn progress(call: NativeCallContext, message: &str) {
         let message = message.to_owned();
         Context::of(&call).report(Progress::Stage {
@@ -43,8 +46,10 @@ mod functions {
     }
 
     /// A random seed from 0 to 2^53 - 1.
+    /// Throws nothing.
+    /// Example: `let seed = random_seed();`
     #[rhai_fn(return_raw)]
-    pub fn random_seed(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
+    pub fn random_seed(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         context.once("random_seed", json!([]), || {
             Ok(to_dynamic(context.host.ids.seed().into()))
@@ -52,8 +57,10 @@ mod functions {
     }
 
     /// The present moment as text: `2026-01-27T10:30:45Z`.
+    /// Throws nothing.
+    /// Example: ``log("info", `begun at ${now()}`)``
     #[rhai_fn(return_raw)]
-    pub fn now(call: NativeCallContext) -> Result<Dynamic, Box<EvalAltResult>> {
+    pub fn now(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         context.once("now", json!([]), || {
             Ok(context.host.clock.now().to_string().into())
@@ -61,15 +68,17 @@ mod functions {
     }
 
     /// Waits for a number of seconds, or until the caller cancels.
+    /// Throws a text for a time below 0.
+    /// Example: `sleep(2.5)`
     #[rhai_fn(name = "sleep", return_raw)]
-    pub fn sleep_whole(call: NativeCallContext, seconds: INT) -> Result<(), Box<EvalAltResult>> {
+    pub fn sleep_whole(call: NativeCallContext, seconds: INT) -> Fallible<()> {
         #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
         sleep(call, seconds as FLOAT)
     }
 
     /// Waits for a number of seconds, or until the caller cancels.
     #[rhai_fn(return_raw)]
-    pub fn sleep(call: NativeCallContext, seconds: FLOAT) -> Result<(), Box<EvalAltResult>> {
+    pub fn sleep(call: NativeCallContext, seconds: FLOAT) -> Fallible<()> {
         let duration = Duration::try_from_secs_f64(seconds)
             .map_err(|_| format!("can't sleep for {seconds} seconds"))?;
         let context = Context::of(&call);

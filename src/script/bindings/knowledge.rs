@@ -29,6 +29,8 @@ mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// The current and the deprecated models of a category.
+    /// Throws `INVALID_PARAMS` for a category that there is not.
+    /// Example: `knowledge::sota("image_gen")`
     #[rhai_fn(return_raw)]
     pub fn sota(call: NativeCallContext, category: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -40,6 +42,8 @@ mod functions {
     }
 
     /// Whether a model, by its name or a file's, is current, deprecated or unknown.
+    /// Throws nothing: what is not known is UNKNOWN.
+    /// Example: `knowledge::freshness("sdxl")`
     #[rhai_fn(return_raw)]
     pub fn freshness(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -48,6 +52,8 @@ mod functions {
     }
 
     /// What the sampler of a model is to be set to; throws for one that is not known.
+    /// Throws `NOT_FOUND`.
+    /// Example: `knowledge::settings("Qwen-Image-2512")`
     #[rhai_fn(return_raw)]
     pub fn settings(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -55,6 +61,8 @@ mod functions {
     }
 
     /// The best model for a task on a card of so many gigabytes; without a number, on the server's.
+    /// Throws `NOT_FOUND` for a task that there is not.
+    /// Example: `knowledge::recommend("portrait", 16.0)`
     #[rhai_fn(return_raw)]
     pub fn recommend(call: NativeCallContext, task: &str, vram_gb: Dynamic) -> Fallible<Dynamic> {
         let context = Context::of(&call);

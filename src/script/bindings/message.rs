@@ -23,17 +23,21 @@ pub(super) fn module() -> SharedModule {
 
 #[export_module]
 mod functions {
-    type Fallible = Result<Message, Box<EvalAltResult>>;
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// What the user says: a string, or what a reply shows.
+    /// Throws a text for what is neither text nor a reply that shows something.
+    /// Example: `[user("Which is sharper?"), assistant("The second.")]`
     #[rhai_fn(return_raw)]
-    pub fn user(content: Dynamic) -> Fallible {
+    pub fn user(content: Dynamic) -> Fallible<Message> {
         super::said_by(Role::User, &content)
     }
 
     /// What the model says: a string, or what a reply shows.
+    /// Throws the same as `user`.
+    /// Example: `assistant("The second one.")`
     #[rhai_fn(return_raw)]
-    pub fn assistant(content: Dynamic) -> Fallible {
+    pub fn assistant(content: Dynamic) -> Fallible<Message> {
         super::said_by(Role::Assistant, &content)
     }
 }

@@ -26,6 +26,7 @@ mod scripts;
 mod sweep;
 mod talk;
 mod templates;
+pub(super) mod testing;
 mod variations;
 mod vision;
 mod vram;
@@ -50,8 +51,10 @@ static EVERYWHERE: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     ]
 });
 
-static PURE: LazyLock<Vec<Namespace>> =
-    LazyLock::new(|| vec![("", pure::module()), ("", anatomy::pure_module())]);
+static PURE: LazyLock<Vec<Namespace>> = LazyLock::new(|| vec![("", anatomy::pure_module())]);
+
+/// What stands before functions of the language that a pure script may not call, and refuses.
+static REFUSALS: LazyLock<SharedModule> = LazyLock::new(pure::module);
 
 static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     vec![
@@ -74,8 +77,21 @@ static EFFECTS: LazyLock<Vec<Namespace>> = LazyLock::new(|| {
     ]
 });
 
+/// How to write a script, in few words.
+pub(super) fn guide() -> &'static str {
+    scripts::GUIDE
+}
+
 /// Gives `engine` what a script of this purity may use.
 pub(super) fn register(engine: &mut Engine, pure: bool) {
+    if pure {
+        engine.register_global_module(REFUSALS.clone());
+    }
+    register_ours(engine, pure);
+}
+
+/// The same without what only refuses.
+pub(super) fn register_ours(engine: &mut Engine, pure: bool) {
     let further = if pure { &PURE } else { &EFFECTS };
     for (name, module) in EVERYWHERE.iter().chain(&**further) {
         if name.is_empty() {

@@ -15,6 +15,7 @@ mod functions {
     use super::{Dynamic, model_name};
 
     /// How the numbers in a model's file are stored, as far as its name says: `"fp8_e4m3fn"`, or `()`.
+    /// Example: `precision_of("flux1-dev-fp8_e4m3fn.safetensors") ?? "not told"`
     pub fn precision_of(name: &str) -> Dynamic {
         model_name::precision_of(name).map_or(Dynamic::UNIT, Dynamic::from)
     }

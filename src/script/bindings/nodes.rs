@@ -27,18 +27,24 @@ mod functions {
 
     /// The node classes that some words mean, the likeliest first: `#{ query, matches, total }`;
     /// with `source` if the server could not be asked.
+    /// Throws nothing: without a server the node classes of this program count.
+    /// Example: `nodes::search("upscale image", 5).matches`
     #[rhai_fn(return_raw)]
     pub fn search(call: NativeCallContext, query: &str, limit: INT) -> Fallible<Dynamic> {
-        let known = super::Known::of(&Context::of(&call))?;
+        let context = Context::of(&call);
+        let known = super::Known::of(&context)?;
         let limit = usize::try_from(limit).unwrap_or(0);
         let found = known.facts.search(query, limit);
         answer(known.sourced(super::describe(query, &found)))
     }
 
     /// What a node class takes and gives. Long lists of choices are cut unless it is to be `full`.
+    /// Throws `NOT_FOUND`, with what is like it.
+    /// Example: `nodes::info("KSampler", false).inputs`
     #[rhai_fn(return_raw)]
     pub fn info(call: NativeCallContext, name: &str, full: bool) -> Fallible<Dynamic> {
-        let known = super::Known::of(&Context::of(&call))?;
+        let context = Context::of(&call);
+        let known = super::Known::of(&context)?;
         match known.facts.class(name).map(|class| class.details(full)) {
             Some(Value::Object(details)) => answer(known.sourced(details)),
             _ => Err(thrown(super::unknown(&known.facts, name))),

@@ -44,6 +44,9 @@ mod functions {
     /// order. All go on to their end; then the first failure, if there is one, is thrown. A run does
     /// 16 things beside each other at most, those of `parallel` within `parallel` included, which may
     /// be four deep; further ones wait for their turn.
+    /// Throws the first failure of the functions, when all are over; `INVALID_PARAMS` for what is
+    /// no function.
+    /// Example: `parallel([|| comfy::run(g), || comfy::run(other)])`
     #[rhai_fn(return_raw)]
     pub fn parallel(call: NativeCallContext, functions: Array) -> Fallible<Array> {
         super::parallel(&call, functions)
@@ -52,6 +55,8 @@ mod functions {
     /// Calls a function without parameters, and again when it fails: `#{ times: 3, wait: 2.0, codes:
     /// ["OUT_OF_MEMORY"] }`. Without codes it is what may pass by itself: `CONNECTION_ERROR`,
     /// `JOB_LOST`, `TIMEOUT`.
+    /// Throws what the function threw last; `INVALID_PARAMS` for a policy that is not understood.
+    /// Example: `retry(#{ times: 3, wait: 2.0, codes: ["OUT_OF_MEMORY"] }, || comfy::run(g))`
     #[rhai_fn(return_raw)]
     pub fn retry(
         call: NativeCallContext,

@@ -23,6 +23,9 @@ mod functions {
     /// Copies an asset into the web project's folder: `#{ url, path, filename, bytes, ... }`. The
     /// options may say `target_filename` or `manifest_key`, `folder`, `web_optimize` and
     /// `max_bytes`.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `NO_PUBLISH_DIR`, `INVALID_FILENAME`, `FILE_EXISTS`,
+    /// `COPY_FAILED`.
+    /// Example: `assets::publish(asset_id, #{ target_filename: "hero.png" }).url`
     #[rhai_fn(return_raw)]
     pub fn publish(
         call: NativeCallContext,
@@ -41,20 +44,27 @@ mod functions {
     }
 
     /// The web folder: `#{ comfyui_output_dir, publish_dir, auto_detected, max_bytes }`.
+    /// Throws `INTERNAL_ERROR` where the folders can't be looked at.
+    /// Example: `assets::publish_info().publish_dir`
     #[rhai_fn(return_raw)]
     pub fn publish_info(call: NativeCallContext) -> Fallible<Dynamic> {
         answer(Context::of(&call).host.publisher.info())
     }
 
     /// Sets the web folder for this process and returns where it really is.
+    /// Throws `INVALID_PATH`, `FORBIDDEN_PATH`, `NOT_A_DIRECTORY`, `CANNOT_CREATE_DIR`.
+    /// Example: `assets::set_publish_dir("public/gen")`
     #[rhai_fn(return_raw)]
     pub fn set_publish_dir(call: NativeCallContext, path: &str) -> Fallible<Dynamic> {
-        let host = Context::of(&call).host.clone();
+        let context = Context::of(&call);
+        let host = context.host.clone();
         answer(host.publisher.set_folder(path.as_ref()).map_err(thrown)?)
     }
 
     /// Copies an asset to a file, or into a folder, of this machine:
     /// `#{ path, bytes, mime_type, asset_id }`.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `FORBIDDEN_PATH`, `FILE_EXISTS`, `COPY_FAILED`.
+    /// Example: `assets::save(asset_id, "pictures/", false).path`
     #[rhai_fn(return_raw)]
     pub fn save(
         call: NativeCallContext,

@@ -46,27 +46,31 @@ mod functions {
 
     use crate::script::value::{from_dynamic, from_map};
 
-    type Fallible = Result<ReplyHandle, Box<EvalAltResult>>;
+    type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// A reply without a value: only what is added to it.
+    /// Example: `reply(#{ asset_id: asset_id }).text("A fox")`
     pub fn reply() -> ReplyHandle {
         ReplyHandle::default()
     }
 
     /// A reply with a value for programs. What is added to it is shown in place of the value.
+    /// Throws a text for a value that has no form in JSON.
     #[rhai_fn(name = "reply", return_raw)]
-    pub fn reply_with(value: Dynamic) -> Fallible {
+    pub fn reply_with(value: Dynamic) -> Fallible<ReplyHandle> {
         let value = from_dynamic(&value).map_err(|error| error.to_string())?;
         Ok(ReplyHandle::new(Reply::from(value)))
     }
 
     /// Adds text.
+    /// Example: `reply().text("A fox in the snow")`
     #[rhai_fn(global)]
     pub fn text(reply: &mut ReplyHandle, text: &str) -> ReplyHandle {
         super::with(reply, Content::Text(text.to_owned()))
     }
 
     /// Adds a picture: the bytes of its file and its type, such as `image/webp`.
+    /// Example: `reply().image(bytes, "image/webp")`
     #[rhai_fn(global)]
     pub fn image(reply: &mut ReplyHandle, bytes: Blob, mime_type: &str) -> ReplyHandle {
         let (bytes, mime_type) = (bytes.into(), mime_type.to_owned());
@@ -74,13 +78,19 @@ mod functions {
     }
 
     /// Adds a picture that is at hand in base64.
+    /// Throws a text for what is no base64.
     #[rhai_fn(name = "image", return_raw, global)]
-    pub fn image_base64(reply: &mut ReplyHandle, base64: &str, mime_type: &str) -> Fallible {
+    pub fn image_base64(
+        reply: &mut ReplyHandle,
+        base64: &str,
+        mime_type: &str,
+    ) -> Fallible<ReplyHandle> {
         let (bytes, mime_type) = (super::decoded(base64)?, mime_type.to_owned());
         Ok(super::with(reply, Content::Image { bytes, mime_type }))
     }
 
     /// Adds a sound: the bytes of its file and its type, such as `audio/flac`.
+    /// Example: `reply().audio(bytes, "audio/flac")`
     #[rhai_fn(global)]
     pub fn audio(reply: &mut ReplyHandle, bytes: Blob, mime_type: &str) -> ReplyHandle {
         let (bytes, mime_type) = (bytes.into(), mime_type.to_owned());
@@ -89,12 +99,17 @@ mod functions {
 
     /// Adds a sound that is at hand in base64.
     #[rhai_fn(name = "audio", return_raw, global)]
-    pub fn audio_base64(reply: &mut ReplyHandle, base64: &str, mime_type: &str) -> Fallible {
+    pub fn audio_base64(
+        reply: &mut ReplyHandle,
+        base64: &str,
+        mime_type: &str,
+    ) -> Fallible<ReplyHandle> {
         let (bytes, mime_type) = (super::decoded(base64)?, mime_type.to_owned());
         Ok(super::with(reply, Content::Audio { bytes, mime_type }))
     }
 
     /// Adds a link to a resource, named after the end of its address.
+    /// Example: ``reply(#{}).link(`mmf://assets/${asset_id}`)``
     #[rhai_fn(global)]
     pub fn link(reply: &mut ReplyHandle, uri: &str) -> ReplyHandle {
         super::with(reply, Content::Link(super::link_to(uri)))
@@ -103,20 +118,31 @@ mod functions {
     /// Adds a link to a resource. The options may say name, title, description, `mime_type` and
     /// size.
     #[rhai_fn(name = "link", return_raw, global)]
-    pub fn link_described(reply: &mut ReplyHandle, uri: &str, options: Map) -> Fallible {
+    pub fn link_described(
+        reply: &mut ReplyHandle,
+        uri: &str,
+        options: Map,
+    ) -> Fallible<ReplyHandle> {
         let options = from_map(&options).map_err(|error| error.to_string())?;
         let link = super::described(super::link_to(uri), &options)?;
         Ok(super::with(reply, Content::Link(link)))
     }
 
     /// Adds the file of an asset, as the resource that it is.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `LIMIT_EXCEEDED` for a file of more than 64 MB.
+    /// Example: `reply().asset(asset_id)`
     #[rhai_fn(return_raw, global)]
-    pub fn asset(call: NativeCallContext, reply: &mut ReplyHandle, asset_id: &str) -> Fallible {
+    pub fn asset(
+        call: NativeCallContext,
+        reply: &mut ReplyHandle,
+        asset_id: &str,
+    ) -> Fallible<ReplyHandle> {
         let content = super::asset(&Context::of(&call), asset_id).map_err(thrown)?;
         Ok(super::with(reply, content))
     }
 
     /// Adds a resource that is text, with its address and type.
+    /// Example: `reply().resource("mmf://notes/1", "a note", "text/plain")`
     #[rhai_fn(global)]
     pub fn resource(
         reply: &mut ReplyHandle,

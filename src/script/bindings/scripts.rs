@@ -23,7 +23,7 @@ use crate::script::{Checked, Generation, Key, Kind, Layer, Served, Source, check
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// How to write a script, in few words; its examples are checked by a test.
-const GUIDE: &str = include_str!("../guide.md");
+pub(super) const GUIDE: &str = include_str!("../guide.md");
 
 /// The name of a script that has none.
 const NAMELESS: &str = "script";
@@ -40,6 +40,8 @@ mod functions {
 
     /// All scripts of all kinds: `#{ name, kind, title }`, with the `path` of those that are files
     /// and the `problem` of those that are broken.
+    /// Throws `INVALID_PARAMS` for a kind that there is not.
+    /// Example: `scripts::list(#{ kind: "pipeline" })`
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
         answer(super::listing(&Context::of(&call), &Map::new()))
@@ -54,11 +56,14 @@ mod functions {
     }
 
     /// How to write a script, in few words.
+    /// Example: `scripts::guide()`
     pub fn guide() -> ImmutableString {
         super::GUIDE.into()
     }
 
     /// The source of a script.
+    /// Throws `NOT_FOUND`.
+    /// Example: `scripts::source("lib", "save")`
     #[rhai_fn(return_raw)]
     pub fn source(call: NativeCallContext, kind: &str, name: &str) -> Fallible<ImmutableString> {
         let context = Context::of(&call);
@@ -68,6 +73,9 @@ mod functions {
 
     /// Runs a pipeline or tool within this script, or a template with its workflow to the end, and
     /// returns its result: a value, or the reply if it shows something beside its value.
+    /// Throws `NOT_FOUND`, `INVALID_PARAMS`, and what the script throws; `LIMIT_EXCEEDED` where
+    /// scripts run each other too deep.
+    /// Example: `scripts::run("best_of", #{ PROMPT: "a fox" }).best`
     #[rhai_fn(return_raw)]
     pub fn run(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -96,6 +104,8 @@ mod functions {
     }
 
     /// The same with a script that is given as text.
+    /// Throws the same as `run`.
+    /// Example: `scripts::run_source("fn run(p) { p.n + 1 }", #{})`
     #[rhai_fn(return_raw)]
     pub fn run_source(
         call: NativeCallContext,
@@ -114,6 +124,8 @@ mod functions {
 
     /// The mistakes of a script given as text, without running it: `#{ ok, kind, problems }`; the
     /// kind is told from its function unless it is given.
+    /// Throws `INVALID_PARAMS` for a kind that there is not.
+    /// Example: `scripts::check("fn run(p) { 1 }", ()).ok`
     #[rhai_fn(name = "check", return_raw)]
     pub fn check_text(call: NativeCallContext, text: &str, kind: Dynamic) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -124,6 +136,8 @@ mod functions {
     /// A workflow as a template called `name`: `#{ source, params, notes }`. It is given as a map in
     /// either format, or by the name of a template of the server, an `asset_id` or the path of a
     /// file.
+    /// Throws `NOT_FOUND`, `NO_WORKFLOW_DATA`.
+    /// Example: `scripts::draft(g.to_map(), "mine").source`
     #[rhai_fn(return_raw)]
     pub fn draft(call: NativeCallContext, from: Dynamic, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -132,6 +146,9 @@ mod functions {
 
     /// Writes a script that has no mistakes to the user's or project's folder and takes it into
     /// use: `#{ name, kind, path, problems }`. The options may say `kind` and `overwrite`.
+    /// Throws `NOT_ALLOWED`, `INVALID_FILENAME`, `INVALID_PARAMS` where there is one,
+    /// `SCRIPT_ERROR` for one with a mistake.
+    /// Example: `scripts::save("mine", "fn run(p) { 1 }", #{ kind: "pipeline" }).path`
     #[rhai_fn(name = "save", return_raw)]
     pub fn save_text(
         call: NativeCallContext,
@@ -283,8 +300,7 @@ fn kind(named: &Dynamic) -> Fallible<Option<Kind>> {
     let Ok(name) = named.as_immutable_string_ref() else {
         return Ok(None);
     };
-    let mut kinds = Kind::ALL.into_iter();
-    if let Some(kind) = kinds.find(|kind| kind.as_str() == name.as_str()) {
+    if let Some(kind) = Kind::named(&name) {
         return Ok(Some(kind));
     }
     let kinds = Kind::ALL.map(Kind::as_str);

@@ -25,6 +25,9 @@ mod functions {
 
     /// Every combination of the values of a sweep over fixed parameters: a list of
     /// `#{ key, parameters }`.
+    /// Throws `INVALID_PARAMS` for a sweep that is not understood, `LIMIT_EXCEEDED` for one with
+    /// too many runs.
+    /// Example: `batch::combinations(#{ CFG: [3.0, 4.5] }, #{ PROMPT: "a fox" })`
     #[rhai_fn(return_raw)]
     pub fn combinations(call: NativeCallContext, sweep: Map, fixed: Map) -> Fallible<Dynamic> {
         let (sweep, fixed) = (from_map(&sweep), from_map(&fixed));
@@ -39,6 +42,8 @@ mod functions {
 
     /// What a sweep over a workflow comes to: `#{ axes, runs }`. An axis is `#{ names, points }`,
     /// each point a list of one value per name; runs are those of `combinations`.
+    /// Throws the same as `combinations`.
+    /// Example: `batch::plan("sd3_txt2img", #{ STEPS: #{ from: 10, to: 30, count: 3 } }, #{ PROMPT: "a fox" }).runs`
     #[rhai_fn(return_raw)]
     pub fn plan(
         call: NativeCallContext,
@@ -62,6 +67,8 @@ mod functions {
     /// Pictures of a sweep in one, with the values of the axes written on it: the ids of its sheets,
     /// of which there are several where one would be too crowded. `results` are those of `run` in
     /// the order of the combinations.
+    /// Throws `INVALID_PARAMS` where axes and results do not fit each other.
+    /// Example: `batch::sheet(plan.axes, results)`
     #[rhai_fn(return_raw)]
     pub fn sheet(call: NativeCallContext, axes: Array, results: Array) -> Fallible<Dynamic> {
         let axes = from_dynamic(&axes.into()).map_err(|error| error.to_string())?;

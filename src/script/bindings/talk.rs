@@ -29,6 +29,8 @@ mod functions {
 
     /// Says something in the log of this program and of the client: a string, or a value. The
     /// levels are debug, info, notice, warning, error, critical, alert and emergency.
+    /// Throws `INVALID_PARAMS` for a level that there is not.
+    /// Example: `log("warning", "once more with less")`
     #[rhai_fn(return_raw)]
     pub fn log(call: NativeCallContext, level: &str, message: Dynamic) -> Fallible<()> {
         let level = Level::from_name(level).map_err(thrown)?;
@@ -40,6 +42,8 @@ mod functions {
     /// Asks the user. The form is a map of fields, each with a JSON schema of its own, whose
     /// default is `value`: `#{ seed: #{ type: "integer", description: "...", value: 7 } }`. Gives `#{ action, content }`; the action is
     /// accept, decline, cancel, or unsupported where there is nobody to ask.
+    /// Throws `INVALID_PARAMS` for a form that is not understood.
+    /// Example: `ask("How many?", #{ n: #{ type: "integer", value: 3 } }).content`
     #[rhai_fn(return_raw)]
     pub fn ask(call: NativeCallContext, message: &str, form: rhai::Map) -> Fallible<Dynamic> {
         let form = from_map(&form).map_err(|error| error.to_string())?;
@@ -54,6 +58,8 @@ mod functions {
 
     /// Has the client's model answer a prompt: a string, a reply with pictures, or a list of
     /// messages. Gives its text, or `()` where the client lends no model.
+    /// Throws `INVALID_PARAMS` for options that are not understood.
+    /// Example: `sample("Describe a fox in one sentence") ?? "a fox"`
     #[rhai_fn(return_raw)]
     pub fn sample(call: NativeCallContext, prompt: Dynamic) -> Fallible<Dynamic> {
         sample_with(call, prompt, rhai::Map::new())

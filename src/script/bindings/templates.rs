@@ -28,6 +28,8 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     /// All templates in short: name, title, model, type, tags, packs of nodes that they need,
     /// required parameters, placeholders, and the layer of those that do not come with the program.
+    /// Throws nothing.
+    /// Example: `templates::list().map(|template| template.name)`
     #[rhai_fn(return_raw)]
     pub fn list(call: NativeCallContext) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -40,6 +42,8 @@ mod functions {
     }
 
     /// One template in full, with each parameter's type, meaning, default and range.
+    /// Throws `NOT_FOUND`.
+    /// Example: `templates::get("sd3_txt2img").parameters`
     #[rhai_fn(return_raw)]
     pub fn get(call: NativeCallContext, name: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -49,6 +53,8 @@ mod functions {
     /// The workflow that a template builds from parameters. A picture, clip or sound may be the path
     /// of a file, an `asset_id` or an `mmf://assets/` address: it is uploaded first. Model files are
     /// named as the server has them, in another folder or, where they are defaults, precision.
+    /// Throws `NOT_FOUND`, `INVALID_PARAMS` for parameters that do not fit.
+    /// Example: `templates::build("sd3_txt2img", #{ PROMPT: "a fox" })`
     #[rhai_fn(return_raw)]
     pub fn build(
         call: NativeCallContext,
@@ -91,6 +97,8 @@ mod functions {
 
     /// What the server lacks to run a workflow, each only if there is any: `#{ missing_models,
     /// missing_packs, warnings }`. Without a server that is not known.
+    /// Throws nothing.
+    /// Example: `templates::lacking(g).get("missing_models") ?? []`
     #[rhai_fn(return_raw)]
     pub fn lacking(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);

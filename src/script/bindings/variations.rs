@@ -35,6 +35,8 @@ mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// The workflow that made an asset, to be changed.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `NO_WORKFLOW_DATA`.
+    /// Example: `let g = variations::of_asset(asset_id);`
     #[rhai_fn(return_raw)]
     pub fn of_asset(call: NativeCallContext, asset_id: &str) -> Fallible<WorkflowHandle> {
         let context = Context::of(&call);
@@ -42,6 +44,8 @@ mod functions {
     }
 
     /// The workflow in a picture that `ComfyUI` saved, to be changed.
+    /// Throws `NO_WORKFLOW_DATA`.
+    /// Example: `let g = variations::of_file("fox.png");`
     #[rhai_fn(return_raw)]
     pub fn of_file(call: NativeCallContext, path: &str) -> Fallible<WorkflowHandle> {
         let base = &Context::of(&call).host.project_dir;
@@ -50,6 +54,8 @@ mod functions {
 
     /// Queues a changed workflow as a variation of an asset, in the asset's session: `#{ prompt_id,
     /// session_id, node_errors, ... }`. `wanted` is what was changed, for the record.
+    /// Throws `VALIDATION_ERROR` for what the server refuses, `CONNECTION_ERROR` without a server.
+    /// Example: `variations::submit(g, asset_id, #{ seed: 7 }).prompt_id`
     #[rhai_fn(return_raw)]
     pub fn submit(
         call: NativeCallContext,
@@ -87,6 +93,8 @@ mod functions {
 
     /// Runs the pipeline of a `plan` for an asset, and returns its result; what it makes is noted as
     /// variations of the asset.
+    /// Throws what the pipeline throws.
+    /// Example: `variations::run(asset_id, plan.name, plan.parameters)`
     #[rhai_fn(return_raw)]
     pub fn run(
         call: NativeCallContext,
@@ -98,7 +106,7 @@ mod functions {
         let given = from_map(&parameters).map_err(|error| error.to_string())?;
         let context = Arc::new(Context {
             regenerated_from: Some(asset_id.to_owned()),
-            ..(*above).clone()
+            ..(**above).clone()
         });
         let served = above.generation.find(&[Kind::Pipeline], name);
         let served = served.map_err(thrown)?;
@@ -107,6 +115,9 @@ mod functions {
 
     /// The script behind an asset and what to give it now: `#{ kind, name, parameters, changed,
     /// script_changed, seed }`. Names are understood as in `change`; a seed of `()` is drawn.
+    /// Throws `ASSET_NOT_FOUND_OR_EXPIRED`, `NOT_FOUND` where the script is gone, `INVALID_PARAMS`
+    /// for what has no place.
+    /// Example: `variations::plan(asset_id, #{ prompt: "a grey fox" })`
     #[rhai_fn(return_raw)]
     pub fn plan(call: NativeCallContext, asset_id: &str, wanted: Map) -> Fallible<Dynamic> {
         let context = Context::of(&call);

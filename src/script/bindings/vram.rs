@@ -21,6 +21,8 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     /// What memory a workflow needs on the server's card, phase by phase, whether it fits, and what
     /// would help if it doesn't.
+    /// Throws `CONNECTION_ERROR` without a server.
+    /// Example: `vram::estimate(g).get("will_fit")`
     #[rhai_fn(return_raw)]
     pub fn estimate(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -32,6 +34,8 @@ mod functions {
 
     /// Whether a model, by its name or a file's, fits on the server's card; the precision may be
     /// "default", "fp16", "fp8", "q8" or "q4".
+    /// Throws `NOT_FOUND` for a model that is not known, `CONNECTION_ERROR` without a server.
+    /// Example: `vram::fits("Qwen-Image-2512", "fp8")`
     #[rhai_fn(return_raw)]
     pub fn fits(call: NativeCallContext, model: &str, precision: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);

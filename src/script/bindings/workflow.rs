@@ -12,9 +12,10 @@
 
 use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
 use rhai::{INT, exported_module};
+use serde_json::{Value, json};
 
 use super::{SharedModule, indexed};
-use crate::comfy::Workflow;
+use crate::comfy::{Node, Workflow};
 use crate::script::handles::{Link, NodeHandle, WorkflowHandle};
 
 pub(super) fn module() -> SharedModule {
@@ -23,6 +24,16 @@ pub(super) fn module() -> SharedModule {
     module.set_custom_type::<NodeHandle>("Node");
     module.set_custom_type::<Link>("Link");
     indexed(module)
+}
+
+/// A node as scripts see it.
+pub(super) fn told(node: &Node<'_>) -> Value {
+    json!({
+        "id": node.id,
+        "class_type": node.class_type(),
+        "title": node.title(),
+        "inputs": node.inputs().cloned().unwrap_or_default(),
+    })
 }
 
 #[export_module]
@@ -39,11 +50,13 @@ mod functions {
     type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
     /// A new, empty workflow.
+    /// Example: `let g = workflow();`
     pub fn workflow() -> WorkflowHandle {
         WorkflowHandle::default()
     }
 
     /// Reads a workflow from a map in API format.
+    /// Throws a text for what is no workflow in API format.
     #[rhai_fn(name = "workflow", return_raw)]
     pub fn workflow_of(nodes: Map) -> Fallible<WorkflowHandle> {
         let nodes = from_map(&nodes).map_err(|error| error.to_string())?;
@@ -52,6 +65,8 @@ mod functions {
     }
 
     /// Adds a node of a class with its inputs and returns it.
+    /// Throws a text for inputs that have no form in JSON, such as functions.
+    /// Example: `g.node("EmptyImage", #{ width: 64, height: 64, batch_size: 1, color: 255 })`
     #[rhai_fn(return_raw, global)]
     pub fn node(
         workflow: &mut WorkflowHandle,
@@ -80,23 +95,16 @@ mod functions {
     }
 
     /// The nodes as maps: `#{ id, class_type, title, inputs }`.
+    /// Example: `g.nodes().map(|node| node.class_type)`
     #[rhai_fn(global, pure)]
     pub fn nodes(workflow: &mut WorkflowHandle) -> Array {
         let workflow = workflow.lock();
-        let nodes = workflow.nodes().map(|node| {
-            let inputs = node.inputs().cloned().unwrap_or_default();
-            let facts = serde_json::json!({
-                "id": node.id,
-                "class_type": node.class_type(),
-                "title": node.title(),
-                "inputs": inputs,
-            });
-            to_dynamic(facts)
-        });
-        nodes.collect()
+        let nodes = workflow.nodes();
+        nodes.map(|node| to_dynamic(super::told(&node))).collect()
     }
 
     /// The ids of all nodes of a class.
+    /// Example: `g.find("KSampler")`
     #[rhai_fn(global, pure)]
     pub fn find(workflow: &mut WorkflowHandle, class_type: &str) -> Array {
         let workflow = workflow.lock();
@@ -107,6 +115,8 @@ mod functions {
     }
 
     /// Sets one input of the node with an id.
+    /// Throws a text for an id that no node has.
+    /// Example: `g.set(g.find("KSampler")[0], "steps", 20)`
     #[rhai_fn(name = "set", return_raw, global)]
     pub fn set_by_id(
         workflow: &mut WorkflowHandle,
@@ -124,6 +134,8 @@ mod functions {
 
     /// Gives the nodes, in the order in which they were added, the ids of a list; links follow.
     /// There may be more nodes than ids or fewer: ids are names, no more.
+    /// Throws a text for ids that are no strings or come twice.
+    /// Example: `g.number(["4", "12:34"])`
     #[rhai_fn(return_raw, global)]
     pub fn number(workflow: &mut WorkflowHandle, ids: Array) -> Fallible<()> {
         let ids: Vec<String> = ids
@@ -138,18 +150,22 @@ mod functions {
     }
 
     /// How many nodes the workflow has.
+    /// Example: `if g.size > 100 { log("info", "a large one"); }`
     #[rhai_fn(get = "size", global, pure)]
     pub fn size(workflow: &mut WorkflowHandle) -> INT {
         int(workflow.lock().len())
     }
 
     /// The workflow as a map in API format.
+    /// Example: `g.to_map()["1"].class_type`
     #[rhai_fn(global, pure)]
     pub fn to_map(workflow: &mut WorkflowHandle) -> Dynamic {
         to_dynamic(workflow.snapshot().into_json())
     }
 
     /// The link to one of a node's outputs.
+    /// Throws a text for a slot below 0.
+    /// Example: `g.node("SaveImage", #{ images: node[0], filename_prefix: "x" })`
     #[rhai_fn(index_get, return_raw, global, pure)]
     pub fn output(node: &mut NodeHandle, slot: INT) -> Fallible<Link> {
         if slot < 0 {
@@ -162,12 +178,14 @@ mod functions {
     }
 
     /// The node's id.
+    /// Example: `node.id`
     #[rhai_fn(get = "id", global, pure)]
     pub fn id(node: &mut NodeHandle) -> ImmutableString {
         node.id.clone()
     }
 
     /// Sets or replaces one input and returns the node.
+    /// Throws a text for a value that has no form in JSON.
     #[rhai_fn(return_raw, global)]
     pub fn set(node: &mut NodeHandle, input: &str, value: Dynamic) -> Fallible<NodeHandle> {
         let value = from_dynamic(&value).map_err(|error| error.to_string())?;
@@ -176,6 +194,7 @@ mod functions {
     }
 
     /// Sets the title that `ComfyUI` shows above the node and returns the node.
+    /// Example: `g.node("CLIPTextEncode", #{ text: "a fox", clip: node[1] }).titled("Prompt")`
     #[rhai_fn(global)]
     pub fn titled(node: &mut NodeHandle, title: &str) -> NodeHandle {
         node.workflow.lock().set_title(&node.id, title);
@@ -183,6 +202,7 @@ mod functions {
     }
 
     /// Seeds above 2^63-1 go on counting instead of overflowing.
+    /// Example: `p.SEED + 1`
     #[rhai_fn(name = "+", global)]
     pub fn add_to_seed(seed: u64, n: INT) -> Dynamic {
         seed_of(i128::from(seed) + i128::from(n))
@@ -195,6 +215,7 @@ mod functions {
     }
 
     /// Seeds above 2^63-1 count down, too.
+    /// Example: `p.SEED - 1`
     #[rhai_fn(name = "-", global)]
     pub fn subtract_from_seed(seed: u64, n: INT) -> Dynamic {
         seed_of(i128::from(seed) - i128::from(n))

@@ -1,9 +1,11 @@
 //! The functions that a script can call.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use rhai::{ASTNode, Engine, Expr, FnNamespace, Stmt};
+use rhai::{Engine, FnNamespace};
 
+use super::tree;
 use crate::script::arguments::nearest;
 use crate::script::resolver::Libraries;
 use crate::script::{Limits, Script, engine};
@@ -28,20 +30,32 @@ pub(super) struct Functions(BTreeMap<String, BTreeMap<String, BTreeSet<usize>>>)
 
 impl Functions {
     /// Those of the language, of the bindings, of the script and of the libraries it imports.
-    pub(super) fn of(script: &Script, libraries: &std::sync::Arc<Libraries>) -> Self {
-        let mut functions = Self::default();
+    pub(super) fn of(script: &Script, libraries: &Arc<Libraries>) -> Self {
         let is_pure = script.key.kind.is_pure();
-        functions.add_registered(&engine::running(&Limits::default(), libraries, is_pure));
-        for function in script.ast.iter_functions() {
+        let engine = engine::running(&Limits::default(), libraries, is_pure);
+        Self::in_engine(&engine, script, libraries)
+    }
+
+    /// The same for what is called in tests.
+    pub(super) fn of_tests(script: &Script, libraries: &Arc<Libraries>) -> Self {
+        let engine = engine::testing(&Limits::default(), libraries, script.key.kind.is_pure());
+        Self::in_engine(&engine, script, libraries)
+    }
+
+    fn in_engine(engine: &Engine, script: &Script, libraries: &Libraries) -> Self {
+        let mut functions = Self::default();
+        functions.add_registered(engine);
+        for function in script.whole().iter_functions() {
             functions.add("", function.name, function.params.len());
         }
-        for (alias, name) in imports(script) {
-            let library = libraries.get(&name).map(|library| &library.script);
+        for import in tree::imports(script) {
+            let library = libraries.get(&import.library);
+            let library = library.map(|library| &library.script);
             for function in library
                 .iter()
                 .flat_map(|library| library.ast.iter_functions())
             {
-                functions.add(&alias, function.name, function.params.len());
+                functions.add(&import.alias, function.name, function.params.len());
             }
         }
         functions
@@ -101,18 +115,4 @@ impl Functions {
         let elsewhere = self.0.iter().find(|(_, names)| names.contains_key(name));
         elsewhere.map(|(space, _)| written(space, name))
     }
-}
-
-/// The libraries that a script imports, each under its alias.
-fn imports(script: &Script) -> Vec<(String, String)> {
-    let mut imports = vec![];
-    script.ast.walk(&mut |path: &[ASTNode]| {
-        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
-            && let Expr::StringConstant(name, _) = &import.0
-        {
-            imports.push((import.1.name.to_string(), name.to_string()));
-        }
-        true
-    });
-    imports
 }

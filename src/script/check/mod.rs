@@ -5,13 +5,21 @@
 //! tells every mistake that it sees, not only the first.
 
 mod calls;
+mod effects;
+mod entries;
 mod functions;
+mod models;
 mod nodes;
 mod parameters;
+mod places;
+mod scripts;
+mod tree;
+mod usage;
 
 use serde::Serialize;
 
-use super::{Declaration, Diagnostic, Generation, Kind, Severity, Source, engine};
+use super::suites::as_compiled;
+use super::{Declaration, Diagnostic, Generation, Kind, Layer, Script, Severity, Source, engine};
 use crate::comfy::nodes::NodeFacts;
 
 /// What is known of a script without running it.
@@ -37,6 +45,7 @@ impl Checked {
 /// and inputs that it names are held against them.
 #[must_use]
 pub fn check(generation: &Generation, source: &Source, facts: Option<&NodeFacts>) -> Checked {
+    let source = &as_compiled(source);
     let generation = generation.with(source);
     if let Some(problem) = generation.problems().get(&source.key) {
         return Checked {
@@ -53,15 +62,25 @@ pub fn check(generation: &Generation, source: &Source, facts: Option<&NodeFacts>
     };
     let script = &served.script;
     let mut problems = calls::check(script, &served.libraries);
+    problems.extend(effects::check(script, &served.libraries));
     problems.extend(parameters::check(script));
+    problems.extend(usage::parameters(script, &served.libraries));
+    problems.extend(usage::imports(script));
+    problems.extend(scripts::check(script, &generation));
     if let Some(facts) = facts {
         problems.extend(nodes::check(script, facts, &generation.packs()));
+        problems.extend(models::check(script, facts));
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     Checked {
         problems,
         declaration: Some(script.declaration.clone()),
     }
+}
+
+/// Whether somebody at this place wrote it.
+fn is_own(script: &Script) -> bool {
+    script.layer != Layer::BuiltIn
 }
 
 /// The first mistake of each script that a new text of a library would give it, such as a call of a

@@ -2,8 +2,9 @@
 
 use rhai::{ASTNode, Expr, Position, ScriptFuncDef};
 
+use super::tree::encloses;
 use crate::script::arguments::nearest;
-use crate::script::{Diagnostic, Script};
+use crate::script::{Diagnostic, Mistake, Script};
 
 /// The undeclared parameters that a script's entry function reads.
 pub(super) fn check(script: &Script) -> Vec<Diagnostic> {
@@ -43,13 +44,6 @@ pub(super) fn check(script: &Script) -> Vec<Diagnostic> {
     problems
 }
 
-/// Whether a place lies within the body of a function.
-fn encloses(function: &ScriptFuncDef, position: Position) -> bool {
-    let place = |position: Position| (position.line(), position.position());
-    let body = &function.body;
-    (place(body.start_position())..=place(body.end_position())).contains(&place(position))
-}
-
 /// The name that stands behind the dot, by itself or as the first of a chain.
 fn property(expression: &Expr) -> Option<(&str, Position)> {
     match expression {
@@ -67,5 +61,7 @@ fn undeclared(script: &Script, name: &str, position: Position) -> Diagnostic {
         |like| format!("did you mean {like}?"),
     );
     let message = format!("no parameter \"{name}\" is declared");
-    Diagnostic::new(message, script.path.clone(), &script.text, position).hint(Some(hint))
+    Diagnostic::new(message, script.path.clone(), &script.text, position)
+        .code(Mistake::UnknownParameter)
+        .hint(Some(hint))
 }

@@ -1,9 +1,9 @@
-//! `mmf script`: the scripts at hand.
+//! `mmf script list`: the scripts at hand.
 
 use serde_json::{Value, json};
 
-use super::args::Global;
-use super::{Ended, Stopped, report};
+use crate::cli::args::Global;
+use crate::cli::{Ended, Stopped, report};
 use crate::config::Config;
 use crate::script::{Generation, Library};
 
