@@ -34,6 +34,7 @@ pub(super) struct Facts {
     files: Files,
     /// Of a server; by a file nobody can tell.
     has_account: bool,
+    is_live: bool,
 }
 
 impl Facts {
@@ -103,6 +104,7 @@ impl Facts {
         let facts = Self::new(nodes, version, origin, generation, files);
         Ok(Self {
             has_account,
+            is_live: true,
             ..facts
         })
     }
@@ -154,6 +156,7 @@ impl Facts {
             nodes,
             generation,
             has_account: true,
+            is_live: false,
         }
     }
 
@@ -179,7 +182,7 @@ impl Facts {
 
     /// Whether a running server told them.
     pub(super) fn are_live(&self) -> bool {
-        matches!(self.files, Files::Now(_))
+        self.is_live
     }
 
     /// The same for whoever asks what the server of a snapshot would say: what it did not list was
