@@ -218,6 +218,7 @@ impl Generation {
             problems: BTreeMap::new(),
             unreadable: vec![],
             facts: self.facts.clone(),
+            tests: BTreeMap::new(),
         }
     }
 

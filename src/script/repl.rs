@@ -106,6 +106,7 @@ impl Repl {
             imports: vec![],
             quoted: None,
             ast: AST::empty(),
+            testing: None,
         }
     }
 
@@ -183,6 +184,7 @@ impl Repl {
             uri: None,
             layer: Layer::File,
             ast,
+            testing: None,
         };
         self.texts.insert(name, served(script, libraries.clone()));
     }

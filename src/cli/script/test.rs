@@ -41,7 +41,7 @@ pub(super) async fn test(global: &Global, args: &ScriptTestArgs) -> Result<Ended
     let begun = Instant::now();
     let options = AppOptions {
         simulate,
-        watch: false,
+        ..AppOptions::default()
     };
     let shared = folder.config(&scripts, "shared");
     let app = App::start_with(&shared, scripts.script_roots(), options).await?;
