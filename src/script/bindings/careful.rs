@@ -44,6 +44,8 @@ mod functions {
     /// of `vram::estimate` that leave size, number and length as they are: smaller files of the same
     /// models, and decoding in tiles; the answer tells them as `relieved`. A job that is not over after
     /// `seconds` is cancelled and throws.
+    /// Throws the same as `submit` and `wait`; `INVALID_PARAMS` for an option that it has not.
+    /// Example: `comfy::run(g, #{ on_oom: "less", seconds: 600 })`
     #[rhai_fn(name = "run", return_raw)]
     pub fn run_limited(
         call: NativeCallContext,
@@ -61,6 +63,8 @@ mod functions {
 
     /// Waits for several jobs, by their ids or by what `submit` gave: a list of what `wait` gives, in
     /// their order, with `#{ status: "error", error, message, hint }` for one that failed.
+    /// Throws `CONNECTION_ERROR` without a server, `INVALID_PARAMS` for what is no job.
+    /// Example: `comfy::wait_all([comfy::submit(g), comfy::submit(other)])`
     #[rhai_fn(return_raw)]
     pub fn wait_all(call: NativeCallContext, jobs: Array) -> Fallible<Dynamic> {
         let jobs = from_dynamic(&jobs.into()).map_err(|error| error.to_string())?;

@@ -70,6 +70,8 @@ mod functions {
 
     /// Throws unless a template takes these parameters, builds with them, and has its models and nodes
     /// on the server; nothing is uploaded or queued.
+    /// Throws `INVALID_PARAMS`, `NOT_FOUND`, `VALIDATION_ERROR` for what the server lacks.
+    /// Example: `templates::check("wan22_img2vid", #{ PROMPT: "it runs" }, ["IMAGE_PATH"])`
     #[rhai_fn(return_raw)]
     pub fn check(call: NativeCallContext, name: &str, parameters: rhai::Map) -> Fallible<()> {
         check_later(call, name, parameters, rhai::Array::new())

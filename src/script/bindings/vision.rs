@@ -25,8 +25,10 @@ pub(super) fn module() -> SharedModule {
 mod functions {
     use crate::script::value::from_map;
 
-    /// What the model says to a question about a picture, as text. Without a model, or without an
-    /// answer that can be read, it throws.
+    /// What the model says to a question about a picture, as text.
+    /// Throws `NOT_FOUND` for an asset that there is not, `VISION_NOT_CONFIGURED`, `VISION_REFUSED`,
+    /// `VISION_UNREADABLE`, `CONNECTION_ERROR`, `TIMEOUT`.
+    /// Example: `vision::ask(asset_id, "Is there a fox in it?")`
     #[rhai_fn(return_raw)]
     pub fn ask(call: NativeCallContext, asset_id: &str, question: &str) -> Fallible<Dynamic> {
         let context = Context::of(&call);
@@ -54,6 +56,8 @@ mod functions {
     }
 
     /// Whether there is a model to ask.
+    /// Throws nothing.
+    /// Example: `if vision::is_configured() { log("info", vision::ask(asset_id, "What is it?")); }`
     pub fn is_configured(call: NativeCallContext) -> bool {
         Context::of(&call).host.vision.is_configured()
     }
