@@ -6,20 +6,22 @@
 //! ```text
 //! cli, mcp          what people and agents talk to
 //!   app             composition: one place that puts the parts together
-//!     script        declarations, generations, engine, bindings
-//!       jobs        a prompt from submission to kept assets
+//!     config        where everything is, and what is allowed
+//!     script        declarations, generations, engine, bindings, runs, checks
+//!       jobs        a prompt from submission to kept assets, and the ledger of all of them
 //!         batch     many runs of one workflow
 //!         vram      what memory a workflow needs
 //!         preflight what is wrong with a workflow
 //!         knowledge which models are current, with which settings
-//!         comfy     the server: client, socket, node facts, validation
-//!         vision        a model that looks at pictures
-//!         assets    pictures, clips and sounds with their provenance
-//!           store   the one file that knows sled
+//!         vision    a model that looks at pictures, where one is configured
+//!         comfy     the server: client, socket, node facts, validation, graphs and drawings
+//!         assets    pictures, clips and sounds with their provenance, measures and sheets
+//!           store   records and their index; one file of it knows sled
 //! ```
 //!
 //! Beside the tower stands [`sim`], a `ComfyUI` that needs no GPU and shares `comfy`'s node facts
-//! and validator. The leaves [`clock`], [`ids`] and [`failure`] may be used by everyone.
+//! and validator. The leaves [`clock`], [`ids`],
+//! [`paths`] and [`failure`] may be used by everyone.
 
 pub mod app;
 pub mod assets;
