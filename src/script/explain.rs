@@ -118,7 +118,7 @@ pub(super) fn misspelt<'a>(
 
 /// A Rhai type as a person calls it.
 pub(super) fn type_word(name: &str) -> &str {
-    match name {
+    match name.rsplit("::").next().unwrap_or(name) {
         "i64" => "an int",
         "f64" => "a float",
         "string" => "a string",
@@ -130,7 +130,7 @@ pub(super) fn type_word(name: &str) -> &str {
         "Link" => "a link",
         "ReplyHandle" => "a reply",
         "Message" => "a message",
-        other => other.rsplit("::").next().unwrap_or(other),
+        other => other,
     }
 }
 

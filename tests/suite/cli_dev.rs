@@ -205,7 +205,7 @@ async fn a_key_runs_it_and_the_picture_is_shown_on_the_terminal() {
     dev.shows("r runs it").await;
     dev.shows("memory: ").await;
     dev.types("w").await;
-    dev.shows("[1]  EmptyImage  width: 64").await;
+    dev.shows("[1]  EmptyImage  batch_size: 1").await;
     dev.types("s").await;
     dev.shows("no parameter of the type seed").await;
     dev.types("r").await;

@@ -152,6 +152,8 @@ async fn at_a_terminal_inputs_are_edited_completed_and_remembered() {
     // Up to what was typed before `:quit`.
     repl.types("\x1b[A\x1b[A").await;
     repl.shows("x + 22").await;
-    repl.types("\u{3}\u{4}").await;
+    repl.types("\u{3}").await;
+    repl.shows("mmf> ").await;
+    repl.types("\u{4}").await;
     repl.ends_with(0).await;
 }

@@ -209,6 +209,7 @@ mod functions {
     }
 
     /// The same the other way round.
+    /// Example: `1 + p.SEED`
     #[rhai_fn(name = "+", global)]
     pub fn add_seed(n: INT, seed: u64) -> Dynamic {
         add_to_seed(seed, n)
