@@ -183,7 +183,9 @@ fn collect(engine: &Engine, place: Place, found: &mut Found) {
         if binding.place != place {
             continue;
         }
-        if !example.is_empty() {
+        // Functions are found in any order; the plainest example is the first to read.
+        let plainness = |example: &str| (example.is_empty(), example.len(), example.to_owned());
+        if plainness(&example) < plainness(&binding.example) {
             binding.example = example;
         }
         let form = Form {

@@ -186,6 +186,7 @@ mod functions {
 
     /// Sets or replaces one input and returns the node.
     /// Throws a text for a value that has no form in JSON.
+    /// Example: `node.set("steps", 30)`
     #[rhai_fn(return_raw, global)]
     pub fn set(node: &mut NodeHandle, input: &str, value: Dynamic) -> Fallible<NodeHandle> {
         let value = from_dynamic(&value).map_err(|error| error.to_string())?;
