@@ -69,8 +69,8 @@ impl Runs {
     ) -> Result<Here, RunError> {
         self.0.folder.alone(|| {
             let mut record = self.interrupted_one(run_id)?;
-            let server = host.comfy.server().to_string();
-            if record.server != server || record.project != host.project_dir {
+            let address = host.comfy.server().to_string();
+            if record.server != address || record.project != host.project_dir {
                 return Err(RunError::Elsewhere {
                     run_id: run_id.to_owned(),
                     server: record.server,
