@@ -102,7 +102,8 @@ pub(super) fn parse_for<O: ScriptOptions>(
     let options = options.after(before);
     Ok(ParsedFor {
         global: Global::from_arg_matches(&matches).map_err(usage)?,
-        arguments: given(&script.declaration, options.given(), &matches).map_err(ParseError::Failed)?,
+        arguments: given(&script.declaration, options.given(), &matches)
+            .map_err(ParseError::Failed)?,
         options,
     })
 }

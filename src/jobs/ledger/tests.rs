@@ -113,7 +113,7 @@ async fn what_ended_long_ago_is_removed_and_nothing_else() {
     // What is open stands before more than a page of what is to go.
     let open = blank();
     let stays = open.prompt_id.clone();
-    let old = (0..PAGE + 1).map(|_| JobRecord {
+    let old = (0..=PAGE).map(|_| JobRecord {
         ended_at: Some(Timestamp::UNIX_EPOCH),
         ..blank()
     });

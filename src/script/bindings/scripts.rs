@@ -242,7 +242,7 @@ pub(super) fn run(
         ..(**above).clone()
     });
     if served.script.key.kind == Kind::Template {
-        let workflow = templates::build_once(&context, served, given)?;
+        let workflow = templates::build_once(&context, served, &given)?;
         return context.once("comfy::run", json!([workflow.snapshot()]), || {
             answer(comfy::run(&context, &workflow)?)
         });

@@ -65,7 +65,7 @@ mod functions {
         let given =
             crate::script::value::from_map(&parameters).map_err(|error| error.to_string())?;
         let served = super::find(&context.generation, name)?;
-        super::build_once(&context, served, given)
+        super::build_once(&context, served, &given)
     }
 
     /// Throws unless a template takes these parameters, builds with them, and has its models and nodes
@@ -184,7 +184,7 @@ pub(super) fn build(
 pub(super) fn build_once(
     context: &Context,
     served: &Served,
-    given: Map<String, Value>,
+    given: &Map<String, Value>,
 ) -> Fallible<WorkflowHandle> {
     let said: Vec<String> = given.keys().cloned().collect();
     let step = json!([served.script.key.name, given]);
@@ -193,7 +193,7 @@ pub(super) fn build_once(
     })?;
     let told = from_dynamic(&told).map_err(|error| error.to_string())?;
     let arranged: Arranged = serde_json::from_value(told).map_err(|error| error.to_string())?;
-    note_inputs(context, served, &given, &arranged.arguments);
+    note_inputs(context, served, given, &arranged.arguments);
     build_arranged(context, served, &said, arranged)
 }
 

@@ -159,7 +159,7 @@ fn submit(
 ) -> Result<Dynamic, Box<EvalAltResult>> {
     let session = origin.session.clone();
     let session = session.unwrap_or_else(|| context.session().to_owned());
-    let submitted = super::jobs::submit_as(context, workflow, origin)?;
+    let submitted = super::jobs::submit_as(context, workflow, &origin)?;
     let mut told = json!(submitted);
     told["session_id"] = session.into();
     answer(told)

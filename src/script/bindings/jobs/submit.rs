@@ -18,7 +18,7 @@ pub(in crate::script::bindings) fn submit(
     context: &Context,
     workflow: &WorkflowHandle,
 ) -> Fallible<Submitted> {
-    submit_as(context, workflow, own_origin(context))
+    submit_as(context, workflow, &own_origin(context))
 }
 
 fn own_origin(context: &Context) -> Origin {
@@ -40,10 +40,10 @@ fn own_origin(context: &Context) -> Origin {
 pub(in crate::script::bindings) fn submit_as(
     context: &Context,
     workflow: &WorkflowHandle,
-    origin: Origin,
+    origin: &Origin,
 ) -> Fallible<Submitted> {
     let place = context.steps.as_ref().map(|steps| steps.next_job());
-    submit_in(context, workflow, &origin, place)
+    submit_in(context, workflow, origin, place)
 }
 
 /// Queues one of several workflows of a call; `nth` is the same however often the run is gone through.
