@@ -78,7 +78,7 @@ mod functions {
         };
         let given = json!([workflow.snapshot(), origin.regenerated_from, wanted]);
         context.once("variations::submit", given, || {
-            super::submit(&context, &workflow, origin)
+            super::submit(&context, &workflow, &origin)
         })
     }
 
@@ -87,7 +87,7 @@ mod functions {
     pub fn submit_other(call: NativeCallContext, workflow: WorkflowHandle) -> Fallible<Dynamic> {
         let context = Context::of(&call);
         context.once("variations::submit", json!([workflow.snapshot()]), || {
-            super::submit(&context, &workflow, Origin::default())
+            super::submit(&context, &workflow, &Origin::default())
         })
     }
 
@@ -155,11 +155,11 @@ fn of_file(path: &Path) -> Result<WorkflowHandle, Failure> {
 fn submit(
     context: &Context,
     workflow: &WorkflowHandle,
-    origin: Origin,
+    origin: &Origin,
 ) -> Result<Dynamic, Box<EvalAltResult>> {
     let session = origin.session.clone();
     let session = session.unwrap_or_else(|| context.session().to_owned());
-    let submitted = super::jobs::submit_as(context, workflow, &origin)?;
+    let submitted = super::jobs::submit_as(context, workflow, origin)?;
     let mut told = json!(submitted);
     told["session_id"] = session.into();
     answer(told)
