@@ -157,13 +157,13 @@ impl Round {
             self.strike(comfy, strike.victim).await;
         }
         self.wire.release();
-        if timeout(5 * PATIENCE, self.until_over()).await.is_err() {
-            panic!(
-                "it does not end: {:#?}\n{}",
-                self.records(),
-                self.log.lock().unwrap()
-            );
-        }
+        let over = timeout(5 * PATIENCE, self.until_over()).await;
+        assert!(
+            over.is_ok(),
+            "it does not end: {:#?}\n{}",
+            self.records(),
+            self.log.lock().unwrap()
+        );
         let restarted = strikes
             .iter()
             .any(|strike| matches!(strike.victim, Victim::Comfy | Victim::ServerAndComfy));
@@ -257,9 +257,11 @@ impl Played {
         for (tool, record) in round.records() {
             let arguments = json!({ "prompt_id": record["run_id"] });
             let answer = client.call_raw("wait_for_completion", arguments).await;
-            if answer["isError"] == true {
-                panic!("{tool}: {answer:#}\n{}", round.log.lock().unwrap());
-            }
+            assert!(
+                answer["isError"] != true,
+                "{tool}: {answer:#}\n{}",
+                round.log.lock().unwrap()
+            );
             answers.insert(tool, answer["structuredContent"].clone());
         }
         let listed = client.call("list_assets", json!({ "limit": 500 })).await;
@@ -389,10 +391,10 @@ fn asset_id(asset: &Value) -> &str {
 fn made<'a>(swept: &'a Value, staged: &'a Value) -> Vec<(String, &'a Value)> {
     let runs = swept["results"].as_object().unwrap().iter();
     let runs = runs.map(|(key, result)| (key.clone(), result));
-    let stages = staged["stages"].as_array().unwrap().iter();
-    let stages = stages.map(|stage| (stage["name"].as_str().unwrap().to_owned(), stage));
+    let parts = staged["stages"].as_array().unwrap().iter();
+    let parts = parts.map(|stage| (stage["name"].as_str().unwrap().to_owned(), stage));
     let mut made: Vec<(String, &Value)> = runs
-        .chain(stages)
+        .chain(parts)
         .map(|(of, result)| {
             let outputs = result["outputs"].as_array().map_or(&[][..], Vec::as_slice);
             let [output] = outputs else {
