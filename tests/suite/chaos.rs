@@ -21,10 +21,10 @@ use crate::support::mmf::{Home, PATIENCE};
 use crate::support::strike::{Chance, Strike, Victim};
 
 /// How many rounds there are if nothing else is said: so many as every run of the tests can bear.
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 2;
 
 /// The same on a real ComfyUI, which takes long to start again.
-const REAL_ROUNDS: u64 = 2;
+const REAL_ROUNDS: u64 = 1;
 
 /// Runs of the sweep.
 const RUNS: usize = 50;
