@@ -68,8 +68,8 @@ mod functions {
         super::build_once(&context, served, &given)
     }
 
-    /// Throws unless a template takes these parameters, builds with them, and has its models and nodes
-    /// on the server; nothing is uploaded or queued.
+    /// Makes sure that a template takes these parameters, builds with them, and has its models and
+    /// nodes on the server; nothing is uploaded or queued.
     /// Throws `INVALID_PARAMS`, `NOT_FOUND`, `VALIDATION_ERROR` for what the server lacks.
     /// Example: `templates::check("wan22_img2vid", #{ PROMPT: "it runs" }, ["IMAGE_PATH"])`
     #[rhai_fn(return_raw)]
