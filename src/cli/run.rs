@@ -94,11 +94,8 @@ async fn go_through(
     let display = Display::start();
     let tracing = options.trace.start();
     let caller = Caller {
-        trace: tracing.as_ref().map(Tracing::trace),
-        progress: display.sink(),
-        conversation: ask::someone(&display),
         journal: here.as_ref().map(|here| here.journal.clone()),
-        ..Caller::default()
+        ..at_the_shell(&display, tracing.as_ref())
     };
     start::cancel_on_interrupt(&caller);
     let result = app.run(found, arguments, caller).await;
@@ -111,6 +108,16 @@ async fn go_through(
     }
     let reply = result.map_err(Stopped::by_script)?;
     answer(app, &reply, options.output.as_deref())
+}
+
+/// Somebody at a shell, who sees how it goes and can be asked.
+fn at_the_shell(display: &Display, tracing: Option<&Tracing>) -> Caller {
+    Caller {
+        trace: tracing.map(Tracing::trace),
+        progress: display.sink(),
+        conversation: ask::someone(display),
+        ..Caller::default()
+    }
 }
 
 async fn execute(found: Found, mut parsed: Parsed, word: &str) -> Result<Ended, Stopped> {
@@ -140,12 +147,7 @@ async fn execute_template(app: &App, found: Found, parsed: Parsed) -> Result<End
     } = parsed;
     let display = Display::start();
     let tracing = options.trace.start();
-    let caller = Caller {
-        trace: tracing.as_ref().map(Tracing::trace),
-        progress: display.sink(),
-        conversation: ask::someone(&display),
-        ..Caller::default()
-    };
+    let caller = at_the_shell(&display, tracing.as_ref());
     start::cancel_on_interrupt(&caller);
     let tell = || tracing.as_ref().map_or(Ok(()), Tracing::tell);
     let ran = run_template(app, found, arguments, &template, &caller).await;

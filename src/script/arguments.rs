@@ -297,19 +297,8 @@ mod tests {
 
     fn declaration() -> Declaration {
         let param = |name: &str, ty| Param {
-            name: name.into(),
             ty,
-            about: String::new(),
-            required: false,
-            nullable: false,
-            rest: false,
-            default: Value::Null,
-            min: None,
-            max: None,
-            step: None,
-            choices: vec![],
-            folder: None,
-            complete: None,
+            ..Param::open(name.into())
         };
         Declaration {
             params: vec![

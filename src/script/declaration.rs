@@ -397,19 +397,8 @@ mod tests {
 
     fn param(name: &str, ty: Type) -> Param {
         Param {
-            name: name.into(),
             ty,
-            about: String::new(),
-            required: false,
-            nullable: false,
-            rest: false,
-            default: Value::Null,
-            min: None,
-            max: None,
-            step: None,
-            choices: vec![],
-            folder: None,
-            complete: None,
+            ..Param::open(name.into())
         }
     }
 
