@@ -47,12 +47,15 @@ impl Presence {
     }
 
     /// Whether a process still lives. The system lets go of its lock however it ends.
+    ///
+    /// Those who look share what they hold for that moment: else each would take another who looks
+    /// for the process itself.
     #[must_use]
     pub fn is_alive(&self, name: &str) -> bool {
         let Ok(file) = File::open(self.lock_of(name)) else {
             return false;
         };
-        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
     /// Removes what processes left that died before `before`.
@@ -103,5 +106,20 @@ mod tests {
         assert!(other.is_alive("one"));
         drop(one);
         assert!(!other.is_alive("one"));
+    }
+
+    #[test]
+    fn of_many_who_look_at_once_none_takes_another_for_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| Presence::new(folder.path().to_owned(), name.to_owned());
+        of("dead").announce().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let looks = of("looks");
+                    assert!((0..2_000).all(|_| !looks.is_alive("dead")));
+                });
+            }
+        });
     }
 }

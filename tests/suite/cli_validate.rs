@@ -147,7 +147,7 @@ async fn what_is_no_workflow_is_told() {
     home.write("text.json", "nope");
     for (file, code, said) in [
         ("text.json", 3, "not JSON"),
-        ("absent.json", 6, "can't be read"),
+        ("absent.json", 6, "there is no file absent.json"),
     ] {
         let ran = home.mmf(["validate", file]).run().await.exits(code);
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
