@@ -22,9 +22,9 @@ use crate::script::conversation::Message;
 use crate::script::reply::Resource;
 use crate::script::runs::{Here, Record, Run, RunError, Runs};
 use crate::script::{
-    Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Limits, Listing,
-    Progress, Reply, Root, Runner, ScriptError, Served, Suite, Watcher, arrange, complete,
-    explained, lacking, named,
+    Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Listing,
+    Progress, Reply, Root, Runner, ScriptError, ScriptHooks, Served, Suite, Watcher, arrange,
+    complete, explained, lacking, named,
 };
 use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
 use crate::vision::Vision;
@@ -60,6 +60,7 @@ pub struct App {
     call_limit: Option<Duration>,
     // Held for as long as the process needs them.
     simulator: Option<Sim>,
+    _hooks: Arc<ScriptHooks>,
     _watcher: Option<Watcher>,
     _upkeep: Option<AbortOnDropHandle<()>>,
 }
@@ -126,7 +127,7 @@ impl App {
             None => config.server.clone(),
         };
         let comfy = Comfy::new(server, Ids::default(), Clock::default());
-        let library = Arc::new(Library::load(scripts));
+        let library = Arc::new(Library::load(scripts).within(config.limits));
         let app = Self::over(config, comfy, library, options.watch, options.upkeep)?;
         Ok(Self { simulator, ..app })
     }
@@ -186,7 +187,10 @@ impl App {
             clock,
             ids,
         };
-        let runner = Runner::new(Arc::new(host), Limits::default());
+        let host = Arc::new(host);
+        let runner = Runner::new(host.clone());
+        let hooks = Arc::new(ScriptHooks::new(runner.clone()));
+        host.jobs.hook(&hooks);
         let keeper = Upkeep {
             runner: runner.clone(),
             runs,
@@ -198,6 +202,7 @@ impl App {
             library,
             call_limit: config.mcp.call_limit,
             simulator: None,
+            _hooks: hooks,
             _watcher: watcher,
             _upkeep: upkeep,
         })

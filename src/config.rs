@@ -5,6 +5,7 @@
 //! rule: they are secrets, written for one server, and the module `server` says to whom they go.
 
 mod file;
+mod limits;
 mod mcp;
 mod server;
 mod vision;
@@ -21,7 +22,7 @@ use self::file::Settings;
 use self::server::Sources;
 use crate::comfy::{Server, ServerError};
 use crate::failure::{Code, Failure};
-use crate::script::{Layer, Root};
+use crate::script::{Layer, LimitError, Limits, Root};
 use crate::vision::Endpoint;
 
 /// The folder of a project's scripts and settings.
@@ -59,6 +60,10 @@ pub struct Config {
     /// Where agents may save scripts: the project's folder if there is one, else the user's;
     /// `None` unless the user's own file allows it.
     pub script_folder: Option<PathBuf>,
+    /// How far each run of a script may go.
+    pub limits: Limits,
+    /// What a project's file says of limits and can't, with the reason.
+    pub ignored: Vec<String>,
     /// The MCP server.
     pub mcp: Mcp,
     /// The model that looks at pictures, if there is one.
@@ -112,6 +117,9 @@ pub enum ConfigError {
     /// `[mcp] call_limit_seconds`.
     #[error("a call can't be limited to {0} seconds: it takes a number from 0, which is no limit")]
     CallLimit(f64),
+    /// `[scripts.limits]`.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// `[mcp] allowed_origins`.
     #[error(
         "\"{0}\" is no origin of a web page, such as https://app.example.com or http://localhost:3000"
@@ -192,6 +200,7 @@ impl Config {
             project: &project,
             user: &user,
         })?;
+        let (limits, ignored) = limits::choose(&project, &user)?;
         let data_dir = overrides
             .data_dir
             .clone()
@@ -221,6 +230,8 @@ impl Config {
             server: server.server,
             withheld: [server.withheld, kept].concat(),
             mcp,
+            limits,
+            ignored,
             vision,
             script_folder: may_save.then_some(script_folder),
             data_dir,

@@ -67,7 +67,8 @@ async fn examine(global: &Global) -> Vec<Finding> {
     };
     let mut findings = vec![settings(&config)];
     if !global.sim {
-        findings.extend(config.withheld.iter().map(|withheld| {
+        let said = config.withheld.iter().chain(&config.ignored);
+        findings.extend(said.map(|withheld| {
             let failure = Failure::new(Code::INVALID_PARAMS, withheld);
             Finding::bad(
                 "headers",

@@ -50,7 +50,9 @@ impl Facts {
             };
         }
         let config = Config::load(&overrides)?;
-        let generation = Library::load(config.script_roots()).generation();
+        let generation = Library::load(config.script_roots())
+            .within(config.limits)
+            .generation();
         if let (Some(file), None) = (nodes, address) {
             return Self::of_file(Path::new(file), generation);
         }

@@ -56,7 +56,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 /// The scripts alone, for finding out what the rest of a command line means.
 pub(super) fn library(global: &Global) -> Result<Library, Failure> {
     let config = Config::load(&global.overrides())?;
-    Ok(Library::load(config.script_roots()))
+    Ok(Library::load(config.script_roots()).within(config.limits))
 }
 
 /// The app as the command line asks for it.
@@ -89,8 +89,8 @@ async fn app_with(
     mut options: AppOptions,
 ) -> Result<App, Failure> {
     if !global.sim {
-        for withheld in &config.withheld {
-            tracing::warn!("{withheld}");
+        for said in config.withheld.iter().chain(&config.ignored) {
+            tracing::warn!("{said}");
         }
     }
     options.simulate = global.sim.then(|| simulator(global));

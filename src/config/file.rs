@@ -1,5 +1,6 @@
 //! What a settings' file says.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::de::IgnoredAny;
@@ -112,6 +113,8 @@ impl std::fmt::Debug for VisionSettings {
 pub(super) struct ScriptSettings {
     /// Whether agents may save scripts. Only the user's own file can allow it.
     pub(super) allow_save: Option<bool>,
+    /// How far scripts may go, by the name of each limit.
+    pub(super) limits: BTreeMap<String, i64>,
 }
 
 impl Settings {

@@ -17,6 +17,9 @@ pub enum JobError {
     /// The ledger: a job that can't be written down is not submitted.
     #[error(transparent)]
     Ledger(#[from] StoreError),
+    /// The user's own hook does not want it; it was not submitted.
+    #[error("{0}")]
+    Refused(Box<Failure>),
     /// The caller stopped the job.
     #[error("the job was cancelled")]
     Cancelled,
@@ -39,6 +42,7 @@ impl From<JobError> for Failure {
             JobError::Comfy(error) => error.into(),
             JobError::Asset(error) => error.into(),
             JobError::Ledger(error) => error.into(),
+            JobError::Refused(failure) => *failure,
             JobError::Cancelled => Self::new(Code::CANCELLED, error.to_string()),
             JobError::NotCancelled { ref prompt_id, .. } => {
                 Self::new(Code::CONNECTION_ERROR, error.to_string())

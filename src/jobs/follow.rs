@@ -34,6 +34,8 @@ pub struct Finished {
     /// What it made, in the order in which the server lists it; behind that, what was kept while
     /// it ran and the server no longer lists.
     pub outputs: Vec<KeptOutput>,
+    /// What went wrong beside it, such as a hook that failed.
+    pub warnings: Vec<String>,
 }
 
 /// One output of a job, and the asset that it became.
@@ -158,6 +160,7 @@ impl Jobs {
         };
         let end = self.note_end(prompt_id, &outcome, &outputs, course.end());
         tokio::join!(end, noted);
+        let warnings = self.tell_end(prompt_id, &outcome, &outputs).await;
         // Finished jobs are remembered, and what was run is told by their assets.
         let outcome = Arc::new(Outcome {
             prompt: Value::Null,
@@ -165,7 +168,11 @@ impl Jobs {
             messages: Value::Null,
             ..Arc::unwrap_or_clone(outcome)
         });
-        Ok(Arc::new(Finished { outcome, outputs }))
+        Ok(Arc::new(Finished {
+            outcome,
+            outputs,
+            warnings,
+        }))
     }
 
     /// Hears a job to its end, and begins to keep what its nodes report.

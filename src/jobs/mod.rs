@@ -7,6 +7,7 @@
 mod collect;
 mod error;
 mod follow;
+mod hooks;
 mod ledger;
 mod memory;
 mod origin;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use error::JobError;
 pub use follow::{Finished, KeptOutput};
+pub use hooks::{Hooked, Hooks, Moment};
 pub use ledger::{JobQuery, JobRecord, JobStatus, Ledger, NodeTime};
 pub use origin::Origin;
 pub use regenerate::{Behind, as_run, parameter, script_behind, varied};

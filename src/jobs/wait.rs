@@ -1,13 +1,14 @@
 //! Submitting jobs and waiting for what they made.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::follow::{Collections, Finished};
+use super::hooks::Hooks;
 use super::ledger::{JobRecord, JobStatus, Ledger};
 use super::memory::NoCard;
 use super::origin::Remembered;
@@ -41,6 +42,9 @@ pub(super) struct Inner {
     submitters: Mutex<Submitters>,
     /// Which asset stands behind a name in the server's input folder.
     inputs: Mutex<HashMap<String, String>>,
+    pub(super) hooks: OnceLock<Weak<dyn Hooks>>,
+    /// Held by a submission from its hook until it is written down: the next hook counts it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What is written down of jobs, beside their assets.
@@ -74,6 +78,8 @@ pub struct Order {
     pub attempt: u32,
     /// How it is submitted.
     pub submit: Submit,
+    /// The workflow is one that went through the hook before: the hook is asked once for a job.
+    pub settled: bool,
 }
 
 impl Jobs {
@@ -97,6 +103,8 @@ impl Jobs {
             collections: Mutex::default(),
             submitters: Mutex::default(),
             inputs: Mutex::default(),
+            hooks: OnceLock::new(),
+            turn: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -163,12 +171,22 @@ impl Jobs {
             .origin
             .session
             .get_or_insert_with(|| session.to_string());
+        let (turn, settled);
+        let workflow = if order.settled || !self.is_hooked() {
+            turn = None;
+            workflow
+        } else {
+            turn = Some(self.0.turn.lock().await);
+            settled = self.settled(workflow, &order).await?;
+            &settled
+        };
         order.origin.made_from = self.read_by(workflow);
         order.origin.write(&mut order.submit.extra_data);
         let record_id = match &self.0.ledger {
             Some(ledger) => Some(self.enter(ledger, workflow, &mut order).await?),
             None => None,
         };
+        drop(turn);
         let submitted = self.0.comfy.submit(workflow, order.submit).await;
         if let (Some(ledger), Some(record_id)) = (&self.0.ledger, record_id) {
             note_answer(ledger, &record_id, &submitted).await;

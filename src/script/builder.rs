@@ -8,11 +8,11 @@ use std::sync::Arc;
 use rhai::{Module, Position, Scope};
 
 use super::arguments::{did_you_mean, nearest};
+use super::budget::Budget;
 use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{
-    Diagnostic, Generation, Key, Kind, Limits, Mistake, Script, Served, Source, Sources, engine,
-    explain,
+    Diagnostic, Generation, Key, Kind, Mistake, Script, Served, Source, Sources, engine, explain,
 };
 use crate::knowledge::{Knowledge, Layers};
 
@@ -48,6 +48,7 @@ impl Generation {
             tests: sources.tests,
             unreadable: sources.unreadable,
             facts,
+            limits: previous.map(|previous| previous.limits).unwrap_or_default(),
         }
     }
 
@@ -78,6 +79,7 @@ impl Generation {
             tests: self.tests.clone(),
             unreadable: vec![],
             facts: self.facts.clone(),
+            limits: self.limits,
         }
     }
 }
@@ -238,7 +240,7 @@ impl Served {
 
 /// Makes a library's functions and constants.
 fn evaluate(script: &Script, libraries: &Arc<Libraries>) -> Result<SharedModule, Box<Diagnostic>> {
-    let engine = engine::running(&Limits::default(), libraries, true);
+    let engine = engine::running(&Budget::of_checks(), libraries, true);
     let module = Module::eval_ast_as_new(Scope::new(), &script.ast, &engine);
     module.map(SharedModule::from).map_err(|error| {
         let innermost = explain::innermost(&error);

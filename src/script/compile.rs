@@ -15,6 +15,7 @@ use super::{
     Declaration, Diagnostic, Key, Kind, Layer, Mistake, ScriptError, Source, arguments, declare,
     engine, explain,
 };
+use crate::jobs::Moment;
 use crate::knowledge::Knowledge;
 
 /// The function of a resource that lists what there is to read.
@@ -163,7 +164,7 @@ impl Compiler<'_> {
         for statement in ast.statements() {
             if role(statement) == Role::Other {
                 let message = "only declarations, const and import may stand outside functions";
-                let entry = self.source.key.kind.entry();
+                let entry = self.source.key.entry();
                 let hint = entry.map(|entry| format!("move it into {entry}"));
                 return Err(Box::new(
                     self.diagnose(message, statement.position()).hint(hint),
@@ -175,7 +176,12 @@ impl Compiler<'_> {
 
     fn check_entry(&self, ast: &AST) -> Result<(), Box<Diagnostic>> {
         let kind = self.source.key.kind;
-        let Some(entry) = kind.entry() else {
+        let Some(entry) = self.source.key.entry() else {
+            if kind == Kind::Hook {
+                let names = Moment::ALL.map(Moment::as_str).join(", ");
+                let message = format!("a hook is called one of {names}, and so is its function");
+                return Err(self.diagnose(message, Position::NONE).into());
+            }
             return Ok(());
         };
         let found = ast

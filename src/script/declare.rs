@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::arguments::{did_you_mean, nearest};
 use super::bindings::facts;
+use super::budget::Budget;
 use super::declaration::CompletionSource;
 use super::engine::SharedModule;
 use super::value::from_map;
-use super::{Declaration, InputSchema, Limits, Param, Type, engine, needs};
+use super::{Declaration, InputSchema, Param, Type, engine, needs};
 use crate::knowledge::Knowledge;
 
 /// The names of the declaring functions.
@@ -69,7 +70,7 @@ pub(super) fn evaluate(
         knowledge: knowledge.clone(),
         quoted: AtomicBool::new(false),
     }));
-    let mut engine = engine::bare(&Limits::default());
+    let mut engine = engine::bare(Budget::of_checks().limits());
     engine.register_global_module(MODULE.clone());
     engine.register_global_module(facts::module());
     engine.set_default_tag(Dynamic::from(declaring.clone()));

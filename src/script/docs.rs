@@ -85,6 +85,7 @@ fn of_kind(generation: &Generation, kind: Kind) -> Page {
         Kind::Prompt => "Prompts",
         Kind::Resource => "Resources",
         Kind::Fixer => "Fixers",
+        Kind::Hook => "Hooks",
         Kind::Lib => "Libraries",
     };
     let mut text = String::new();

@@ -10,8 +10,9 @@ use rhai::Engine;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
 
+use super::budget::Budget;
 use super::resolver::{Libraries, Resolver};
-use super::{Limits, bindings};
+use super::{Limit, Limits, bindings, bounded};
 
 /// A module that many engines hold.
 pub(super) type SharedModule = rhai::Shared<rhai::Module>;
@@ -19,22 +20,26 @@ pub(super) type SharedModule = rhai::Shared<rhai::Module>;
 static STANDARD: LazyLock<SharedModule> =
     LazyLock::new(|| StandardPackage::new().as_shared_module());
 
+/// What stands before functions of the language that could outgrow every limit in one step.
+static BOUNDED: LazyLock<SharedModule> = LazyLock::new(bounded::module);
+
 /// A bare engine with the standard library, the limits and our strictness: a misspelt variable or
 /// property is an error, never a silent `()`.
 pub(super) fn bare(limits: &Limits) -> Engine {
     let mut engine = Engine::new_raw();
     engine
         .register_global_module(STANDARD.clone())
+        .register_global_module(BOUNDED.clone())
         .set_module_resolver(DummyModuleResolver::new())
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
-        .set_max_operations(limits.operations)
-        .set_max_call_levels(limits.call_levels)
-        .set_max_expr_depths(limits.expression_depth, limits.expression_depth)
-        .set_max_string_size(limits.string_size)
-        .set_max_array_size(limits.array_size)
-        .set_max_map_size(limits.map_size)
-        .set_max_variables(limits.variables)
+        .set_max_operations(limits.of(Limit::Operations))
+        .set_max_call_levels(limits.size(Limit::CallLevels))
+        .set_max_expr_depths(Limits::EXPRESSION_DEPTH, Limits::EXPRESSION_DEPTH)
+        .set_max_string_size(limits.size(Limit::StringSize))
+        .set_max_array_size(limits.size(Limit::ArraySize))
+        .set_max_map_size(limits.size(Limit::MapSize))
+        .set_max_variables(limits.size(Limit::Variables))
         .disable_symbol("eval");
     // Rhai's own print and debug write to stdout, which belongs to results and to JSON-RPC.
     engine.on_print(|text| tracing::info!(target: "script", "{text}"));
@@ -53,16 +58,17 @@ pub(super) fn compiling(pure: bool) -> Engine {
 }
 
 /// An engine that runs scripts of one purity over the libraries that they may import.
-pub(super) fn running(limits: &Limits, libraries: &Arc<Libraries>, pure: bool) -> Engine {
-    let mut engine = bare(limits);
+pub(super) fn running(budget: &Arc<Budget>, libraries: &Arc<Libraries>, pure: bool) -> Engine {
+    let mut engine = bare(budget.limits());
+    budget.meter(&mut engine);
     engine.set_module_resolver(Resolver::new(libraries));
     bindings::register(&mut engine, pure);
     engine
 }
 
 /// The same with what tests are made of.
-pub(super) fn testing(limits: &Limits, libraries: &Arc<Libraries>, pure: bool) -> Engine {
-    let mut engine = running(limits, libraries, pure);
+pub(super) fn testing(budget: &Arc<Budget>, libraries: &Arc<Libraries>, pure: bool) -> Engine {
+    let mut engine = running(budget, libraries, pure);
     engine.register_global_module(bindings::testing::module());
     engine
 }

@@ -1,9 +1,10 @@
 //! Rhai's errors in our words: where the innermost one is, what it says, what to do about it.
 
-use rhai::{EvalAltResult, LexError, ParseErrorType, Position};
+use rhai::{Engine, EvalAltResult, LexError, ParseErrorType, Position};
 
 use super::arguments::nearest;
-use super::{Kind, bindings};
+use super::limits::Passed;
+use super::{Kind, Limit, bindings};
 
 /// The error at the bottom of a chain of calls, with the calls that led to it.
 pub(super) struct Innermost<'a> {
@@ -53,6 +54,27 @@ pub(super) fn innermost(error: &EvalAltResult) -> Innermost<'_> {
         }
         found.error = inner;
     }
+}
+
+/// The limit that it says was passed, if it says that.
+pub(super) fn passed(error: &EvalAltResult, engine: &Engine) -> Option<Passed> {
+    let size = |limit, size: usize| Passed::counted(limit, u64::try_from(size).unwrap_or(u64::MAX));
+    Some(match error {
+        EvalAltResult::ErrorTerminated(token, _) => return token.clone().try_cast(),
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            Passed::counted(Limit::Operations, engine.max_operations())
+        }
+        EvalAltResult::ErrorStackOverflow(_) => size(Limit::CallLevels, engine.max_call_levels()),
+        EvalAltResult::ErrorTooManyVariables(_) => size(Limit::Variables, engine.max_variables()),
+        EvalAltResult::ErrorDataTooLarge(what, _) if what.contains("string") => {
+            size(Limit::StringSize, engine.max_string_size())
+        }
+        EvalAltResult::ErrorDataTooLarge(what, _) if what.contains("map") => {
+            size(Limit::MapSize, engine.max_map_size())
+        }
+        EvalAltResult::ErrorDataTooLarge(..) => size(Limit::ArraySize, engine.max_array_size()),
+        _ => return None,
+    })
 }
 
 /// What it says, as a sentence fragment.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::arguments::nearest;
 use super::engine::SharedModule;
 use super::resolver::Libraries;
-use super::{Diagnostic, Key, Kind, Script, ScriptError, Source};
+use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source};
 use crate::assets::ScriptRef;
 use crate::knowledge::{FILE_NAME, Knowledge, KnowledgeError, Layers};
 
@@ -45,7 +45,7 @@ impl Served {
 }
 
 /// All scripts at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Generation {
     /// Counts from 1.
     pub number: u64,
@@ -55,6 +55,8 @@ pub struct Generation {
     pub(super) tests: BTreeMap<Key, Source>,
     pub(super) unreadable: Vec<(PathBuf, String)>,
     pub(super) facts: Layers,
+    /// How far each run of them may go.
+    pub(super) limits: Limits,
 }
 
 impl Generation {
@@ -218,6 +220,7 @@ impl Generation {
             problems: BTreeMap::new(),
             unreadable: vec![],
             facts: self.facts.clone(),
+            limits: self.limits,
             tests: BTreeMap::new(),
         }
     }

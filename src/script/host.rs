@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::arrange::Exchanges;
+use super::budget::Budget;
 use super::conversation::{Conversation, Nobody};
 use super::places::Places;
 use super::runs::{Journal, Runs};
@@ -18,7 +19,7 @@ use super::steps::Steps;
 use super::submissions::Submissions;
 use super::trace::{Calling, Trace};
 use super::value::{map_to_dynamic, to_dynamic};
-use super::{Generation, Library, Limits};
+use super::{Generation, Library, ScriptError};
 use crate::assets::publish::Publisher;
 use crate::assets::{Assets, ScriptRef};
 use crate::clock::Clock;
@@ -139,7 +140,8 @@ pub(super) struct Context {
     pub(super) parameters: Map<String, Value>,
     /// The asset of which all that is made here is a variation.
     pub(super) regenerated_from: Option<String>,
-    pub(super) limits: Limits,
+    /// What the run, nested scripts and branches included, has used of its limits.
+    pub(super) budget: Arc<Budget>,
     /// The jobs that the run, nested scripts included, has put on the server.
     pub(super) submissions: Arc<Submissions>,
     /// The model files that stand for others in what the run builds.
@@ -177,13 +179,14 @@ impl Context {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Fallible<T> {
-        self.runtime.block_on(async {
+        let waiting = async {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => Err(cancelled()),
+                () = self.stop.cancelled() => Err(self.budget.stopped()),
                 result = work => result.map_err(thrown),
             }
-        })
+        };
+        self.budget.pause(|| self.runtime.block_on(waiting))
     }
 
     /// Waits for a job. If the caller cancels, `work` has the time to cancel the job, too; if the
@@ -195,13 +198,14 @@ impl Context {
                 std::future::pending::<()>().await;
             }
         };
-        self.runtime.block_on(async {
+        let waiting = async {
             tokio::select! {
                 biased;
                 result = work => Ok(result),
-                () = gone => Err(cancelled()),
+                () = gone => Err(self.budget.stopped()),
             }
-        })
+        };
+        self.budget.pause(|| self.runtime.block_on(waiting))
     }
 
     /// The session under which the caller's jobs are recorded, and whose jobs it may stop unnamed.
@@ -210,19 +214,19 @@ impl Context {
         session.unwrap_or_else(|| self.host.jobs.session())
     }
 
+    /// How a script ended, for the one that ran it: what ends the whole run can't be caught there
+    /// either.
+    pub(super) fn ended(&self, error: ScriptError) -> Box<EvalAltResult> {
+        if self.budget.is_over() || error == ScriptError::Cancelled {
+            return self.budget.stopped();
+        }
+        thrown(error)
+    }
+
     /// Tells the caller how far it is.
     pub(super) fn report(&self, progress: Progress) {
         (self.caller.progress)(progress);
     }
-}
-
-/// The error that ends a cancelled script; a script can't catch it.
-#[expect(
-    clippy::unnecessary_box_returns,
-    reason = "Rhai's functions return boxed errors"
-)]
-pub(super) fn cancelled() -> Box<EvalAltResult> {
-    EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
 /// A failure as a script catches it: `#{ code, message, hint, ... }`.

@@ -20,19 +20,22 @@ pub enum Kind {
     Resource,
     /// `scripts/fixers/NAME.rhai`: workflow and findings in, corrections out, nothing else touched.
     Fixer,
+    /// `scripts/hooks/NAME.rhai`: called for each job, before it is submitted or when it is over.
+    Hook,
     /// `scripts/lib/NAME.rhai`: functions for the others to import.
     Lib,
 }
 
 impl Kind {
     /// All kinds, in the order in which listings show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Template,
         Self::Tool,
         Self::Pipeline,
         Self::Prompt,
         Self::Resource,
         Self::Fixer,
+        Self::Hook,
         Self::Lib,
     ];
 
@@ -52,11 +55,13 @@ impl Kind {
             Self::Prompt => "scripts/prompts",
             Self::Resource => "scripts/resources",
             Self::Fixer => "scripts/fixers",
+            Self::Hook => "scripts/hooks",
             Self::Lib => "scripts/lib",
         }
     }
 
-    /// The function that is called, with the names of its parameters; a library has none.
+    /// The function that is called when it is run, with the names of its parameters; a library is
+    /// not run, nor is a hook, which is called by itself.
     #[must_use]
     pub fn entry(self) -> Option<Entry> {
         let entry = |name, params| Some(Entry { name, params });
@@ -66,7 +71,7 @@ impl Kind {
             Self::Prompt => entry("messages", &["p"]),
             Self::Resource => entry("read", &["p"]),
             Self::Fixer => entry("fix", &["workflow", "findings"]),
-            Self::Lib => None,
+            Self::Hook | Self::Lib => None,
         }
     }
 
@@ -88,6 +93,7 @@ impl Kind {
             Self::Prompt => "prompt",
             Self::Resource => "resource",
             Self::Fixer => "fixer",
+            Self::Hook => "hook",
             Self::Lib => "lib",
         }
     }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::source::read_text;
-use super::{Generation, Key, Kind, Layer, Root, Source, Sources, kind_of_text};
+use super::{Generation, Key, Kind, Layer, Limits, Root, Source, Sources, kind_of_text};
 
 /// The present generation of scripts over a set of roots. Whoever takes a generation keeps it;
 /// whoever asks again gets the newest.
@@ -32,6 +32,17 @@ impl Library {
             roots,
             reloading: Mutex::default(),
         }
+    }
+
+    /// The same scripts within other limits.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        let generation = Generation {
+            limits,
+            ..(*self.generation()).clone()
+        };
+        self.current.store(Arc::new(generation));
+        self
     }
 
     /// The present generation.

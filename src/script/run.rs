@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Listing, Wrong};
 use super::bindings;
+use super::budget::Budget;
 use super::compile::LIST;
 use super::conversation::Message;
 use super::graph::Conversions;
 use super::handles::WorkflowHandle;
 use super::host::{Context, caught};
+use super::limits::Passed;
 use super::media::hand_over;
 use super::reply::Resource;
 use super::resolver::library_at;
@@ -28,27 +30,23 @@ use super::steps::Steps;
 use super::submissions::Submissions;
 use super::value::to_dynamic;
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limits, Reply, Script, ScriptError, Served, Type,
-    engine, explain,
+    Caller, Diagnostic, Generation, Host, Kind, Limit, Limits, Reply, Script, ScriptError, Served,
+    Type, engine, explain,
 };
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
-
-/// How often a running script looks whether it was cancelled, in operations.
-const LOOK_EVERY: u64 = 1024;
 
 /// Runs scripts against a host.
 #[derive(Clone, Debug)]
 pub struct Runner {
     host: Arc<Host>,
-    limits: Limits,
 }
 
 impl Runner {
-    /// A runner of scripts within `limits`.
+    /// A runner of scripts, each within the limits of its generation.
     #[must_use]
-    pub fn new(host: Arc<Host>, limits: Limits) -> Self {
-        Self { host, limits }
+    pub fn new(host: Arc<Host>) -> Self {
+        Self { host }
     }
 
     /// The services that the scripts use.
@@ -149,6 +147,11 @@ impl Runner {
             .journal
             .clone()
             .map(|journal| Arc::new(Steps::new(journal)));
+        let limits = match served.script.key.kind {
+            Kind::Hook => generation.limits.with(Limit::Jobs, 0),
+            _ => generation.limits,
+        };
+        let budget = Arc::new(Budget::new(limits, stop.clone()));
         let context = Arc::new(Context {
             host: self.host.clone(),
             runtime: Handle::current(),
@@ -158,7 +161,7 @@ impl Runner {
             script: served.reference(),
             parameters: arguments,
             regenerated_from: None,
-            limits: self.limits,
+            budget,
             submissions: Arc::new(Submissions::of(before)),
             exchanges: Arc::default(),
             steps,
@@ -169,7 +172,11 @@ impl Runner {
         });
         let cancel = context.caller.cancel.clone();
         let submissions = context.submissions.clone();
-        let result = on_own_thread(move || work(&served.script, &context)).await;
+        let work = move || {
+            context.budget.begin();
+            work(&served.script, &context)
+        };
+        let result = on_own_thread(work).await;
         if cancel.is_cancelled() {
             submissions.cancel(&self.host.comfy).await;
         }
@@ -185,7 +192,9 @@ pub fn build(
 ) -> Result<Workflow, ScriptError> {
     let script = &generation.get(Kind::Template, name)?.script;
     let arguments = script.arguments(given)?;
-    build_checked(generation, script, arguments, &Limits::default(), None)
+    let budget = Arc::new(Budget::new(generation.limits, CancellationToken::new()));
+    budget.begin();
+    build_checked(generation, script, arguments, &budget)
 }
 
 /// The same on a thread of its own, with the stack that scripts need.
@@ -212,16 +221,12 @@ pub(super) fn build_checked(
     generation: &Generation,
     script: &Script,
     arguments: Map<String, Value>,
-    limits: &Limits,
-    stop: Option<&CancellationToken>,
+    budget: &Arc<Budget>,
 ) -> Result<Workflow, ScriptError> {
-    let mut engine = engine::running(limits, generation.libraries_of(script), true);
+    let mut engine = engine::running(budget, generation.libraries_of(script), true);
     let knowledge = script.quoted.as_ref();
     let knowledge = knowledge.unwrap_or_else(|| generation.knowledge());
     engine.set_default_tag(Dynamic::from(knowledge.clone()));
-    if let Some(stop) = stop {
-        stop_on(&mut engine, stop.clone());
-    }
     let made = enter(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
         Some(workflow) => Ok(workflow.snapshot()),
@@ -236,13 +241,11 @@ pub(super) fn build_checked(
 /// Runs a script that may have effects, within the present thread.
 pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, ScriptError> {
     if script.key.kind == Kind::Template {
-        let stop = Some(&context.stop);
         let workflow = build_checked(
             &context.generation,
             script,
             handed_over(script, context)?,
-            &context.limits,
-            stop,
+            &context.budget,
         )?;
         return Ok(workflow.into_json().into());
     }
@@ -267,14 +270,17 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, Scr
 /// The arguments of a template with the media that they name on the server.
 fn handed_over(script: &Script, context: &Arc<Context>) -> Result<Map<String, Value>, ScriptError> {
     let mut arguments = context.parameters.clone();
-    let handing_over = hand_over(&context.host, &script.declaration, &mut arguments);
-    let handed_over = context.runtime.block_on(async {
+    let handed_over = hand_over(&context.host, &script.declaration, &mut arguments);
+    let handing_over = async {
         tokio::select! {
             biased;
             () = context.stop.cancelled() => Err(ScriptError::Cancelled),
-            result = handing_over => result.map_err(ScriptError::Arguments),
+            result = handed_over => result.map_err(ScriptError::Arguments),
         }
-    });
+    };
+    let handed_over = context
+        .budget
+        .apart(|| context.runtime.block_on(handing_over));
     handed_over.map(|()| arguments)
 }
 
@@ -309,14 +315,13 @@ fn listing(
 /// The engine of a script that may have effects.
 pub(super) fn engine_of(script: &Script, context: &Arc<Context>) -> Engine {
     let libraries = context.generation.libraries_of(script);
-    let mut engine = engine::running(&context.limits, libraries, script.key.kind.is_pure());
+    let mut engine = engine::running(&context.budget, libraries, script.key.kind.is_pure());
     carry(&mut engine, context);
     engine
 }
 
-/// Lets the bindings find the context, and the caller stop the script.
+/// Lets the bindings find the context.
 pub(super) fn carry(engine: &mut Engine, context: &Arc<Context>) {
-    stop_on(engine, context.stop.clone());
     engine.set_default_tag(Dynamic::from(context.clone()));
 }
 
@@ -325,16 +330,9 @@ pub(super) fn engine_beside(context: &Arc<Context>) -> Engine {
     let kind = Kind::named(&context.script.kind);
     let served = kind.and_then(|kind| context.generation.get(kind, &context.script.name).ok());
     let libraries = served.map(|served| served.libraries.clone());
-    let mut engine = engine::running(&context.limits, &libraries.unwrap_or_default(), false);
+    let mut engine = engine::running(&context.budget, &libraries.unwrap_or_default(), false);
     carry(&mut engine, context);
     engine
-}
-
-pub(super) fn stop_on(engine: &mut Engine, stop: CancellationToken) {
-    engine.on_progress(move |operations| {
-        let stopped = operations % LOOK_EVERY == 0 && stop.is_cancelled();
-        stopped.then_some(Dynamic::UNIT)
-    });
 }
 
 /// Calls the entry function of a script.
@@ -347,7 +345,10 @@ fn enter(
     let Some(entry) = script.key.kind.entry() else {
         return Err(ScriptError::Arguments(Failure::new(
             Code::NOT_ALLOWED,
-            format!("{} is imported by other scripts, not run", script.key),
+            match script.key.kind {
+                Kind::Hook => format!("{} is called by itself for each job, not run", script.key),
+                _ => format!("{} is imported by other scripts, not run", script.key),
+            },
         )));
     };
     let arguments = vec![as_declared(script, arguments).into()];
@@ -400,14 +401,17 @@ pub(super) fn explained(
     script: &Script,
 ) -> ScriptError {
     let innermost = explain::innermost(error);
-    if matches!(innermost.error, EvalAltResult::ErrorTerminated(..)) {
+    let passed = explain::passed(innermost.error, engine);
+    if passed.is_none() && matches!(innermost.error, EvalAltResult::ErrorTerminated(..)) {
         return ScriptError::Cancelled;
     }
     let thrown = match innermost.error {
         EvalAltResult::ErrorRuntime(value, _) => caught(value),
         _ => None,
     };
-    let failure = thrown
+    let failure = passed
+        .map(Passed::failure)
+        .or(thrown)
         .unwrap_or_else(|| Failure::new(code(innermost.error), explain::message(innermost.error)));
 
     let at = library_at(generation.libraries_of(script), &innermost.source)
@@ -440,17 +444,13 @@ pub(super) fn explained(
 
 fn code(error: &EvalAltResult) -> Code {
     match error {
-        EvalAltResult::ErrorTooManyOperations(_)
-        | EvalAltResult::ErrorTooManyVariables(_)
-        | EvalAltResult::ErrorTooManyModules(_)
-        | EvalAltResult::ErrorStackOverflow(_)
-        | EvalAltResult::ErrorDataTooLarge(..) => Code::LIMIT_EXCEEDED,
+        EvalAltResult::ErrorTooManyModules(_) => Code::LIMIT_EXCEEDED,
         _ => Code::SCRIPT_ERROR,
     }
 }
 
 pub(super) fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let entry = script.key.kind.entry().map_or("", |entry| entry.name);
+    let entry = script.key.entry().map_or("", |entry| entry.name);
     wrong_result_of(entry, script, wanted, made)
 }
 
@@ -495,4 +495,23 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_binding_that_panics_ends_its_own_run_and_no_other() {
+        let mut engine = Engine::new_raw();
+        engine.register_fn("broken", || -> i64 { panic!("a defect") });
+        let run = move || {
+            engine
+                .run("try { broken(); } catch { }")
+                .map_err(|_| ScriptError::Cancelled)
+        };
+        let broken = on_own_thread(run).await;
+        assert_eq!(broken, Err(ScriptError::Panicked("a defect".to_owned())));
+        assert_eq!(on_own_thread(|| Ok(42)).await, Ok(42));
+    }
 }

@@ -12,6 +12,11 @@ pub fn skeleton(kind: Kind, name: &str) -> Source {
         Kind::Prompt => include_str!("skeleton/prompt.rhai"),
         Kind::Resource => include_str!("skeleton/resource.rhai"),
         Kind::Fixer => include_str!("skeleton/fixer.rhai"),
+        Kind::Hook => match name {
+            "after_complete" => include_str!("skeleton/after_complete.rhai"),
+            "on_error" => include_str!("skeleton/on_error.rhai"),
+            _ => include_str!("skeleton/before_submit.rhai"),
+        },
         Kind::Lib => include_str!("skeleton/lib.rhai"),
     };
     let text = text

@@ -191,6 +191,10 @@ impl Sources {
         } else {
             &mut self.found
         };
+        // A project can't put its own hook in the place of the user's.
+        if source.key.kind == Kind::Hook && to.contains_key(&source.key) {
+            return;
+        }
         to.insert(source.key.clone(), source);
     }
 }

@@ -117,7 +117,7 @@ fn call(script: &Script, context: &Arc<Context>, test: &str) -> Result<(), Scrip
     };
     let libraries = context.generation.libraries_of(&script);
     let pure = script.key.kind.is_pure();
-    let mut engine = engine::testing(&context.limits, libraries, pure);
+    let mut engine = engine::testing(&context.budget, libraries, pure);
     carry(&mut engine, context);
     let gave = call_function(&engine, &context.generation, &script, test, vec![]);
     gave.map(|_| ())

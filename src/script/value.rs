@@ -9,6 +9,10 @@ use serde_json::{Map, Number, Value, json};
 
 use super::handles::{Link, NodeHandle, WorkflowHandle};
 
+/// How deep values may stand within each other: JSON of more than 128 levels is refused by many who
+/// read it, and a value that is taken apart needs stack for every level.
+const DEEPEST: usize = 120;
+
 /// A value that has no counterpart in JSON, with the path that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {ty}, which can't leave the script", if .path.is_empty() { "the value" } else { .path.as_str() })]
@@ -52,15 +56,21 @@ fn number_to_dynamic(number: &Number) -> Dynamic {
 
 /// What a script made, as JSON. Nodes and links become `[id, slot]`, workflows their nodes.
 pub fn from_dynamic(value: &Dynamic) -> Result<Value, NotJson> {
-    convert(value, &mut String::new())
+    convert(value, &mut String::new(), 0)
 }
 
 /// A script's map as a JSON object.
 pub fn from_map(map: &rhai::Map) -> Result<Map<String, Value>, NotJson> {
-    convert_map(map, &mut String::new())
+    convert_map(map, &mut String::new(), 0)
 }
 
-fn convert(value: &Dynamic, path: &mut String) -> Result<Value, NotJson> {
+fn convert(value: &Dynamic, path: &mut String, depth: usize) -> Result<Value, NotJson> {
+    if depth > DEEPEST {
+        return Err(NotJson {
+            path: path.clone(),
+            ty: format!("within more than {DEEPEST} others"),
+        });
+    }
     // A value that a closure has captured stands behind a lock.
     let value = &value.flatten_clone();
     if value.is_unit() {
@@ -77,9 +87,9 @@ fn convert(value: &Dynamic, path: &mut String) -> Result<Value, NotJson> {
     } else if let Ok(value) = value.as_char() {
         Ok(value.to_string().into())
     } else if let Ok(items) = value.as_array_ref() {
-        convert_items(&items, path)
+        convert_items(&items, path, depth)
     } else if let Ok(map) = value.as_map_ref() {
-        convert_map(&map, path).map(Value::Object)
+        convert_map(&map, path, depth).map(Value::Object)
     } else {
         convert_own(value).ok_or_else(|| NotJson {
             path: path.clone(),
@@ -93,24 +103,28 @@ fn convert(value: &Dynamic, path: &mut String) -> Result<Value, NotJson> {
     }
 }
 
-fn convert_items(items: &[Dynamic], path: &mut String) -> Result<Value, NotJson> {
+fn convert_items(items: &[Dynamic], path: &mut String, depth: usize) -> Result<Value, NotJson> {
     let length = path.len();
     let mut converted = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         path.extend(["[", &i.to_string(), "]"]);
-        converted.push(convert(item, path)?);
+        converted.push(convert(item, path, depth + 1)?);
         path.truncate(length);
     }
     Ok(converted.into())
 }
 
-fn convert_map(map: &rhai::Map, path: &mut String) -> Result<Map<String, Value>, NotJson> {
+fn convert_map(
+    map: &rhai::Map,
+    path: &mut String,
+    depth: usize,
+) -> Result<Map<String, Value>, NotJson> {
     let length = path.len();
     let mut converted = Map::with_capacity(map.len());
     for (name, value) in map {
         path.push('.');
         path.push_str(name);
-        converted.insert(name.to_string(), convert(value, path)?);
+        converted.insert(name.to_string(), convert(value, path, depth + 1)?);
         path.truncate(length);
     }
     Ok(converted)

@@ -23,7 +23,7 @@ pub(crate) fn with_fixer(name: &str, body: &str) -> Generation {
 #[rstest]
 #[case::no_list("5", "has to return a list")]
 #[case::no_proposal("[#{ node_id: 5 }]", "has to return a list")]
-#[case::endless("loop {}", "too many steps")]
+#[case::endless("loop {}", "more steps")]
 #[case::broken("findings.nonsense()", "nonsense")]
 fn a_fixer_that_misbehaves_is_told_and_passed_over(#[case] body: &str, #[case] reason: &str) {
     let scripts = with_fixer("a_bad_one", body);

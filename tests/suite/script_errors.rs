@@ -179,7 +179,9 @@ fn endless_loops_and_endless_recursion_end_with_their_limit() {
     let recursing = template("fn deep(n) { 1 + deep(n + 1) }\nfn build(p) {\n    deep(0)\n}\n");
     let message = recursing.failure(&json!({}));
     assert!(
-        message.starts_with("error: functions call each other too deeply"),
+        message.starts_with(
+            "error: the script called functions within functions deeper than its limit of 64"
+        ),
         "{message}"
     );
 }

@@ -58,6 +58,17 @@ impl HttpServer {
         }
     }
 
+    /// The most memory that its process ever took, in MB.
+    #[cfg(target_os = "linux")]
+    #[allow(dead_code, reason = "the benches share this server")]
+    pub(crate) fn peak_memory_mb(&self) -> u64 {
+        let pid = self.process.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().unwrap() / 1024
+    }
+
     /// A request as clients send it, to be changed before it goes.
     pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
         http()

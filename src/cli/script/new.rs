@@ -47,6 +47,10 @@ fn next(kind: Kind, name: &str) -> Vec<(String, &'static str)> {
             "mmf validate WORKFLOW.json --fix".to_owned(),
             "mends with it, too",
         ),
+        Kind::Hook => (
+            "mmf run sd3_txt2img --sim".to_owned(),
+            "calls it for each job",
+        ),
         Kind::Lib => (
             format!("import \"{name}\" as {name};"),
             "in a script that uses it",

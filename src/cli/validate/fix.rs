@@ -45,7 +45,9 @@ pub(super) fn can_be_written(given: &ApiFormat, file: &str) -> Result<(), Failur
 /// Lets the fixers at hand mend a workflow.
 pub(super) fn fix(global: &Global, given: ApiFormat, facts: &Facts) -> Result<Fixed, Failure> {
     let config = Config::load(&global.overrides())?;
-    let scripts = Library::load(config.script_roots()).generation();
+    let scripts = Library::load(config.script_roots())
+        .within(config.limits)
+        .generation();
     let workflow = Workflow::from_json(given.prompt.clone())?;
     let inspect = |nodes: &Value| facts.judge(nodes, &given.big);
     let repaired = repair_apart(&scripts, &inspect, workflow)?;

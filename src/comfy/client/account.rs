@@ -52,6 +52,21 @@ impl Comfy {
         Ok(class.map(str::to_owned))
     }
 
+    /// All classes of a workflow that run elsewhere, for credits, each once, in order of their names.
+    pub async fn find_partner_classes(
+        &self,
+        workflow: &Workflow,
+    ) -> Result<Vec<String>, ComfyError> {
+        self.learn(workflow).await?;
+        let mut found: Vec<String> = classes(workflow)
+            .filter(|class| self.known_partner(class) == Some(true))
+            .map(str::to_owned)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
     /// Puts the key of the account beside a workflow that needs it, unless one is there already.
     pub(super) async fn sign(
         &self,
@@ -68,26 +83,30 @@ impl Comfy {
     }
 
     async fn has_partner(&self, workflow: &Workflow) -> Result<bool, ComfyError> {
-        let mut unknown = vec![];
-        for class in classes(workflow) {
-            match self.known_partner(class) {
-                Some(true) => return Ok(true),
-                Some(false) => {}
-                None => unknown.push(class),
-            }
+        if self.partner_class(workflow).is_none() {
+            self.learn(workflow).await?;
         }
+        Ok(self.partner_class(workflow).is_some())
+    }
+
+    /// Asks the server about the classes that are not known.
+    async fn learn(&self, workflow: &Workflow) -> Result<(), ComfyError> {
+        let mut unknown: Vec<&str> = classes(workflow)
+            .filter(|class| self.known_partner(class).is_none())
+            .collect();
         unknown.sort_unstable();
         unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
         let facts = self.facts_about(unknown.clone()).await?;
         let mut partners = self.0.partners.lock();
-        let mut any = false;
         for class in unknown {
             let known = facts.iter().find_map(|facts| facts.class(class));
             let is_partner = known.is_some_and(NodeClass::is_api_node);
             partners.insert(class.to_owned(), is_partner);
-            any |= is_partner;
         }
-        Ok(any)
+        Ok(())
     }
 
     fn known_partner(&self, class: &str) -> Option<bool> {

@@ -50,6 +50,15 @@ pub struct JobQuery {
     pub before: Option<String>,
 }
 
+/// How many jobs were submitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// All of them.
+    pub(super) jobs: u64,
+    /// Those with a node that runs elsewhere, for credits.
+    pub(super) partner_jobs: u64,
+}
+
 impl Ledger {
     /// The ledger in `dir`.
     #[must_use]
@@ -91,6 +100,8 @@ impl Ledger {
             made: None,
             outputs: vec![],
             failure: None,
+            told: false,
+            hook_failure: None,
             process: String::new(),
         }
     }
@@ -164,6 +175,65 @@ impl Ledger {
         }
         self.work(move |_, store| newest(store, &query, limit))
             .await
+    }
+
+    /// The record of a job whose end a hook is to be told of, for the first who asks.
+    pub(super) async fn claim(
+        &self,
+        prompt_id: &str,
+    ) -> Result<Option<(String, JobRecord)>, StoreError> {
+        let Some((id, _)) = self.find(prompt_id).await? else {
+            return Ok(None);
+        };
+        self.work(move |_, store| {
+            store.write(|writer| {
+                let Some(mut job) = read(store, &id)?.filter(|job| !job.told) else {
+                    return Ok(None);
+                };
+                job.told = true;
+                writer.put(&id, &json!(job))?;
+                Ok(Some((id, job)))
+            })
+        })
+        .await
+    }
+
+    /// How many jobs were submitted since then, in a run or in all; those that were refused do not
+    /// count.
+    pub(super) async fn tally(
+        &self,
+        run_id: Option<String>,
+        since: Timestamp,
+        is_partner: impl Fn(&JobRecord) -> bool + Send + 'static,
+    ) -> Result<Tally, StoreError> {
+        if !self.exists() {
+            return Ok(Tally::default());
+        }
+        self.work(move |_, store| {
+            let mut tally = Tally::default();
+            let mut query = JobQuery {
+                run_id,
+                ..JobQuery::default()
+            };
+            loop {
+                let page = newest(store, &query, PAGE)?;
+                let Some((last, _)) = page.last() else {
+                    return Ok(tally);
+                };
+                query.before = Some(last.clone());
+                for (_, job) in page {
+                    if job.created_at < since {
+                        return Ok(tally);
+                    }
+                    let was_refused = job.status == JobStatus::Failed && job.started_at.is_none();
+                    if !was_refused {
+                        tally.jobs += 1;
+                        tally.partner_jobs += u64::from(is_partner(&job));
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// How many jobs stand there.

@@ -133,6 +133,12 @@ pub struct JobRecord {
     /// Why it failed, as agents see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Value>,
+    /// Whether the hook for its end was told of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(in crate::jobs) told: bool,
+    /// What went wrong with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_failure: Option<String>,
     /// The process that looks after it.
     pub(in crate::jobs) process: String,
 }

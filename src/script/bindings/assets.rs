@@ -178,9 +178,10 @@ mod functions {
             .unwrap_or_else(|| MediaSource::File(paths::resolved(source, base)));
         let jobs = &context.host.jobs;
         let uploaded = context.once("assets::upload", given, || {
-            answer(patiently(&context, async || {
-                jobs.upload(source.clone(), &options).await
-            })?)
+            let upload = async || jobs.upload(source.clone(), &options).await;
+            let uploaded = context.budget.apart(|| patiently(&context, upload))?;
+            context.budget.write(uploaded.bytes)?;
+            answer(uploaded)
         })?;
         super::note_input(&context, &uploaded, &source);
         Ok(uploaded)

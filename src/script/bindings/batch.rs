@@ -325,10 +325,12 @@ pub(super) fn told<T>(result: Fallible<T>) -> Fallible<Result<T, Failure>> {
 
 fn hand_over(context: &Context, asset_id: &str) -> Fallible<ImmutableString> {
     let host = &context.host;
-    let uploaded = patiently(context, async || {
+    let upload = async || {
         let asset = MediaSource::Asset(asset_id.to_owned());
         host.jobs.upload(asset, &Upload::default()).await
-    })?;
+    };
+    let uploaded = context.budget.apart(|| patiently(context, upload))?;
+    context.budget.write(uploaded.bytes)?;
     Ok(uploaded.name.into())
 }
 

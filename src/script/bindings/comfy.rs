@@ -320,15 +320,22 @@ pub(super) fn describe_finished(
         if outputs.is_empty() && !ids.is_empty() {
             failure = failure.detail("asset_ids", ids);
         }
+        if !finished.warnings.is_empty() {
+            failure = failure.detail("warnings", json!(finished.warnings));
+        }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
         return Err(thrown(failure));
     }
-    Ok(json!({
+    let mut told = json!({
         "status": "completed",
         "prompt_id": outcome.prompt_id,
         "outputs": outputs,
         "elapsed_seconds": elapsed,
-    }))
+    });
+    if !finished.warnings.is_empty() {
+        told["warnings"] = json!(finished.warnings);
+    }
+    Ok(told)
 }
 
 /// An output as the original's callers know it: `type` says in which sense it is to be shown,

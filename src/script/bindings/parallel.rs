@@ -18,6 +18,7 @@ use super::{SharedModule, indexed};
 use crate::failure::{Code, Failure};
 use crate::script::Limits;
 use crate::script::arguments::{did_you_mean, nearest};
+use crate::script::budget::Budget;
 use crate::script::host::{Context, caught, thrown};
 use crate::script::run::engine_beside;
 
@@ -95,7 +96,7 @@ fn parallel(call: &NativeCallContext, functions: Array) -> Fallible<Array> {
         let taken = context.places.take(work.len());
         // Who waits here makes room for one.
         let group = work.drain(..taken.count.max(1)).collect();
-        results.extend(beside(call.global_runtime_state(), group));
+        results.extend(beside(call.global_runtime_state(), group, &context.budget));
     }
     results.into_iter().collect()
 }
@@ -105,6 +106,7 @@ fn parallel(call: &NativeCallContext, functions: Array) -> Fallible<Array> {
 fn beside(
     around: &GlobalRuntimeState,
     work: Vec<(&FnPtr, Arc<Context>)>,
+    budget: &Budget,
 ) -> Vec<Fallible<Dynamic>> {
     thread::scope(|scope| {
         let begun: Vec<_> = work
@@ -113,22 +115,26 @@ fn beside(
                 let mut around = around.clone();
                 around.tag = Dynamic::from(context.clone());
                 let work = move || {
+                    context.budget.begin();
                     let engine = engine_beside(&context);
                     let name = function.fn_name();
                     let call = (&engine, name, None, &around, Position::NONE).into();
-                    function.call_raw(&call, None, [])
+                    let result = function.call_raw(&call, None, []);
+                    context.budget.settle();
+                    result
                 };
                 let builder = thread::Builder::new().stack_size(Limits::STACK);
                 builder.spawn_scoped(scope, work)
             })
             .collect();
-        let joined = begun.into_iter().map(|begun| match begun {
+        let joining = begun.into_iter().map(|begun| match begun {
             Ok(thread) => thread
                 .join()
                 .unwrap_or_else(|_| Err("an internal error stopped a branch".into())),
             Err(error) => Err(format!("no thread for a branch: {error}").into()),
         });
-        joined.collect()
+        // The time of those that wait for others is not counted twice.
+        budget.pause(|| joining.collect())
     })
 }
 

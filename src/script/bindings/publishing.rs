@@ -39,7 +39,9 @@ mod functions {
         let host = &context.host;
         context.once("assets::publish", json!([asset_id, options]), || {
             let published = host.publisher.publish(&host.assets, &request);
-            answer(published.map_err(thrown)?)
+            let published = published.map_err(thrown)?;
+            context.budget.write(published.bytes)?;
+            answer(published)
         })
     }
 
@@ -79,7 +81,9 @@ mod functions {
             let copied = host
                 .publisher
                 .export(&host.assets, asset_id, path, overwrite);
-            answer(copied.map_err(thrown)?)
+            let copied = copied.map_err(thrown)?;
+            context.budget.write(copied.bytes)?;
+            answer(copied)
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::script::{Reply, Runner};
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 fn runner(context: &Context) -> Runner {
-    Runner::new(context.host.clone(), context.limits)
+    Runner::new(context.host.clone())
 }
 
 /// What the run's tool answers, or the handle to go on with.

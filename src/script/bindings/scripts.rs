@@ -164,6 +164,7 @@ mod functions {
         let source = super::source(name, text, kind);
         let given = json!([name, text, options]);
         context.once("scripts::save", given, || {
+            context.budget.write(text.len() as u64)?;
             answer(super::save_source(&context, &source, overwrite).map_err(thrown)?)
         })
     }
@@ -228,13 +229,7 @@ pub(super) fn run(
     served: &Served,
     given: Map<String, Value>,
 ) -> Fallible<Dynamic> {
-    if above.depth >= above.limits.nesting {
-        let message = format!(
-            "scripts run each other more than {} deep",
-            above.limits.nesting
-        );
-        return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
-    }
+    above.budget.nest(above.depth)?;
     check_unchanged(above, served, &given)?;
     let context = Arc::new(Context {
         generation: generation.clone(),
@@ -252,7 +247,7 @@ pub(super) fn run(
         script: served.reference(),
         ..(*context).clone()
     });
-    let reply = run_here(&served.script, &context).map_err(thrown)?;
+    let reply = run_here(&served.script, &context).map_err(|error| context.ended(error))?;
     Ok(as_value(reply))
 }
 

@@ -5,7 +5,7 @@ use rhai::{Module, exported_module};
 use serde_json::{Map, Value, json};
 
 use super::batch::Source;
-use crate::assets::{NewAsset, Sheet, SheetAxis, SheetCell};
+use crate::assets::{Asset, NewAsset, Sheet, SheetAxis, SheetCell};
 use crate::batch::{self, Axis, Combination, Wholeness};
 use crate::comfy::model_name::{is_model_file, stem};
 use crate::failure::{Code, Failure};
@@ -75,7 +75,11 @@ mod functions {
         let results = from_dynamic(&results.into()).map_err(|error| error.to_string())?;
         let context = Context::of(&call);
         context.once("batch::sheet", json!([axes, results]), || {
-            answer(super::sheet(&context, &axes, &results).map_err(thrown)?)
+            let sheets = super::sheet(&context, &axes, &results).map_err(thrown)?;
+            let bytes = sheets.iter().map(|sheet| sheet.bytes).sum();
+            context.budget.write(bytes)?;
+            let ids: Vec<&str> = sheets.iter().map(|sheet| &*sheet.asset_id).collect();
+            answer(ids)
         })
     }
 }
@@ -114,7 +118,7 @@ fn combinations(axes: &[Axis], fixed: &Map<String, Value>) -> Vec<Value> {
         .collect()
 }
 
-fn sheet(context: &Context, axes: &Value, results: &Value) -> Result<Vec<String>, Failure> {
+fn sheet(context: &Context, axes: &Value, results: &Value) -> Result<Vec<Asset>, Failure> {
     let told = axes.as_array().map(Vec::as_slice).unwrap_or_default();
     let results = results.as_array().map(Vec::as_slice).unwrap_or_default();
     let sheet = Sheet {
@@ -136,8 +140,7 @@ fn sheet(context: &Context, axes: &Value, results: &Value) -> Result<Vec<String>
         parameters: context.parameters.clone(),
         ..NewAsset::default()
     };
-    let kept = context.host.assets.keep_sheet(&sheet, &new)?;
-    Ok(kept.into_iter().map(|asset| asset.asset_id).collect())
+    Ok(context.host.assets.keep_sheet(&sheet, &new)?)
 }
 
 fn sheet_axis(axis: &Value) -> SheetAxis {

@@ -160,9 +160,12 @@ fn check(
     }
     let naming = name_models(&context.host.comfy, declaration, &named, &mut arguments);
     context.wait(async { Ok::<_, Failure>(naming.await) })?;
-    let (limits, stop) = (&context.limits, Some(&context.stop));
-    let built = build_checked(&context.generation, &served.script, arguments, limits, stop);
-    let workflow = built.map_err(|error| of_it(error.into()))?;
+    let budget = &context.budget;
+    let built = build_checked(&context.generation, &served.script, arguments, budget);
+    let workflow = match built {
+        Err(error) if budget.is_over() => return Err(context.ended(error)),
+        built => built.map_err(|error| of_it(error.into()))?,
+    };
     let lacking = lacking_for(context, &WorkflowHandle::new(workflow))?;
     lacking
         .failure(name)
@@ -203,7 +206,7 @@ fn arranged(context: &Context, served: &Served, given: Map<String, Value>) -> Fa
     let declaration = &served.script.declaration;
     let arranging = arrange(&context.host, declaration, &named, &mut arguments);
     Ok(Arranged {
-        exchanged: context.wait(arranging)?,
+        exchanged: context.budget.apart(|| context.wait(arranging))?,
         arguments,
     })
 }
@@ -238,10 +241,9 @@ fn build_arranged(
         &context.generation,
         &served.script,
         arguments.clone(),
-        &context.limits,
-        Some(&context.stop),
+        &context.budget,
     )
-    .map_err(thrown)?;
+    .map_err(|error| context.ended(error))?;
     // What was left open says nothing of what was made.
     arguments.retain(|name, value| !value.is_null() || said.contains(name));
     let origin = Origin {

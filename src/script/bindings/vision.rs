@@ -77,5 +77,6 @@ fn ask(
     }
     let picture = context.host.assets.preview(asset_id, SIDE, BYTES);
     let picture = picture.map_err(|error: AssetError| thrown(error))?;
-    answer(context.wait(context.host.vision.ask(&picture, question, schema))?)
+    let asking = context.host.vision.ask(&picture, question, schema);
+    answer(context.budget.apart(|| context.wait(asking))?)
 }

@@ -7,8 +7,9 @@ use rhai::{Engine, FnNamespace};
 
 use super::tree;
 use crate::script::arguments::nearest;
+use crate::script::budget::Budget;
 use crate::script::resolver::Libraries;
-use crate::script::{Limits, Script, engine};
+use crate::script::{Script, engine};
 
 /// What the language itself offers in the form of functions.
 const KEYWORDS: [&str; 9] = [
@@ -32,13 +33,13 @@ impl Functions {
     /// Those of the language, of the bindings, of the script and of the libraries it imports.
     pub(super) fn of(script: &Script, libraries: &Arc<Libraries>) -> Self {
         let is_pure = script.key.kind.is_pure();
-        let engine = engine::running(&Limits::default(), libraries, is_pure);
+        let engine = engine::running(&Budget::of_checks(), libraries, is_pure);
         Self::in_engine(&engine, script, libraries)
     }
 
     /// The same for what is called in tests.
     pub(super) fn of_tests(script: &Script, libraries: &Arc<Libraries>) -> Self {
-        let engine = engine::testing(&Limits::default(), libraries, script.key.kind.is_pure());
+        let engine = engine::testing(&Budget::of_checks(), libraries, script.key.kind.is_pure());
         Self::in_engine(&engine, script, libraries)
     }
 

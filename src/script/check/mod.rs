@@ -21,6 +21,7 @@ use serde::Serialize;
 use super::suites::as_compiled;
 use super::{Declaration, Diagnostic, Generation, Kind, Layer, Script, Severity, Source, engine};
 use crate::comfy::nodes::NodeFacts;
+use crate::jobs::Moment;
 
 /// What is known of a script without running it.
 #[derive(Clone, Debug, Serialize)]
@@ -115,7 +116,8 @@ pub fn kind_of_text(text: &str) -> Kind {
     let ast = engine::compiling(false).compile(text).ok();
     let has = |entry: &str| match &ast {
         Some(ast) => ast.iter_functions().any(|function| {
-            function.name == entry && (entry == "messages" || function.params.len() == 1)
+            let is_hook = Moment::ALL.iter().any(|moment| moment.as_str() == entry);
+            function.name == entry && (entry == "messages" || is_hook || function.params.len() == 1)
         }),
         None => text.contains(&format!("fn {entry}(")),
     };
@@ -123,6 +125,7 @@ pub fn kind_of_text(text: &str) -> Kind {
         () if has("run") => Kind::Pipeline,
         () if has("build") => Kind::Template,
         () if has("fix") => Kind::Fixer,
+        () if Moment::ALL.iter().any(|moment| has(moment.as_str())) => Kind::Hook,
         () if has("messages") => Kind::Prompt,
         () if has("read") => Kind::Resource,
         () => Kind::Lib,

@@ -9,7 +9,7 @@ use crate::script::{Diagnostic, Mistake, Script};
 /// The undeclared parameters that a script's entry function reads.
 pub(super) fn check(script: &Script) -> Vec<Diagnostic> {
     let functions: Vec<&ScriptFuncDef> = script.ast.iter_fn_def().map(|def| &**def).collect();
-    let entry = script.key.kind.entry();
+    let entry = script.key.entry();
     let Some(entry) = entry.filter(|entry| entry.params == ["p"]) else {
         return vec![];
     };

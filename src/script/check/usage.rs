@@ -13,7 +13,7 @@ use crate::script::{Diagnostic, Mistake, Script};
 
 /// The parameters that nothing reads.
 pub(super) fn parameters(script: &Script, libraries: &Libraries) -> Vec<Diagnostic> {
-    let entry = script.key.kind.entry();
+    let entry = script.key.entry();
     let Some(entry) = entry.filter(|entry| entry.params == ["p"]) else {
         return vec![];
     };

@@ -9,6 +9,7 @@ mod correction;
 mod mending;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::thread;
 
 use rhai::{Dynamic, Scope};
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::correction::Correction;
 use self::correction::Proposal;
 use self::mending::Mending;
-use super::run::{explained, stop_on, wrong_result};
+use super::budget::Budget;
+use super::run::{explained, wrong_result};
 use super::value::{from_dynamic, to_dynamic};
-use super::{Generation, Kind, Limits, ScriptError, Served, engine};
+use super::{Generation, Kind, Limit, Limits, ScriptError, Served, engine};
 use crate::comfy::Workflow;
 use crate::comfy::check::Finding;
 use crate::preflight::Report;
@@ -120,13 +122,11 @@ fn propose(
     stop: &CancellationToken,
 ) -> Result<Vec<Proposal>, ScriptError> {
     let script = &fixer.script;
-    let limits = Limits {
-        operations: OPERATIONS,
-        ..Limits::default()
-    };
-    let mut engine = engine::running(&limits, generation.libraries_of(script), true);
+    let limits = generation.limits.with(Limit::Operations, OPERATIONS);
+    let budget = Arc::new(Budget::new(limits, stop.child_token()));
+    budget.begin();
+    let mut engine = engine::running(&budget, generation.libraries_of(script), true);
     engine.set_default_tag(Dynamic::from(generation.knowledge().clone()));
-    stop_on(&mut engine, stop.clone());
     let found = found.iter().map(Finding::to_json).collect();
     let arguments = (to_dynamic(nodes.clone()), to_dynamic(found));
     let made = engine

@@ -114,7 +114,8 @@ fn submit_again(context: &Context, lost: &Intent, job: JobRecord) -> Fallible<Su
     );
     let attempt = lost.attempt + 1;
     let workflow = Workflow::from_json(job.workflow).map_err(crate::script::host::thrown)?;
-    submit_at(context, &lost.job, attempt, &workflow, &job.origin)
+    let before = Some(lost.prompt_id.as_str());
+    submit_at(context, &lost.job, attempt, before, &workflow, &job.origin)
 }
 
 /// Whether a submission whose answer was lost may be made again: after a look at what became of it.

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Fallible;
 use super::again::{found_or_refused, recall};
 use super::outage::{OUTAGES, await_server, pause};
+use super::{Fallible, written};
 use crate::comfy::{ComfyError, PreviewMethod, Submit, Submitted, Workflow};
 use crate::failure::Failure;
 use crate::jobs::{JobError, Order, Origin};
@@ -66,31 +66,43 @@ fn submit_in(
         let submitted = put(context, workflow.snapshot(), order_of(context, origin))?;
         return submitted.map_err(|error| thrown(explained(&context.generation, error)));
     };
-    let at = |attempt| submit_at(context, &place, attempt, &workflow.snapshot(), origin);
+    let at = |attempt, before: Option<&str>| {
+        let workflow = workflow.snapshot();
+        submit_at(context, &place, attempt, before, &workflow, origin)
+    };
     match steps.journal().job(&place) {
-        Some(earlier) => recall(context, &earlier, || at(earlier.attempt)),
-        None => at(1),
+        Some(earlier) => recall(context, &earlier, || {
+            at(earlier.attempt, Some(&earlier.prompt_id))
+        }),
+        None => at(1, None),
     }
 }
 
 /// Submits what has a place in the run. Each time that the way to the server fails it is tried again
-/// under a new id, so that nobody takes one for the other.
+/// under a new id, so that nobody takes one for the other. What went through the user's hook under the
+/// id `before`, or an earlier one of these, is taken as the hook left it.
 pub(super) fn submit_at(
     context: &Context,
     place: &str,
     mut attempt: u32,
+    before: Option<&str>,
     workflow: &Workflow,
     origin: &Origin,
 ) -> Fallible<Submitted> {
     let waits = context.has_begun(place);
     let mut outages = 0;
+    let mut before = before.map(str::to_owned);
     loop {
         let intent = context.intend(place, &context.host.ids.ordered(), attempt)?;
         let mut order = order_of(context, origin);
         order.attempt = attempt;
         order.run_id = context.steps.as_ref().map(|steps| steps.journal().run_id());
         order.submit.prompt_id = Some(intent.prompt_id.clone());
-        let error = match put(context, workflow.clone(), order)? {
+        let settled = settled(context, before.as_deref())?;
+        order.settled = settled.is_some();
+        let workflow = settled.unwrap_or_else(|| workflow.clone());
+        before = Some(intent.prompt_id.clone());
+        let error = match put(context, workflow, order)? {
             Ok(submitted) => {
                 note_arrival(context, &intent, &submitted.prompt_id)?;
                 return Ok(submitted);
@@ -114,6 +126,15 @@ pub(super) fn submit_at(
         }
         pause(context)?;
     }
+}
+
+/// The workflow of an earlier attempt as it was written down, which is as the hook left it.
+fn settled(context: &Context, before: Option<&str>) -> Fallible<Option<Workflow>> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let job = written(context, before)?;
+    Ok(job.and_then(|job| Workflow::from_json(job.workflow).ok()))
 }
 
 /// A job that was submitted before, as if it were now.
@@ -165,14 +186,17 @@ fn put(
     workflow: Workflow,
     order: Order,
 ) -> Fallible<Result<Submitted, JobError>> {
+    context.budget.job()?;
     let jobs = context.host.jobs.clone();
-    let submission = context
-        .submissions
-        .submit(&context.runtime, jobs, workflow, order);
-    let submitted = context.wait(async {
-        Ok::<_, Failure>(match submission.await {
-            Ok(submitted) => submitted,
-            Err(error) => Err(JobError::Broken(error.to_string())),
+    let submitted = context.budget.apart(|| {
+        let submission = context
+            .submissions
+            .submit(&context.runtime, jobs, workflow, order);
+        context.wait(async {
+            Ok::<_, Failure>(match submission.await {
+                Ok(submitted) => submitted,
+                Err(error) => Err(JobError::Broken(error.to_string())),
+            })
         })
     })?;
     if let Ok(submitted) = &submitted {

@@ -13,7 +13,7 @@ use crate::comfy::{ComfyError, End};
 use crate::failure::Failure;
 use crate::jobs::{Finished, JobError, JobStatus};
 use crate::script::bindings::comfy::{describe_asset, describe_finished};
-use crate::script::host::{Context, Progress, cancelled, thrown};
+use crate::script::host::{Context, Progress, thrown};
 use crate::script::runs::failure_of;
 
 /// Waits for a job for so long at most.
@@ -53,7 +53,7 @@ pub(in crate::script::bindings) fn wait_within(
                 context.submissions.is_over(&prompt_id);
                 return describe_finished(context, &finished, None);
             }
-            Err(JobError::Cancelled) => return Err(cancelled()),
+            Err(JobError::Cancelled) => return Err(context.budget.stopped()),
             Err(JobError::Comfy(ComfyError::Timeout { still, .. })) => {
                 return Ok(late(&prompt_id, still));
             }
