@@ -14,6 +14,10 @@ pub(super) fn module() -> SharedModule {
 }
 
 #[export_module]
+#[expect(
+    clippy::unwrap_used,
+    reason = "written by the macro, for `&mut` arguments"
+)]
 mod functions {
     /// The words of a text: what stands between white space.
     /// Example: `"a b".split()`

@@ -9,6 +9,7 @@ use rhai::{Module, Position, Scope};
 
 use super::arguments::{did_you_mean, nearest};
 use super::budget::Budget;
+use super::check::lacking;
 use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{
@@ -166,9 +167,33 @@ impl Builder<'_> {
         };
         let libraries = self.libraries_of(&script)?;
         let hash = hash(&script, &libraries);
+        self.check_kept(source, &script, &libraries)?;
         match before.filter(|before| before.hash == hash) {
             Some(before) => Ok(before),
             None => Served::new(script, hash, libraries),
+        }
+    }
+
+    /// A library that is saved by halves may be good by itself. What stays as it was and calls
+    /// what is not there any more keeps the library that it had.
+    fn check_kept(
+        &self,
+        source: &Source,
+        script: &Script,
+        libraries: &Libraries,
+    ) -> Result<(), Box<Diagnostic>> {
+        let previous = self.previous(&source.key);
+        let kept = previous.filter(|previous| previous.script.text == source.text);
+        let Some(kept) = kept.filter(|kept| lacking(&kept.script, &kept.libraries).is_none())
+        else {
+            return Ok(());
+        };
+        match lacking(&kept.script, libraries) {
+            Some((function, position)) => {
+                let message = format!("no function {function}, which was there before");
+                Err(diagnose(script, message, position))
+            }
+            None => Ok(()),
         }
     }
 

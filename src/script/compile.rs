@@ -180,7 +180,7 @@ impl Compiler<'_> {
             if kind == Kind::Hook {
                 let names = Moment::ALL.map(Moment::as_str).join(", ");
                 let message = format!("a hook is called one of {names}, and so is its function");
-                return Err(self.diagnose(message, Position::NONE).into());
+                return Err(self.diagnose(message, Position::NONE));
             }
             return Ok(());
         };

@@ -216,6 +216,10 @@ impl Context {
 
     /// How a script ended, for the one that ran it: what ends the whole run can't be caught there
     /// either.
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "Rhai's functions return boxed errors"
+    )]
     pub(super) fn ended(&self, error: ScriptError) -> Box<EvalAltResult> {
         if self.budget.is_over() || error == ScriptError::Cancelled {
             return self.budget.stopped();

@@ -135,7 +135,7 @@ async fn jobs_queued_at_once_do_not_slip_past_a_limit() {
     home.write(
         ".mmf/scripts/tools/many.rhai",
         "about(\"x\");\nfn one(seed) { try { comfy::submit(templates::build(\"sd3_txt2img\", \
-         #{ PROMPT: \"a\", STEPS: 1, SEED: seed })); 1 } catch { 0 } }\n\
+         #{ PROMPT: \"a\", STEPS: 1, SEED: seed })); return 1; } catch { } 0 }\n\
          fn of(seed) { || one(seed) }\n\
          fn run(p) { let work = []; for i in 0..8 { work.push(of(i)); } \
          let sum = 0; for done in parallel(work) { sum += done; } #{ sum: sum } }",

@@ -106,8 +106,13 @@ async fn beside_a_calm_client(home: &Home, comfy: &str) -> (Value, usize) {
 #[case::doubled_array("fn run(p) { let a = [0]; loop { a += a; } }", "array_items")]
 #[case::doubled_blob("fn run(p) { let b = blob(1000, 1); loop { b += b; } }", "array_items")]
 #[case::growing_map(
-    "fn run(p) { let m = #{}; let i = 0; loop { m[\"key\" + i] = i; i += 1; } }",
+    "fn run(p) { let m = #{}; let i = 0; loop { let n = #{}; n[\"key\" + i] = i; m += n; i += 1; } }",
     "map_entries"
+)]
+#[case::map_of_long_strings(
+    "fn run(p) { let s = \"x\"; for i in 0..18 { s += s; } let m = #{}; let i = 0; \
+     loop { m[\"key\" + i] = s + i; i += 1; } }",
+    "memory_mb"
 )]
 #[case::long_strings_together(
     "fn f(s, n) { let more = s + n; f(more, n + 1) }\n\
@@ -199,7 +204,7 @@ async fn what_stands_too_deep_in_itself_is_not_told_and_the_server_goes_on() {
     let home = home();
     hostile(
         &home,
-        "fn run(p) { let a = []; for i in 0..1500 { a = [a]; } a }",
+        "fn run(p) { let a = []; for i in 0..200 { a = [a]; } a }",
     );
     let (told, _) = beside_a_calm_client(&home, NOWHERE).await;
     let message = told["message"].as_str().unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rhai::{Engine, FnNamespace};
+use rhai::{ASTNode, Engine, FnNamespace, Position};
 
 use super::tree;
 use crate::script::arguments::nearest;
@@ -116,4 +116,32 @@ impl Functions {
         let elsewhere = self.0.iter().find(|(_, names)| names.contains_key(name));
         elsewhere.map(|(space, _)| written(space, name))
     }
+}
+
+/// The first call of a library's function that no library of that name has, with its place.
+pub(in crate::script) fn lacking(
+    script: &Script,
+    libraries: &Libraries,
+) -> Option<(String, Position)> {
+    let imports = tree::imports(script);
+    let mut found = None;
+    script.whole().walk(&mut |path: &[ASTNode]| {
+        let call = path.last().and_then(tree::call);
+        found = call.and_then(|(call, position)| {
+            let space = tree::namespace(call);
+            let mut meant = imports
+                .iter()
+                .filter(|import| import.alias == space)
+                .filter_map(|import| libraries.get(&import.library))
+                .peekable();
+            meant.peek()?;
+            let has = meant.any(|library| {
+                let mut functions = library.script.ast.iter_functions();
+                functions.any(|it| it.name == call.name && it.params.len() == call.args.len())
+            });
+            (!has).then(|| (format!("{space}::{}", call.name), position))
+        });
+        found.is_none()
+    });
+    found
 }

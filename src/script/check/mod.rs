@@ -18,6 +18,7 @@ mod usage;
 
 use serde::Serialize;
 
+pub(super) use self::functions::lacking;
 use super::suites::as_compiled;
 use super::{Declaration, Diagnostic, Generation, Kind, Layer, Script, Severity, Source, engine};
 use crate::comfy::nodes::NodeFacts;
