@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Jobs;
@@ -156,6 +157,10 @@ impl Jobs {
                 let _ = timeout(NOTE_LIMIT, noting).await;
             }
         };
+        if outcome.end == End::Success {
+            // Before its end is written down: a process that dies in between is gone on with here.
+            self.drop_replaced(prompt_id).await;
+        }
         let end = self.note_end(prompt_id, &outcome, &outputs, course.end());
         tokio::join!(end, noted);
         // Finished jobs are remembered, and what was run is told by their assets.
@@ -280,6 +285,32 @@ impl Jobs {
             let outputs = outcome.outputs.clone();
             note(ledger, prompt_id, |job| job.made = Some(outputs)).await;
         }
+    }
+
+    /// Removes what was kept of earlier attempts at a job, which were lost halfway: it has made the
+    /// same again. What somebody pinned stays.
+    async fn drop_replaced(&self, prompt_id: &str) {
+        let Some(ledger) = &self.0.ledger else {
+            return;
+        };
+        let Ok(Some((_, job))) = ledger.find(prompt_id).await else {
+            return;
+        };
+        if job.replaces.is_empty() {
+            return;
+        }
+        let assets = self.0.assets.clone();
+        let dropped = spawn_blocking(move || assets.remove_lost(&job.replaces)).await;
+        let error = match dropped {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            error,
+            prompt_id,
+            "what earlier attempts made can't be removed"
+        );
     }
 
     /// Writes down how it ended, before that is told to anybody.
