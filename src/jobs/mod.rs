@@ -10,6 +10,7 @@ mod follow;
 mod hooks;
 mod ledger;
 mod memory;
+mod noting;
 mod origin;
 mod prompt_text;
 mod regenerate;

@@ -10,6 +10,7 @@ use rhai::{Module, Position, Scope};
 use super::arguments::{did_you_mean, nearest};
 use super::budget::Budget;
 use super::check::lacking;
+use super::draft::Idioms;
 use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{
@@ -50,6 +51,7 @@ impl Generation {
             unreadable: sources.unreadable,
             facts,
             limits: previous.map(|previous| previous.limits).unwrap_or_default(),
+            idioms: Idioms::default(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Generation {
             unreadable: vec![],
             facts: self.facts.clone(),
             limits: self.limits,
+            idioms: Idioms::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value, json};
 
 use super::arguments::nearest;
+use super::draft::Idioms;
 use super::engine::SharedModule;
 use super::resolver::Libraries;
 use super::{Diagnostic, Key, Kind, Limits, Script, ScriptError, Source};
@@ -45,7 +46,7 @@ impl Served {
 }
 
 /// All scripts at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Generation {
     /// Counts from 1.
     pub number: u64,
@@ -57,6 +58,7 @@ pub struct Generation {
     pub(super) facts: Layers,
     /// How far each run of them may go.
     pub(super) limits: Limits,
+    pub(super) idioms: Idioms,
 }
 
 impl Generation {
@@ -222,6 +224,7 @@ impl Generation {
             facts: self.facts.clone(),
             limits: self.limits,
             tests: BTreeMap::new(),
+            idioms: Idioms::default(),
         }
     }
 

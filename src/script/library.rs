@@ -34,15 +34,17 @@ impl Library {
         }
     }
 
-    /// The same scripts within other limits.
+    /// The same scripts within other limits; to be said before anybody takes a generation.
     #[must_use]
     pub fn within(self, limits: Limits) -> Self {
-        let generation = Generation {
-            limits,
-            ..(*self.generation()).clone()
-        };
-        self.current.store(Arc::new(generation));
-        self
+        let mut generation = self.current.into_inner();
+        if let Some(generation) = Arc::get_mut(&mut generation) {
+            generation.limits = limits;
+        }
+        Self {
+            current: ArcSwap::new(generation),
+            ..self
+        }
     }
 
     /// The present generation.
