@@ -50,14 +50,10 @@ pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) ->
     } else {
         ("", "")
     };
-    let frame = match at {
-        Some(at) => Some(at.render(colours)),
-        // The mistake was in a script that another one called.
-        None => failure
-            .details
-            .get("frame")
-            .map(|frame| text(frame).to_owned()),
-    };
+    // Where a run went on by itself, or in a script that another one called, the failure knows.
+    let of_failure = || Diagnostic::of(failure);
+    let frame = at.cloned().or_else(of_failure);
+    let frame = frame.map(|at| at.render(colours));
     let mut lines = vec![match &frame {
         Some(frame) => frame.clone(),
         None => format!("{}error{}: {failure}", red.0, red.1),
@@ -69,12 +65,16 @@ pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) ->
     {
         for (node, errors) in errors {
             for error in errors["errors"].as_array().into_iter().flatten() {
-                lines.push(format!(
-                    "  node {node} ({}): {}: {}",
+                let line = format!(
+                    "node {node} ({}): {}: {}",
                     text(&errors["class_type"]),
                     text(&error["message"]),
                     text(&error["details"])
-                ));
+                );
+                // The message names the first of them.
+                if !failure.message.contains(&line) {
+                    lines.push(format!("  {line}"));
+                }
             }
         }
     }

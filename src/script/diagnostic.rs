@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Mistake;
+use crate::failure::{Code, Failure};
 
 /// Lines beyond this are not shown: nobody wrote them by hand, and they would bury the message.
 const LONGEST_LINE: usize = 1_000;
@@ -47,7 +48,7 @@ pub struct Diagnostic {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The calls that led here, the innermost first: `in prompt_pair (scripts/lib/text.rhai)`.
+    /// The calls that led here, the innermost first: `in prompt_pair (scripts/lib/text.rhai:12)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
 }
@@ -115,6 +116,44 @@ impl Diagnostic {
             "code": self.code,
             "message": self.message,
             "hint": self.hint,
+        })
+    }
+
+    /// A failure with its place, for programs: `at: {path, line, column, source}`, `trace`, and for a
+    /// mistake of the script the `frame` that people are shown.
+    #[must_use]
+    pub fn tell(&self, failure: Failure) -> Failure {
+        let mut at = json!({ "path": self.path });
+        if let Some(line) = self.line {
+            at["line"] = line.into();
+            at["column"] = json!(self.column);
+            at["source"] = self.source_line.as_str().into();
+        }
+        let is_mistake = failure.code == Code::SCRIPT_ERROR;
+        let mut failure = failure.detail("at", at);
+        if !self.trace.is_empty() {
+            failure = failure.detail("trace", self.trace.as_slice());
+        }
+        if is_mistake {
+            failure = failure.detail("frame", self.render(false));
+        }
+        failure
+    }
+
+    /// The place that [`Diagnostic::tell`] gave a failure.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Option<Self> {
+        let at = failure.details.get("at")?;
+        let number = |name: &str| usize::try_from(at[name].as_u64()?).ok();
+        let trace = failure.details.get("trace").and_then(Value::as_array);
+        let trace = trace.into_iter().flatten().filter_map(Value::as_str);
+        Some(Self {
+            line: number("line"),
+            column: number("column"),
+            source_line: at["source"].as_str().unwrap_or_default().to_owned(),
+            hint: failure.hint.clone(),
+            trace: trace.map(str::to_owned).collect(),
+            ..Self::of_file(failure.message.clone(), at["path"].as_str()?.into())
         })
     }
 

@@ -32,7 +32,8 @@ pub enum ScriptError {
     /// The script failed while it ran.
     #[error("{failure}")]
     Failed {
-        /// What it threw, or what its mistake amounts to.
+        /// What it threw, or what its mistake amounts to, with its place where that matters to who
+        /// called it.
         failure: Failure,
         /// Where.
         at: Box<Diagnostic>,
@@ -69,16 +70,9 @@ impl From<ScriptError> for Failure {
         match error {
             ScriptError::Unknown { .. } => Self::new(Code::NOT_FOUND, message)
                 .hint("list_scripts shows what there is (`mmf script list` on the shell)"),
-            ScriptError::Broken(diagnostic) => Self::new(Code::SCRIPT_ERROR, message)
-                .detail("frame", diagnostic.render(false))
+            ScriptError::Broken(diagnostic) => diagnostic
+                .tell(Self::new(Code::SCRIPT_ERROR, message))
                 .hint("mend the script; the change is taken up at once"),
-            // What a script throws on purpose speaks for itself; a mistake needs its place.
-            // Where scripts call each other, the innermost place is the one that counts.
-            ScriptError::Failed { failure, at }
-                if failure.code == Code::SCRIPT_ERROR && !failure.details.contains_key("frame") =>
-            {
-                failure.detail("frame", at.render(false))
-            }
             ScriptError::Arguments(failure)
             | ScriptError::Ran(failure)
             | ScriptError::Failed { failure, .. } => failure,

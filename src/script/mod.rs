@@ -47,6 +47,7 @@ mod run;
 mod save;
 mod skeleton;
 mod source;
+mod spot;
 mod steps;
 mod submissions;
 mod suites;

@@ -7,11 +7,16 @@
 use rhai::{Array, Dynamic, FLOAT, INT, ImmutableString};
 use serde_json::{Map, Number, Value, json};
 
+use super::explain::type_word;
 use super::handles::{Link, NodeHandle, WorkflowHandle};
 
 /// A value that has no counterpart in JSON, with the path that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is {ty}, which can't leave the script", if .path.is_empty() { "the value" } else { .path.as_str() })]
+#[error(
+    "{} is {}, which has no form outside of the script",
+    if .path.is_empty() { "the value" } else { .path.trim_start_matches('.') },
+    type_word(.ty)
+)]
 pub struct NotJson {
     /// The way to the value: `.nodes[2].size`.
     pub path: String,
@@ -184,7 +189,7 @@ mod tests {
         let error = from_dynamic(&map.into()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            ".steps[1] is Fn, which can't leave the script"
+            "steps[1] is a function, which has no form outside of the script"
         );
     }
 }

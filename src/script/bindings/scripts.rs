@@ -233,7 +233,10 @@ pub(super) fn run(
             "scripts run each other more than {} deep",
             above.limits.nesting
         );
-        return Err(thrown(Failure::new(Code::LIMIT_EXCEEDED, message)));
+        let failure = Failure::new(Code::LIMIT_EXCEEDED, message);
+        let hint =
+            "a script that runs itself, or one that runs it, needs a case in which it does not";
+        return Err(thrown(failure.hint(hint)));
     }
     check_unchanged(above, served, &given)?;
     let context = Arc::new(Context {
