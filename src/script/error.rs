@@ -68,11 +68,15 @@ impl From<ScriptError> for Failure {
     fn from(error: ScriptError) -> Self {
         let message = error.to_string();
         match error {
-            ScriptError::Unknown { .. } => Self::new(Code::NOT_FOUND, message)
-                .hint("list_scripts shows what there is (`mmf script list` on the shell)"),
-            ScriptError::Broken(diagnostic) => diagnostic
-                .tell(Self::new(Code::SCRIPT_ERROR, message))
-                .hint("mend the script; the change is taken up at once"),
+            ScriptError::Unknown { .. } => {
+                Self::new(Code::NOT_FOUND, message).hint("list_scripts shows what there is")
+            }
+            ScriptError::Broken(diagnostic) => {
+                let failure = Self::new(Code::SCRIPT_ERROR, diagnostic.message.as_str());
+                let hint = diagnostic.hint.as_deref();
+                let hint = hint.unwrap_or("mend the script; the change is taken up at once");
+                diagnostic.tell(failure).hint(hint)
+            }
             ScriptError::Arguments(failure)
             | ScriptError::Ran(failure)
             | ScriptError::Failed { failure, .. } => failure,

@@ -183,7 +183,8 @@ pub fn build(
 ) -> Result<Workflow, ScriptError> {
     let script = &generation.get(Kind::Template, name)?.script;
     let arguments = script.arguments(given)?;
-    build_checked(generation, script, arguments, &Limits::default(), None)
+    let built = build_checked(generation, script, arguments, &Limits::default(), None)?;
+    Ok(built.snapshot())
 }
 
 /// The same on a thread of its own, with the stack that scripts need.
@@ -212,7 +213,7 @@ pub(super) fn build_checked(
     arguments: Map<String, Value>,
     limits: &Limits,
     stop: Option<&CancellationToken>,
-) -> Result<Workflow, ScriptError> {
+) -> Result<WorkflowHandle, ScriptError> {
     let mut engine = engine::running(limits, generation.libraries_of(script), true);
     let knowledge = script.quoted.as_ref();
     let knowledge = knowledge.unwrap_or_else(|| generation.knowledge());
@@ -222,7 +223,7 @@ pub(super) fn build_checked(
     }
     let made = enter(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
-        Some(workflow) => Ok(workflow.snapshot()),
+        Some(workflow) => Ok(workflow),
         None => Err(wrong_result(
             script,
             "return the workflow that it made",
@@ -242,7 +243,10 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, Scr
             &context.limits,
             stop,
         )?;
-        return Ok(workflow.into_json().into());
+        return Ok(Reply {
+            nodes: workflow.made(),
+            ..workflow.snapshot().into_json().into()
+        });
     }
     let made = evaluate(script, context)?;
     if script.key.kind == Kind::Prompt {

@@ -321,7 +321,8 @@ pub(super) fn describe_finished(
             failure = failure.detail("asset_ids", ids);
         }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
-        return Err(thrown(failure));
+        let made = context.submissions.made(&outcome.prompt_id);
+        return Err(thrown(made.tell(failure, &context.generation)));
     }
     Ok(json!({
         "status": "completed",

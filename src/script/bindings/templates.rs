@@ -163,7 +163,7 @@ fn check(
     let (limits, stop) = (&context.limits, Some(&context.stop));
     let built = build_checked(&context.generation, &served.script, arguments, limits, stop);
     let workflow = built.map_err(|error| of_it(error.into()))?;
-    let lacking = lacking_for(context, &WorkflowHandle::new(workflow))?;
+    let lacking = lacking_for(context, &workflow)?;
     lacking
         .failure(name)
         .map_or(Ok(()), |failure| Err(thrown(failure)))
@@ -249,8 +249,8 @@ fn build_arranged(
         parameters: arguments,
         ..Origin::default()
     };
-    context.host.jobs.remember(&workflow, origin);
-    Ok(WorkflowHandle::new(workflow))
+    context.host.jobs.remember(&workflow.snapshot(), origin);
+    Ok(workflow)
 }
 
 pub(super) fn find<'a>(

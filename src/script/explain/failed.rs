@@ -12,7 +12,7 @@ use crate::script::arguments::nearest;
 use crate::script::host::{caught, stamped};
 use crate::script::resolver::{Libraries, library_at};
 use crate::script::spot::Spot;
-use crate::script::{Diagnostic, Generation, Kind, Layer, Script, ScriptError};
+use crate::script::{Diagnostic, FailedNode, Generation, Kind, Layer, Script, ScriptError};
 
 /// What came of a call that failed.
 pub(in crate::script) fn explained(
@@ -150,7 +150,10 @@ impl Scripts<'_> {
         if let Some(mut within) = Diagnostic::of(&failure) {
             // The mistake was in a script that this one ran.
             let via = via.as_ref().and_then(Spot::of_json);
-            within.trace.extend(self.trace(found, via.as_ref()));
+            // What ships with the program only passed it on.
+            if self.script.layer != Layer::BuiltIn {
+                within.trace.extend(self.trace(found, via.as_ref()));
+            }
             return Some((failure, within));
         }
         let (source, position) = match stamped(&failure) {
@@ -176,6 +179,7 @@ impl Scripts<'_> {
         let message = failure.message.clone();
         let mut diagnostic = Diagnostic::new(message, at.path.clone(), &at.text, position);
         diagnostic.trace = self.trace(found, None);
+        diagnostic.node = FailedNode::of(failure);
         diagnostic.hint(failure.hint.clone())
     }
 

@@ -72,7 +72,7 @@ fn of_function(signature: &str, known: &Known) -> Option<String> {
         return Some(hint);
     }
     if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
-        return of_operator(name, &given);
+        return Some(of_operator(name, &given).to_owned());
     }
     known
         .takes(name)
@@ -103,9 +103,9 @@ fn foreign(name: &str) -> Option<&'static str> {
     })
 }
 
-fn of_operator(name: &str, given: &[&str]) -> Option<String> {
+fn of_operator(name: &str, given: &[&str]) -> &'static str {
     let text = |ty: &&str| ty.starts_with("&str") || *ty == "string";
-    let advice = match (name, given) {
+    match (name, given) {
         (_, given) if given.contains(&"()") => {
             "one side is (), nothing: give it a value with ?? before, as in (map.get(\"key\") ?? 0)"
         }
@@ -120,8 +120,7 @@ fn of_operator(name: &str, given: &[&str]) -> Option<String> {
         }
         ("<" | ">" | "<=" | ">=", _) => "only values of the same kind can be compared",
         _ => "make both sides the same kind of value",
-    };
-    Some(advice.to_owned())
+    }
 }
 
 fn of_variable(name: &str) -> String {

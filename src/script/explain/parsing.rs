@@ -124,7 +124,7 @@ pub(in crate::script) fn parse_hint(
         {
             "a map is written #{ name: value }"
         }
-        P::ModuleUndefined(name) => return of_library(name, kind),
+        P::ModuleUndefined(name) => return Some(of_library(name, kind)),
         P::VariableUndefined(name) => return Some(of_variable(name, text)),
         P::BadInput(error) => return of_lexer(error),
         P::Reserved(word) | P::UnknownOperator(word) => return Some(of_word(word)),
@@ -265,18 +265,18 @@ fn of_token(token: &str, what: &str) -> Option<&'static str> {
     })
 }
 
-fn of_library(name: &str, kind: Kind) -> Option<String> {
+fn of_library(name: &str, kind: Kind) -> String {
     if let Some(hint) = purity_hint(name, kind) {
-        return Some(hint);
+        return hint;
     }
     let spaces = (!kind.is_pure())
         .then(bindings::effect_namespaces)
         .into_iter()
         .flatten();
-    Some(match nearest(name, spaces) {
+    match nearest(name, spaces) {
         Some(like) => format!("did you mean {like}::?"),
         None => format!("import \"{name}\" as {name}; at the top of the script"),
-    })
+    }
 }
 
 fn of_variable(name: &str, text: &str) -> String {

@@ -114,7 +114,10 @@ fn submit_again(context: &Context, lost: &Intent, job: JobRecord) -> Fallible<Su
     );
     let attempt = lost.attempt + 1;
     let workflow = Workflow::from_json(job.workflow).map_err(crate::script::host::thrown)?;
-    submit_at(context, &lost.job, attempt, &workflow, &job.origin)
+    let made = context.submissions.made(&lost.prompt_id);
+    let submitted = submit_at(context, &lost.job, attempt, (&workflow, &made), &job.origin)?;
+    context.submissions.know(&submitted.prompt_id, made);
+    Ok(submitted)
 }
 
 /// Whether a submission whose answer was lost may be made again: after a look at what became of it.
