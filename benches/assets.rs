@@ -24,21 +24,11 @@ use massmediafactory::script::Caller;
 use serde_json::{Map, json};
 use tokio::runtime::Runtime;
 
+use self::support::figures::{ms, show};
 use self::support::mcp::{McpClient, initialize};
 use self::support::mmf::Home;
 
-#[path = "../tests/support"]
-#[allow(
-    dead_code,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "it belongs to the tests, which use all of it and have their liberties"
-)]
-mod support {
-    pub(crate) mod mcp;
-    pub(crate) mod mmf;
-}
+mod support;
 
 static MANY: LazyLock<Assets> = LazyLock::new(|| open(&folder().join("assets")));
 
@@ -63,36 +53,34 @@ async fn servers() {
         for _ in 0..10 {
             let asked = Instant::now();
             list(&mut one).await;
-            lists.push(asked.elapsed());
+            lists.push(ms(asked.elapsed()));
         }
         other.close().await;
         one.close().await;
     }
     println!("{} assets", count());
-    show("start to the first list_assets, alone", first);
-    show("start to the first list_assets, beside another", beside);
-    show("list_assets, over stdio", lists);
+    show("start to the first list_assets, alone", "ms", first);
+    show(
+        "start to the first list_assets, beside another",
+        "ms",
+        beside,
+    );
+    show("list_assets, over stdio", "ms", lists);
 }
 
-async fn start(data: &Path) -> (Duration, McpClient) {
+async fn start(data: &Path) -> (f64, McpClient) {
     let home = Home::new();
     let began = Instant::now();
     let mut client = McpClient::connect(home.mmf(["serve"]).env("MMF_DATA_DIR", data));
     client.request("initialize", initialize()).await;
     client.notify("notifications/initialized", json!({})).await;
     list(&mut client).await;
-    (began.elapsed(), client)
+    (ms(began.elapsed()), client)
 }
 
 async fn list(client: &mut McpClient) {
     let page = client.call("list_assets", json!({ "limit": 20 })).await;
     assert_eq!(page["count"], 20, "{page:#}");
-}
-
-fn show(what: &str, mut figures: Vec<Duration>) {
-    figures.sort();
-    let (median, most) = (figures[figures.len() / 2], figures[figures.len() - 1]);
-    println!("{what:48} median {median:>10.1?}  most {most:>10.1?}");
 }
 
 fn count() -> usize {

@@ -17,24 +17,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_tungstenite::connect_async;
 
+use self::support::figures::{median, memory, ms, show};
 use self::support::mcp::McpClient;
 use self::support::mmf::Home;
 use self::support::rig::Rig;
 
-#[path = "../tests/support"]
-#[allow(
-    dead_code,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "it belongs to the tests, which use all of it and have their liberties"
-)]
-mod support {
-    pub(crate) mod mcp;
-    pub(crate) mod mmf;
-    pub(crate) mod rig;
-    pub(crate) mod sim;
-}
+mod support;
 
 /// Prompts of a batch.
 const PROMPTS: u64 = 200;
@@ -217,7 +205,7 @@ async fn thousands() {
         if there >= waiting {
             break;
         }
-        answers.push(asked.elapsed().as_secs_f64() * 1e3);
+        answers.push(ms(asked.elapsed()));
     }
     println!(
         "{waiting} jobs queued in {:.1} s",
@@ -228,41 +216,18 @@ async fn thousands() {
     for _ in 0..ASKED {
         let asked = Instant::now();
         let queue = client.call("get_queue_status", json!({})).await;
-        answers.push(asked.elapsed().as_secs_f64() * 1e3);
+        answers.push(ms(asked.elapsed()));
         assert_eq!(
             (&queue["running"], &queue["pending"]),
             (&json!(1), &json!(waiting - 1))
         );
     }
     show("get_queue_status with all of them waiting", "ms", answers);
-    let held = |pid: u32| [memory(pid, "VmRSS:"), memory(pid, "VmHWM:")];
+    let held = |pid: u32| [memory(pid, "VmRSS"), memory(pid, "VmHWM")];
     for (what, [now, most]) in [
         ("memory of the server", held(client.pid())),
         ("memory of the simulator", held(simulator.id().unwrap())),
     ] {
         println!("{what:48} now {now:9.1} MB  at most {most:7.1} MB");
     }
-}
-
-/// The memory of a process in MB, by what Linux tells of it.
-fn memory(pid: u32, of: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(of));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kilobytes.map_or(f64::NAN, |kilobytes| kilobytes / 1024.0)
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut figures = figures.to_vec();
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
-
-fn show(what: &str, unit: &str, mut figures: Vec<f64>) {
-    figures.sort_by(f64::total_cmp);
-    let (least, most) = (figures[0], figures[figures.len() - 1]);
-    let median = median(&figures);
-    println!(
-        "{what:48} median {median:8.3} {unit}  least {least:8.3} {unit}  most {most:8.3} {unit}"
-    );
 }

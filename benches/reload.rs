@@ -1,11 +1,7 @@
 //! What the author of scripts feels of reloading: how long it takes from a save to its effect.
 //! Goal for each: 300 ms.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench that fails may as well stop, and has to show its figures"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench that fails may as well stop")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,22 +14,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use self::support::figures::show;
 use self::support::mcp::McpClient;
 use self::support::mmf::{Home, NOWHERE};
 
-#[path = "../tests/support"]
-#[allow(
-    dead_code,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "it belongs to the tests, which use all of it and have their liberties"
-)]
-mod support {
-    pub(crate) mod mcp;
-    pub(crate) mod mmf;
-    pub(crate) mod sim;
-}
+mod support;
 
 /// Enough for a median that holds on a busy machine.
 const ROUNDS: usize = 20;
@@ -55,11 +40,16 @@ async fn main() {
         project.round(round, &mut figures).await;
     }
     for (what, times) in figures.0 {
-        show(what, times);
+        show(what, "ms", times);
     }
-    show("a save, until the client is told", saves_of_a_tool().await);
+    show(
+        "a save, until the client is told",
+        "ms",
+        saves_of_a_tool().await,
+    );
     show(
         "a save, until mmf dev tells the effect",
+        "ms",
         saves_in_dev().await,
     );
 }
@@ -227,10 +217,4 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
             fs::copy(entry.path(), to).unwrap();
         }
     }
-}
-
-fn show(what: &str, mut times: Vec<f64>) {
-    times.sort_by(f64::total_cmp);
-    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("{what:34}  median {median:6.1} ms  most {most:6.1} ms");
 }

@@ -2,11 +2,7 @@
 //! simulator in it. Goals at the median: 1 ms for tools that only think, 2 ms for a search among
 //! the 886 node types of `ComfyUI` 0.33.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench that fails may as well stop, and has to show its figures"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench that fails may as well stop")]
 
 use std::time::Instant;
 
@@ -15,6 +11,10 @@ use massmediafactory::config::{Config, Overrides};
 use massmediafactory::script::Caller;
 use massmediafactory::sim::SimOptions;
 use serde_json::{Value, json};
+
+use self::support::figures::{ms, show};
+
+mod support;
 
 /// Enough for a median that holds on a busy machine.
 const ROUNDS: usize = 200;
@@ -48,12 +48,12 @@ async fn main() {
             json!({ "workflow": built["workflow"] }),
         ),
     ] {
-        show(tool, time(&app, tool, &arguments).await);
+        show(tool, "ms", time(&app, tool, &arguments).await);
     }
     for query in ["KSampler", "upscale image", "wan i2v", "controlnte loader"] {
         let arguments = json!({ "query": query });
         let what = format!("search_nodes \"{query}\"");
-        show(&what, time(&app, "search_nodes", &arguments).await);
+        show(&what, "ms", time(&app, "search_nodes", &arguments).await);
     }
 }
 
@@ -71,13 +71,7 @@ async fn time(app: &App, tool: &str, arguments: &Value) -> Vec<f64> {
     for _ in 0..ROUNDS {
         let began = Instant::now();
         call(app, tool, arguments).await;
-        times.push(began.elapsed().as_secs_f64() * 1e3);
+        times.push(ms(began.elapsed()));
     }
     times
-}
-
-fn show(what: &str, mut figures: Vec<f64>) {
-    figures.sort_by(f64::total_cmp);
-    let (median, most) = (figures[figures.len() / 2], figures[figures.len() - 1]);
-    println!("{what:40} median {median:7.3} ms  most {most:7.3} ms");
 }

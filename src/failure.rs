@@ -140,6 +140,16 @@ impl Failure {
         self
     }
 
+    /// The same with one more thing that may be done instead.
+    #[must_use]
+    pub fn or_hint(self, instead: &str) -> Self {
+        let hint = match &self.hint {
+            Some(hint) => format!("{hint}; or {instead}"),
+            None => instead.to_owned(),
+        };
+        self.hint(hint)
+    }
+
     /// The same with one more fact.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {

@@ -72,6 +72,17 @@ impl Assets {
         Ok(removed)
     }
 
+    /// Removes what was kept of these jobs and is not pinned.
+    pub fn remove_lost(&self, prompt_ids: &[String]) -> Result<Removed, AssetError> {
+        let mut removed = Removed::default();
+        for prompt_id in prompt_ids {
+            let kept = self.find_by_prompt(prompt_id)?;
+            let ids: Vec<String> = kept.into_iter().map(|asset| asset.asset_id).collect();
+            self.remove_if(&ids, &mut removed, |asset| !asset.pinned)?;
+        }
+        Ok(removed)
+    }
+
     fn change(&self, id: &str, change: impl FnOnce(&mut Asset)) -> Result<Asset, AssetError> {
         self.store.write(|writer| {
             let mut asset = self.get(id)?;

@@ -13,10 +13,10 @@ use super::{Ended, Stopped, report, start};
 use crate::clock::Clock;
 use crate::comfy::BigIntegers;
 use crate::comfy::nodes::NodeFacts;
-use crate::comfy::ui::Options;
+use crate::comfy::ui::{Editor, Options};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::script::import::{Foreign, ImportError, Imported, import, is_path, name_for};
+use crate::script::import::{Foreign, ImportError, Imported, editor_of, import, is_path, name_for};
 use crate::script::{Diagnostic, Library, save_checked};
 
 /// The name of what comes in on stdin.
@@ -59,7 +59,7 @@ fn drafted(
         }
     };
     let name = name.map_or_else(own, str::to_owned);
-    let options = options(&Clock::default(), as_is);
+    let options = options(&Clock::default(), facts.editor(), as_is);
     let imported = import(
         &library.generation(),
         &facts.nodes,
@@ -70,9 +70,10 @@ fn drafted(
     imported.map_err(failed)
 }
 
-fn options(clock: &Clock, as_is: bool) -> Options {
+fn options(clock: &Clock, editor: Editor, as_is: bool) -> Options {
     Options {
         as_is,
+        editor,
         ..Options::new(clock)
     }
 }
@@ -173,7 +174,7 @@ async fn of_template(global: &Global, args: &ImportArgs) -> Result<Prepared, Fai
     let name = name.unwrap_or_else(|| name_for(&args.from));
     let library = app.library().clone();
     let generation = library.generation();
-    let options = options(&host.clock, args.as_is);
+    let options = options(&host.clock, editor_of(&host.comfy).await, args.as_is);
     let imported = import(&generation, &facts, &options, &foreign, &name).map_err(failed)?;
     Ok(Prepared {
         library,

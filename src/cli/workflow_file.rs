@@ -147,10 +147,7 @@ pub(super) fn with_as_is(error: UiError) -> Failure {
     if !is_avoidable {
         return failure;
     }
-    let hint = failure.hint.clone().unwrap_or_default();
-    failure.hint(format!(
-        "{hint}; or add --as-is for what ComfyUI's editor would send"
-    ))
+    failure.or_hint("add --as-is for what ComfyUI's editor would send")
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Jobs;
 use super::collect::{Collected, Collector};
-use super::ledger::{JobRecord, JobStatus, Ledger, NodeTime};
+use super::ledger::NodeTime;
 use super::memory::MemoryWatch;
 use super::wait::{Inner, lock};
 use crate::assets::Asset;
@@ -93,19 +94,12 @@ impl Jobs {
     }
 
     async fn finish(&self, prompt_id: &str) -> Result<Arc<Finished>, ComfyError> {
-        let Inner {
-            comfy,
-            assets,
-            observations,
-            no_card,
-            ..
-        } = &*self.0;
         // Every output is labelled with it, and a server may be too busy to tell it at the end.
         tokio::spawn({
-            let comfy = comfy.clone();
+            let comfy = self.0.comfy.clone();
             async move { comfy.version().await }
         });
-        let mut watch = comfy.watch(prompt_id).await;
+        let mut watch = self.0.comfy.watch(prompt_id).await;
         let Heard {
             mut outcome,
             begun,
@@ -115,47 +109,25 @@ impl Jobs {
         let told = self.told_before(prompt_id, &outcome).await;
         let is_recalled = told.is_some();
         outcome = told.map_or(outcome, Arc::new);
-        // What another process submitted is known by the history, and counts if it was seen to run.
-        let own = watch.submission().map(|submission| submission.prompt);
-        let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()));
-        let noting = observations.as_ref().zip(prompt);
-        let noting = noting.map(|(observations, prompt)| {
-            // A job may be over before its beginning is heard of.
-            let memory = memory.unwrap_or_else(|| MemoryWatch::begin(comfy, no_card));
-            memory.end(prompt, &outcome, observations, assets.now())
-        });
-        let collecting = async {
-            match begun {
-                Some(begun) => begun.finish(&outcome).await,
-                None if outcome.outputs.is_empty() => Ok(Collected::default()),
-                None => {
-                    let submission = watch.submission().unwrap_or_else(|| Submission {
-                        prompt: outcome.prompt.clone(),
-                        extra_data: outcome.extra_data.clone(),
-                    });
-                    let collector = Collector::new(comfy, assets, prompt_id, submission).await;
-                    collector.finish(&outcome).await
-                }
-            }
-        };
+        let noting = self.note_memory(memory, &watch, &outcome);
+        let collecting = self.collect(begun, &watch, &outcome);
         let ((), collected) = tokio::join!(self.note_made(prompt_id, &outcome), collecting);
         let collected = collected?;
         if (is_recalled || collected.went_away) && collected.misses_something() {
             Arc::make_mut(&mut outcome).end = End::Lost;
         }
         let outputs = collected.outputs;
-        for failure in outputs
-            .iter()
-            .filter_map(|output| output.kept.as_ref().err())
-        {
-            tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
-        }
+        tell_losses(prompt_id, &outputs);
         let noted = async {
             if let Some(noting) = noting {
                 // Usually it is noted by now; a process that ends with its job is to have noted it.
                 let _ = timeout(NOTE_LIMIT, noting).await;
             }
         };
+        if outcome.end == End::Success {
+            // Before its end is written down: a process that dies in between is gone on with here.
+            self.drop_replaced(prompt_id).await;
+        }
         let end = self.note_end(prompt_id, &outcome, &outputs, course.end());
         tokio::join!(end, noted);
         // Finished jobs are remembered, and what was run is told by their assets.
@@ -166,6 +138,44 @@ impl Jobs {
             ..Arc::unwrap_or_clone(outcome)
         });
         Ok(Arc::new(Finished { outcome, outputs }))
+    }
+
+    /// Notes what a job took of the server's card.
+    fn note_memory(
+        &self,
+        memory: Option<MemoryWatch>,
+        watch: &Watch,
+        outcome: &Outcome,
+    ) -> Option<JoinHandle<()>> {
+        let observations = self.0.observations.as_ref()?;
+        // What another process submitted is known by the history, and counts if it was seen to run.
+        let own = watch.submission().map(|submission| submission.prompt);
+        let prompt = own.or_else(|| memory.is_some().then(|| outcome.prompt.clone()))?;
+        // A job may be over before its beginning is heard of.
+        let memory = memory.unwrap_or_else(|| MemoryWatch::begin(&self.0.comfy, &self.0.no_card));
+        Some(memory.end(prompt, outcome, observations, self.0.assets.now()))
+    }
+
+    /// Keeps what a job made, as far as that has not begun.
+    async fn collect(
+        &self,
+        begun: Option<Collector>,
+        watch: &Watch,
+        outcome: &Outcome,
+    ) -> Result<Collected, ComfyError> {
+        if let Some(begun) = begun {
+            return begun.finish(outcome).await;
+        }
+        if outcome.outputs.is_empty() {
+            return Ok(Collected::default());
+        }
+        let submission = watch.submission().unwrap_or_else(|| Submission {
+            prompt: outcome.prompt.clone(),
+            extra_data: outcome.extra_data.clone(),
+        });
+        let (comfy, assets) = self.services();
+        let collector = Collector::new(comfy, assets, watch.prompt_id(), submission).await;
+        collector.finish(outcome).await
     }
 
     /// Hears a job to its end, and begins to keep what its nodes report.
@@ -224,114 +234,19 @@ impl Jobs {
     }
 }
 
+fn tell_losses(prompt_id: &str, outputs: &[KeptOutput]) {
+    let failures = outputs.iter().filter_map(|it| it.kept.as_ref().err());
+    for failure in failures {
+        tracing::warn!("an output of {prompt_id} could not be kept: {failure}");
+    }
+}
+
 /// What was heard of a job until its end.
 struct Heard {
     outcome: Arc<Outcome>,
     begun: Option<Collector>,
     course: Course,
     memory: Option<MemoryWatch>,
-}
-
-impl Jobs {
-    /// Writes down that the server works on it, if it is one of the ledger's.
-    fn note_beginning(&self, prompt_id: &str) {
-        let Some(ledger) = self.0.ledger.clone() else {
-            return;
-        };
-        let prompt_id = prompt_id.to_owned();
-        tokio::spawn(async move {
-            let now = ledger.now();
-            let change = move |job: &mut JobRecord| {
-                if !job.status.is_over() {
-                    job.status = JobStatus::Running;
-                    job.started_at = Some(now);
-                }
-            };
-            note(&ledger, &prompt_id, change).await;
-        });
-    }
-
-    /// How a job ended that the server has forgotten, if that was known before it did.
-    async fn told_before(&self, prompt_id: &str, outcome: &Outcome) -> Option<Outcome> {
-        let ledger = self
-            .0
-            .ledger
-            .as_ref()
-            .filter(|_| outcome.end == End::Lost)?;
-        let (_, job) = ledger.find(prompt_id).await.ok().flatten()?;
-        let outputs = job.made.filter(|_| !job.status.is_over())?;
-        let mut extra_data = Map::new();
-        job.origin.write(&mut extra_data);
-        Some(Outcome {
-            end: End::Success,
-            outputs,
-            started_at: job.started_at,
-            prompt: job.workflow,
-            extra_data: extra_data.into(),
-            ..outcome.clone()
-        })
-    }
-
-    /// Writes down what it made, while that is fetched.
-    async fn note_made(&self, prompt_id: &str, outcome: &Outcome) {
-        if let Some(ledger) = &self.0.ledger
-            && outcome.end == End::Success
-        {
-            let outputs = outcome.outputs.clone();
-            note(ledger, prompt_id, |job| job.made = Some(outputs)).await;
-        }
-    }
-
-    /// Writes down how it ended, before that is told to anybody.
-    async fn note_end(
-        &self,
-        prompt_id: &str,
-        outcome: &Outcome,
-        outputs: &[KeptOutput],
-        nodes: Vec<NodeTime>,
-    ) {
-        let Some(ledger) = &self.0.ledger else {
-            return;
-        };
-        let kept = outputs
-            .iter()
-            .filter_map(|output| output.kept.as_ref().ok());
-        let mut assets: Vec<String> = kept.map(|asset| asset.asset_id.clone()).collect();
-        if assets.is_empty() && outcome.end == End::Lost {
-            // What a dead process had kept of it while it ran.
-            let kept = self.kept(prompt_id).unwrap_or_default();
-            assets.extend(kept.into_iter().map(|asset| asset.asset_id));
-        }
-        let (outcome, now) = (outcome.clone(), ledger.now());
-        let change = move |job: &mut JobRecord| {
-            // That the server has forgotten a job says nothing of how it ended.
-            if outcome.end == End::Lost && job.status.is_over() {
-                return;
-            }
-            if !nodes.is_empty() {
-                job.nodes = nodes;
-            }
-            job.end(&outcome, assets, now);
-        };
-        note(ledger, prompt_id, change).await;
-    }
-}
-
-/// A job goes on whether or not its record can be written: the disk may have room again at its end.
-async fn note(
-    ledger: &Ledger,
-    prompt_id: &str,
-    change: impl FnOnce(&mut JobRecord) + Send + 'static,
-) {
-    let noted = async {
-        match ledger.find(prompt_id).await? {
-            Some((record, _)) => ledger.note(&record, change).await,
-            None => Ok(()),
-        }
-    };
-    if let Err(error) = noted.await {
-        tracing::warn!(%error, prompt_id, "what became of a job can't be written down");
-    }
 }
 
 /// How long each node takes, as it is heard of.

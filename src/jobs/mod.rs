@@ -9,6 +9,7 @@ mod error;
 mod follow;
 mod ledger;
 mod memory;
+mod noting;
 mod origin;
 mod prompt_text;
 mod regenerate;

@@ -72,6 +72,9 @@ pub struct Order {
     pub run_id: Option<String>,
     /// Which attempt at the same work this is, from 1.
     pub attempt: u32,
+    /// Earlier attempts at the same work, which were lost. What was kept of them goes when this one
+    /// has made it again.
+    pub replaces: Vec<String>,
     /// How it is submitted.
     pub submit: Submit,
 }
@@ -213,6 +216,7 @@ impl Jobs {
         let record = JobRecord {
             run_id: order.run_id.clone(),
             attempt: order.attempt.max(1),
+            replaces: order.replaces.clone(),
             origin: order.origin.clone(),
             workflow: workflow.clone().into_json(),
             ..ledger.blank(&id, &self.0.comfy.server().to_string())
@@ -291,6 +295,14 @@ impl Jobs {
             prompt_id: prompt_id.to_owned(),
             reason,
         })
+    }
+
+    /// Waits until all is written down that can be told of a job: how it ended, or that the server
+    /// does not know it.
+    pub async fn until_settled(&self, prompt_id: &str) {
+        let mut collection = self.collection(prompt_id);
+        // One that broke has nothing to tell.
+        let _ = collection.wait_for(Option::is_some).await;
     }
 
     /// What the assets of a job are, as far as they are kept by now.

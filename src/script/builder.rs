@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rhai::{Module, Position, Scope};
 
 use super::arguments::{did_you_mean, nearest};
+use super::draft::Idioms;
 use super::engine::SharedModule;
 use super::resolver::{Libraries, library_at};
 use super::{
@@ -48,6 +49,7 @@ impl Generation {
             tests: sources.tests,
             unreadable: sources.unreadable,
             facts,
+            idioms: Idioms::default(),
         }
     }
 
@@ -78,6 +80,7 @@ impl Generation {
             tests: self.tests.clone(),
             unreadable: vec![],
             facts: self.facts.clone(),
+            idioms: Idioms::default(),
         }
     }
 }

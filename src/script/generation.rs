@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value, json};
 
 use super::arguments::nearest;
+use super::draft::Idioms;
 use super::engine::SharedModule;
 use super::resolver::Libraries;
 use super::{Diagnostic, Key, Kind, Script, ScriptError, Source};
@@ -55,6 +56,7 @@ pub struct Generation {
     pub(super) tests: BTreeMap<Key, Source>,
     pub(super) unreadable: Vec<(PathBuf, String)>,
     pub(super) facts: Layers,
+    pub(super) idioms: Idioms,
 }
 
 impl Generation {
@@ -219,6 +221,7 @@ impl Generation {
             unreadable: vec![],
             facts: self.facts.clone(),
             tests: BTreeMap::new(),
+            idioms: Idioms::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::draft::{DraftError, DraftOptions, draft};
 use super::workflow_file::{Format, WorkflowText};
 use super::{Generation, Host, Key, Kind, Layer, ScriptError, Source};
 use crate::comfy::nodes::NodeFacts;
-use crate::comfy::ui::{Options, UiError, graph_in, to_api};
+use crate::comfy::ui::{Editor, Options, UiError, graph_in, to_api};
 use crate::comfy::{Comfy, Workflow, WorkflowError};
 use crate::failure::{Code, Failure};
 use crate::paths;
@@ -69,6 +69,12 @@ impl From<ImportError> for Failure {
             ImportError::Script(error) => error.into(),
         }
     }
+}
+
+/// The editor that comes with a server; the latest if the server does not say its version.
+pub async fn editor_of(comfy: &Comfy) -> Editor {
+    let version = comfy.version().await.ok().flatten();
+    version.map_or_else(Editor::default, |version| Editor::of(&version))
 }
 
 /// Writes a workflow as a template called `name`. A graph is converted with the same facts.

@@ -193,9 +193,8 @@ async fn a_prompt_and_a_resource_speak_of_the_house_style() {
     let app = app(folder.path()).await;
     let example = |path: &str| app.load_file(&examples().join(path)).unwrap();
 
-    let Value::Object(occasion) = json!({ "occasion": "a birthday" }) else {
-        unreachable!()
-    };
+    let occasion = [("occasion".to_owned(), json!("a birthday"))];
+    let occasion = occasion.into_iter().collect();
     let found = example("scripts/prompts/card_ideas.rhai");
     let messages = app
         .messages(found, occasion, Caller::default())

@@ -347,3 +347,20 @@ async fn a_graph_of_another_version_is_imported_only_as_it_is() {
         ran.stderr
     );
 }
+
+#[tokio::test]
+async fn an_agent_is_told_of_a_graph_of_another_version_and_may_have_it_as_it_is() {
+    let home = Home::new();
+    let comfy = sim(&[]).await;
+    let mut client = McpClient::start(&home, &comfy.url()).await;
+    let mut shifted = graph("EmptyImage");
+    shifted["nodes"][0]["widgets_values"] = json!([8, "euler", 1, 0]);
+    let mut given = json!({ "from": shifted });
+    let refused = client.call_fails("import_workflow", given.clone()).await;
+    let hint = refused["hint"].as_str().unwrap();
+    assert!(hint.contains("as_is: true"), "{refused:#}");
+    given["as_is"] = true.into();
+    let made = client.call("import_workflow", given).await;
+    let note = made["notes"][0].as_str().unwrap();
+    assert!(note.contains("\"height\" would get \"euler\""), "{made:#}");
+}

@@ -79,6 +79,7 @@ impl Ledger {
             prompt_id: prompt_id.to_owned(),
             status: JobStatus::Queued,
             attempt: 1,
+            replaces: vec![],
             server: server.to_owned(),
             created_at: self.now(),
             started_at: None,

@@ -99,6 +99,9 @@ pub struct JobRecord {
     /// Counts from 1: a job that was lost and is submitted again is the next.
     #[serde(default = "first")]
     pub attempt: u32,
+    /// Earlier attempts at the same work, which were lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
     /// The address of the server.
     pub server: String,
     /// When it was written down, before it was submitted.

@@ -13,7 +13,7 @@ use crate::comfy::ui::Options;
 use crate::failure::{Code, Failure};
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::host::{Context, answer, thrown};
-use crate::script::import::{Foreign, Imported, import};
+use crate::script::import::{Foreign, ImportError, Imported, editor_of, import};
 use crate::script::reply::{Reply, ReplyHandle};
 use crate::script::run::call as run_here;
 use crate::script::save::{SaveError, save_checked};
@@ -138,8 +138,24 @@ mod functions {
     /// Example: `scripts::draft(g.to_map(), "mine").source`
     #[rhai_fn(return_raw)]
     pub fn draft(call: NativeCallContext, from: Dynamic, name: &str) -> Fallible<Dynamic> {
+        draft_with(call, from, name, rhai::Map::new())
+    }
+
+    /// The same; with `as_is: true` what ComfyUI's editor would send of a graph that was saved with
+    /// other versions of its classes, which otherwise is an error that names the nodes.
+    /// Throws `NOT_FOUND`, `NO_WORKFLOW_DATA`.
+    /// Example: `scripts::draft(g.to_map(), "mine", #{ as_is: true }).source`
+    #[rhai_fn(name = "draft", return_raw)]
+    pub fn draft_with(
+        call: NativeCallContext,
+        from: Dynamic,
+        name: &str,
+        options: rhai::Map,
+    ) -> Fallible<Dynamic> {
         let context = Context::of(&call);
-        answer(super::draft(&context, &from, name)?)
+        let options = from_map(&options).map_err(|error| error.to_string())?;
+        let as_is = options.get("as_is") == Some(&true.into());
+        answer(super::draft(&context, &from, name, as_is)?)
     }
 
     /// Writes a script that has no mistakes to the user's or project's folder and takes it into
@@ -167,7 +183,7 @@ mod functions {
     }
 }
 
-fn draft(context: &Context, from: &Dynamic, name: &str) -> Fallible<Value> {
+fn draft(context: &Context, from: &Dynamic, name: &str, as_is: bool) -> Fallible<Value> {
     let host = &context.host;
     let foreign = match from.as_immutable_string_ref() {
         Ok(named) => context.wait(Foreign::named(host, &named))?,
@@ -176,6 +192,12 @@ fn draft(context: &Context, from: &Dynamic, name: &str) -> Fallible<Value> {
                 .map_err(|error| thrown(Failure::new(Code::INVALID_PARAMS, error.to_string())))?,
         ),
     };
+    let editor = context.wait(async { Ok::<_, Failure>(editor_of(&host.comfy).await) })?;
+    let options = Options {
+        as_is,
+        editor,
+        ..Options::new(&host.clock)
+    };
     let Imported {
         source,
         params,
@@ -183,11 +205,19 @@ fn draft(context: &Context, from: &Dynamic, name: &str) -> Fallible<Value> {
     } = import(
         &context.generation,
         &facts(context),
-        &Options::new(&host.clock),
+        &options,
         &foreign,
         name,
     )
-    .map_err(thrown)?;
+    .map_err(|error| {
+        let is_avoidable = matches!(&error, ImportError::Graph(error) if error.is_avoidable());
+        let failure = Failure::from(error);
+        thrown(if is_avoidable {
+            failure.or_hint("pass as_is: true for what ComfyUI's editor would send")
+        } else {
+            failure
+        })
+    })?;
     Ok(json!({ "source": source.text, "params": params, "notes": notes }))
 }
 

@@ -35,6 +35,7 @@ mod write;
 pub use error::DraftError;
 
 use self::idiom::Unit;
+pub(super) use self::probe::Idioms;
 use self::read::Graph;
 use super::{Generation, Key, Kind, Layer, Source};
 use crate::comfy::Workflow;
@@ -71,8 +72,7 @@ pub fn draft(
     options: &DraftOptions<'_>,
 ) -> Result<Draft, DraftError> {
     let graph = Graph::read(workflow, facts)?;
-    let patterns = probe::patterns(generation);
-    let found = idiom::find(&graph, &patterns);
+    let found = idiom::find(&graph, generation.idioms.of(generation));
     let with_idioms = found.iter().any(|unit| unit.call.is_some());
     if with_idioms {
         let text = text_of(&graph, workflow, facts, generation, found, options)?;

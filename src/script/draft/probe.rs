@@ -4,6 +4,8 @@
 //! the library at hand has it, whoever wrote that. What can't be called in this way (it counts with
 //! its arguments, or takes them apart) is no pattern.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
 use crate::comfy::Workflow;
@@ -17,7 +19,7 @@ const RETURNED: &str = "what it returns";
 
 /// A function and the nodes that it adds.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pattern {
+pub(in crate::script) struct Pattern {
     pub(super) library: String,
     pub(super) function: String,
     /// The names of its parameters behind the workflow.
@@ -57,6 +59,16 @@ pub(super) enum Returns {
     Nothing,
 }
 
+/// What the libraries of a generation add, found out when it is first asked for.
+#[derive(Debug, Default)]
+pub(in crate::script) struct Idioms(OnceLock<Vec<Pattern>>);
+
+impl Idioms {
+    pub(super) fn of(&self, generation: &Generation) -> &[Pattern] {
+        self.0.get_or_init(|| patterns(generation))
+    }
+}
+
 /// What stands for the argument of a parameter.
 fn mark(parameter: usize) -> String {
     format!("\u{2}{parameter}\u{3}")
@@ -64,7 +76,7 @@ fn mark(parameter: usize) -> String {
 
 /// The functions of all libraries that are described, take a workflow first, and add nodes to it:
 /// those that add most come first.
-pub(super) fn patterns(generation: &Generation) -> Vec<Pattern> {
+fn patterns(generation: &Generation) -> Vec<Pattern> {
     let mut patterns: Vec<Pattern> = generation
         .of_kind(Kind::Lib)
         .flat_map(|library| {

@@ -159,10 +159,24 @@ impl Journal {
         self.state().places.get(prompt_id).cloned()
     }
 
+    /// Every attempt at a job, also those that were never sent.
+    #[must_use]
+    pub fn attempts_at(&self, place: &str) -> Vec<String> {
+        let state = self.state();
+        let of_place = state.places.iter().filter(|(_, at)| *at == place);
+        of_place.map(|(prompt_id, _)| prompt_id.clone()).collect()
+    }
+
     /// The last attempt at each of the run's jobs.
     #[must_use]
     pub fn prompt_ids(&self) -> Vec<String> {
         self.state().prompt_ids()
+    }
+
+    /// Whether the run is written down: it has had an effect, or somebody has its handle.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.run.is_kept()
     }
 
     /// Whether the run has other jobs than the one at this place.

@@ -60,11 +60,34 @@ pub(super) fn fate(context: &Context, intent: &Intent) -> Fallible<Fate> {
             return Ok(Fate::GoesOn { prompt_id });
         }
     }
+    if let Some(fate) = heard_before(context, &prompt_id)? {
+        return Ok(fate);
+    }
     let comfy = &context.host.comfy;
     if arrived && context.wait(comfy.remembers_before(job.created_at))? {
         return Ok(Fate::Removed);
     }
     Ok(Fate::Gone(Box::new(job)))
+}
+
+/// What was heard of a job before the server forgot it, if that tells: whoever follows it may be a
+/// moment behind.
+fn heard_before(context: &Context, prompt_id: &str) -> Fallible<Option<Fate>> {
+    let jobs = &context.host.jobs;
+    context.wait(async {
+        jobs.until_settled(prompt_id).await;
+        Ok::<_, Failure>(())
+    })?;
+    let job = written(context, prompt_id)?;
+    let job = job.filter(|job| job.status != JobStatus::Lost);
+    let prompt_id = prompt_id.to_owned();
+    Ok(job.and_then(|job| {
+        if job.status.is_over() {
+            Some(Fate::Over { prompt_id })
+        } else {
+            job.made.is_some().then_some(Fate::GoesOn { prompt_id })
+        }
+    }))
 }
 
 /// Whether the server knows a job. One that is away is waited for.

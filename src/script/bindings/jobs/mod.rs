@@ -37,9 +37,12 @@ impl Context {
         steps.is_some_and(|steps| steps.journal().place_of(prompt_id).is_some())
     }
 
-    /// Whether the run has put work on the server before this.
+    /// Whether the run has put work on the server before this, or goes on for a caller who was given
+    /// a handle and no longer waits.
     pub(super) fn has_begun(&self, place: &str) -> bool {
-        let steps = self.steps.as_ref();
-        steps.is_some_and(|steps| steps.journal().has_jobs_beside(place))
+        self.steps.as_ref().is_some_and(|steps| {
+            let journal = steps.journal();
+            journal.has_jobs_beside(place) || journal.is_kept()
+        })
     }
 }

@@ -100,10 +100,13 @@ pub(super) fn submit_at(
     let waits = context.has_begun(place);
     let mut outages = 0;
     loop {
-        let intent = context.intend(place, &context.host.ids.ordered(), attempt)?;
         let mut order = order_of(context, origin);
         order.attempt = attempt;
-        order.run_id = context.steps.as_ref().map(|steps| steps.journal().run_id());
+        if let Some(steps) = &context.steps {
+            order.run_id = Some(steps.journal().run_id());
+            order.replaces = steps.journal().attempts_at(place);
+        }
+        let intent = context.intend(place, &context.host.ids.ordered(), attempt)?;
         order.submit.prompt_id = Some(intent.prompt_id.clone());
         let error = match put(context, workflow.clone(), order)? {
             Ok(submitted) => {
