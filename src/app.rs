@@ -23,8 +23,8 @@ use crate::script::reply::Resource;
 use crate::script::runs::{Here, Record, Run, RunError, Runs};
 use crate::script::{
     Caller, Completion, Exchanged, Generation, Host, Key, Kind, Lacking, Library, Listing,
-    Progress, Reply, Root, Runner, ScriptError, ScriptHooks, Served, Suite, Watcher, arrange,
-    complete, explained, lacking, named,
+    MadeNodes, Progress, Reply, Root, Runner, ScriptError, ScriptHooks, Served, Suite, Watcher,
+    arrange, complete, explained, lacking, named,
 };
 use crate::sim::{SIMULATED_ACCOUNT, Sim, SimOptions};
 use crate::vision::Vision;
@@ -72,6 +72,8 @@ pub struct Built {
     pub workflow: Workflow,
     /// The model files that stand for others in it.
     pub exchanged: Vec<Exchanged>,
+    /// Where its nodes were made.
+    pub nodes: MadeNodes,
 }
 
 /// A script that was found by name or file, with the generation in which it was found.
@@ -398,6 +400,7 @@ impl App {
         Ok(Built {
             workflow,
             exchanged,
+            nodes: built.nodes,
         })
     }
 

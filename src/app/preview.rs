@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::{App, Built, Found};
 use crate::comfy::Workflow;
 use crate::script::repl::{Made, Repl};
-use crate::script::{Caller, Generation, ScriptError, build_apart, estimated, name_models, named};
+use crate::script::{
+    Caller, Generation, MadeNodes, ScriptError, build_apart, estimated, name_models, named,
+};
 use crate::vram::Estimate;
 
 impl App {
@@ -34,6 +36,8 @@ impl App {
         Ok(Built {
             workflow: build_apart(found.generation, name, parameters).await?,
             exchanged,
+            // It is not run.
+            nodes: MadeNodes::default(),
         })
     }
 

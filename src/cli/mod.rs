@@ -106,10 +106,10 @@ impl From<ParseError> for Stopped {
 impl Stopped {
     /// Because of a script, whose mistake can be pointed at.
     fn by_script(error: ScriptError) -> Self {
-        // What a script throws on purpose speaks for itself.
         let at = error.diagnostic().cloned().map(Box::new);
         let failure = Failure::from(error);
-        let at = at.filter(|_| failure.details.contains_key("frame"));
+        // What a shipped script throws on purpose speaks for itself.
+        let at = at.filter(|_| failure.details.contains_key("at"));
         Self::Failed(Box::new(failure), at)
     }
 

@@ -50,14 +50,14 @@ pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) ->
     } else {
         ("", "")
     };
-    let frame = match at {
-        Some(at) => Some(at.render(colours)),
-        // The mistake was in a script that another one called.
-        None => failure
-            .details
-            .get("frame")
-            .map(|frame| text(frame).to_owned()),
-    };
+    // Where a run went on by itself, or in a script that another one called, the failure knows.
+    let of_failure = || Diagnostic::of(failure);
+    let frame = at.cloned().or_else(of_failure);
+    let frame = frame.map(|mut at| {
+        at.hint = at.hint.as_deref().map(for_the_shell);
+        at
+    });
+    let frame = frame.map(|at| at.render(colours));
     let mut lines = vec![match &frame {
         Some(frame) => frame.clone(),
         None => format!("{}error{}: {failure}", red.0, red.1),
@@ -69,12 +69,16 @@ pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) ->
     {
         for (node, errors) in errors {
             for error in errors["errors"].as_array().into_iter().flatten() {
-                lines.push(format!(
-                    "  node {node} ({}): {}: {}",
+                let line = format!(
+                    "node {node} ({}): {}: {}",
                     text(&errors["class_type"]),
                     text(&error["message"]),
                     text(&error["details"])
-                ));
+                );
+                // The message names the first of them.
+                if !failure.message.contains(&line) {
+                    lines.push(format!("  {line}"));
+                }
             }
         }
     }
@@ -82,8 +86,36 @@ pub(super) fn told(failure: &Failure, at: Option<&Diagnostic>, colours: bool) ->
     lines.extend(missing.map(missing::table).unwrap_or_default());
     // A frame has its own help.
     let hint = failure.hint.as_ref().filter(|_| frame.is_none());
-    lines.extend(hint.map(|hint| format!("hint: {hint}")));
+    lines.extend(hint.map(|hint| format!("hint: {}", for_the_shell(hint))));
     lines
+}
+
+/// What stands on the shell for a tool that a hint names.
+const COMMANDS: [(&str, &str); 10] = [
+    ("check_script", "`mmf script check`"),
+    ("list_scripts", "`mmf script list`"),
+    ("list_workflow_templates", "`mmf script list`"),
+    ("get_template", "`mmf run NAME --help`"),
+    ("validate_workflow", "`mmf validate`"),
+    ("validate_and_fix_workflow", "`mmf validate --fix`"),
+    ("search_nodes", "`mmf call search_nodes`"),
+    ("list_assets", "`mmf call list_assets`"),
+    ("get_all_models", "`mmf call get_all_models`"),
+    ("upload_image", "`mmf call upload_image`"),
+];
+
+/// A hint in the words of the shell: others are told the names of tools.
+fn for_the_shell(hint: &str) -> String {
+    let words = hint.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_');
+    let words = words.map(|word| {
+        let name = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '_');
+        let command = COMMANDS.iter().find(|(tool, _)| *tool == name);
+        command.map_or_else(
+            || word.to_owned(),
+            |(_, command)| word.replacen(name, command, 1),
+        )
+    });
+    words.collect()
 }
 
 /// Why a part of the result could not be written, if it couldn't.

@@ -199,11 +199,13 @@ pub(super) async fn run_template(
     caller: &Caller,
 ) -> Result<Ran, Stopped> {
     let trace = caller.trace.clone().unwrap_or_default();
+    let generation = found.generation.clone();
     let building = app.build(found, arguments, caller.clone());
     let built = trace.timed("templates::build", building).await;
     let Built {
         workflow,
         exchanged,
+        nodes,
     } = built.map_err(Stopped::by_script)?;
     for one in exchanged {
         report::note(format_args!("note: {one}"));
@@ -213,12 +215,13 @@ pub(super) async fn run_template(
         return Ok(Ran::Built(workflow.into_json()));
     }
     let submitting = app.submit(&workflow, Submit::default());
-    let submitted = trace.timed("comfy::submit", submitting).await?;
+    let submitted = trace.timed("comfy::submit", submitting).await;
+    let submitted = submitted.map_err(|failure| nodes.blame(failure, &generation))?;
     let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let waiting = app.wait(&submitted.prompt_id, Some(limit), caller);
     let finished = trace.timed("comfy::wait", waiting).await?;
     match finished.outcome.failure() {
-        Some(failure) => Err(failure.into()),
+        Some(failure) => Err(nodes.blame(failure, &generation).into()),
         None => Ok(Ran::Finished {
             finished,
             node_errors: submitted.node_errors,

@@ -13,7 +13,7 @@ use crate::script::reply::{self, Body, Content};
 /// A reply as the answer to a call. An object is the structured content as well; its text comes
 /// first, unless the script has text of its own.
 pub(super) fn answer(reply: Reply) -> CallToolResult {
-    let Reply { value, content } = reply;
+    let Reply { value, content, .. } = reply;
     let has_text = content
         .iter()
         .any(|content| matches!(content, Content::Text(_)));

@@ -241,7 +241,11 @@ impl Builder<'_> {
             }
         }
         let settled = self.settled.get(&key).cloned().flatten();
-        settled.ok_or_else(|| format!("the library \"{name}\" is broken"))
+        settled.ok_or_else(|| {
+            let problem = self.problems.get(&key);
+            let problem = problem.map_or_else(String::new, |it| format!(": {}", it.one_line()));
+            format!("the library \"{name}\" is broken{problem}")
+        })
     }
 }
 
@@ -272,10 +276,12 @@ fn evaluate(script: &Script, libraries: &Arc<Libraries>) -> Result<SharedModule,
     let module = Module::eval_ast_as_new(Scope::new(), &script.ast, &engine);
     module.map(SharedModule::from).map_err(|error| {
         let innermost = explain::innermost(&error);
-        let message = explain::message(innermost.error);
         let at = library_at(libraries, &innermost.source);
         let at = at.map_or(script, |library| &library.script);
-        diagnose(at, message, innermost.position)
+        let known = explain::Known::of(&engine, at, libraries);
+        let message = explain::message(innermost.error, Some(&known));
+        let hint = explain::hint(innermost.error, &known);
+        diagnose(at, message, innermost.position).hint(hint).into()
     })
 }
 

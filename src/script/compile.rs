@@ -10,6 +10,7 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, Position, Stmt};
 
 use serde_json::{Map, Value};
 
+use super::check::encloses;
 use super::uri::UriTemplate;
 use super::{
     Declaration, Diagnostic, Key, Kind, Layer, Mistake, ScriptError, Source, arguments, declare,
@@ -113,6 +114,26 @@ impl Script {
         found.map(|function| function.params.len())
     }
 
+    /// The place of a function's last statement, whose value it gives.
+    pub(super) fn last_of(&self, function: &str) -> Position {
+        let mut functions = self.ast.iter_fn_def();
+        let Some(function) = functions.find(|it| it.name == function) else {
+            return Position::NONE;
+        };
+        let mut last = function.body.start_position();
+        let order = |position: Position| (position.line(), position.position());
+        self.ast.walk(&mut |path: &[ASTNode]| {
+            if let [ASTNode::Stmt(statement)] = path
+                && encloses(function, statement.position())
+                && order(statement.position()) > order(last)
+            {
+                last = statement.position();
+            }
+            true
+        });
+        last
+    }
+
     /// Whether it lists page by page: its listing takes where to go on from.
     pub(crate) fn lists_pages(&self) -> bool {
         self.arity(LIST).is_some_and(|parameters| parameters > 0)
@@ -187,21 +208,30 @@ impl Compiler<'_> {
         let found = ast
             .iter_functions()
             .find(|function| function.name == entry.name);
-        let message = match found {
+        let (message, position, hint) = match found {
             Some(function) if function.params.len() == entry.params.len() => return Ok(()),
-            Some(function) => format!(
-                "{}({}) takes {} parameters, {entry} is called with {}",
-                entry.name,
-                function.params.join(", "),
-                function.params.len(),
-                entry.params.len(),
-            ),
-            None => format!("a {kind} needs a function {entry}"),
+            Some(function) => {
+                let (has, given) = (function.params.len(), entry.params.len());
+                let message = format!(
+                    "{} takes {has} parameters and is called with {given}",
+                    entry.name
+                );
+                let mut functions = ast.iter_fn_def();
+                let body = functions.find(|it| it.name == entry.name);
+                let position = body.map_or(Position::NONE, |it| it.body.start_position());
+                (message, position, format!("write {entry} {{ ... }}"))
+            }
+            None => {
+                let own = ast.iter_functions().map(|function| function.name);
+                let hint = match arguments::nearest(entry.name, own) {
+                    Some(like) => format!("rename {like} to {}", entry.name),
+                    None => format!("write {entry} {{ ... }}"),
+                };
+                let message = format!("a {kind} needs a function {entry}");
+                (message, Position::NONE, hint)
+            }
         };
-        let hint = format!("write {entry} {{ ... }}");
-        Err(Box::new(
-            self.diagnose(message, Position::NONE).hint(Some(hint)),
-        ))
+        Err(Box::new(self.diagnose(message, position).hint(Some(hint))))
     }
 
     fn imports(&self, ast: &AST) -> Result<Vec<(String, Position)>, Box<Diagnostic>> {
@@ -268,12 +298,9 @@ impl Compiler<'_> {
         let evaluated = declare::evaluate(&declaring, self.knowledge);
         let (mut declaration, quotes) = evaluated.map_err(|error| {
             let innermost = explain::innermost(&error);
-            let message = explain::message(innermost.error);
-            let hint = explain::hint(
-                innermost.error,
-                &declare::FUNCTIONS.map(str::to_owned),
-                self.source.key.kind,
-            );
+            let known = explain::Known::declaring(self.source.key.kind);
+            let message = explain::message(innermost.error, Some(&known));
+            let hint = explain::hint(innermost.error, &known);
             Box::new(self.diagnose(message, innermost.position).hint(hint))
         })?;
         let kind = self.source.key.kind;
@@ -332,14 +359,14 @@ pub(super) fn unparsed(
     text: &str,
     kind: Kind,
 ) -> Box<Diagnostic> {
-    let message = explain::lower_first(&error.0.to_string());
+    let message = explain::parse_message(&error.0, Some(kind));
     let diagnostic = Diagnostic::new(message, path.to_owned(), text, error.1);
     let code = if explain::is_effect(&error.0, kind) {
         Mistake::EffectInPure
     } else {
         Mistake::Syntax
     };
-    let hint = explain::parse_hint(&error.0, kind);
+    let hint = explain::parse_hint(&error.0, error.1, kind, text);
     Box::new(diagnostic.code(code).hint(hint))
 }
 

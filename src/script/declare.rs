@@ -17,9 +17,6 @@ use super::value::from_map;
 use super::{Declaration, InputSchema, Param, Type, engine, needs};
 use crate::knowledge::Knowledge;
 
-/// The names of the declaring functions.
-pub(super) const FUNCTIONS: [&str; 5] = ["title", "about", "param", "input_schema", "meta"];
-
 /// What the third argument of `param` may say.
 const OPTIONS: [&str; 11] = [
     "required", "nullable", "rest", "value", "about", "min", "max", "step", "choices", "folder",

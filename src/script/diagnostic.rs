@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use rhai::Position;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Mistake;
+use super::{FailedNode, MadeAt, Mistake};
+use crate::failure::{Code, Failure};
 
 /// Lines beyond this are not shown: nobody wrote them by hand, and they would bury the message.
 const LONGEST_LINE: usize = 1_000;
@@ -47,9 +48,12 @@ pub struct Diagnostic {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The calls that led here, the innermost first: `in prompt_pair (scripts/lib/text.rhai)`.
+    /// The calls that led here, the innermost first: `in prompt_pair (scripts/lib/text.rhai:12)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
+    /// The node of a workflow that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<FailedNode>,
 }
 
 impl Diagnostic {
@@ -70,6 +74,7 @@ impl Diagnostic {
             source_line: source_line.unwrap_or_default().to_owned(),
             hint: None,
             trace: vec![],
+            node: None,
         }
     }
 
@@ -105,7 +110,9 @@ impl Diagnostic {
     /// the last one underlined. They are null for a mistake of the script as a whole.
     #[must_use]
     pub fn for_editors(&self) -> Value {
-        let underlined = self.source_line[self.span()].chars().count();
+        let underlined = self.source_line[span(&self.source_line, self.column)]
+            .chars()
+            .count();
         json!({
             "path": self.path,
             "line": self.line,
@@ -118,6 +125,45 @@ impl Diagnostic {
         })
     }
 
+    /// A failure with its place, for programs: `at: {path, line, column, source}`, `trace`, and for a
+    /// mistake of the script the `frame` that people are shown.
+    #[must_use]
+    pub fn tell(&self, failure: Failure) -> Failure {
+        let mut at = json!({ "path": self.path });
+        if let Some(line) = self.line {
+            at["line"] = line.into();
+            at["column"] = json!(self.column);
+            at["source"] = self.source_line.as_str().into();
+        }
+        let is_mistake = failure.code == Code::SCRIPT_ERROR;
+        let mut failure = failure.detail("at", at);
+        if !self.trace.is_empty() {
+            failure = failure.detail("trace", self.trace.as_slice());
+        }
+        if is_mistake {
+            failure = failure.detail("frame", self.render(false));
+        }
+        failure
+    }
+
+    /// The place that [`Diagnostic::tell`] gave a failure.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Option<Self> {
+        let at = failure.details.get("at")?;
+        let number = |name: &str| usize::try_from(at[name].as_u64()?).ok();
+        let trace = failure.details.get("trace").and_then(Value::as_array);
+        let trace = trace.into_iter().flatten().filter_map(Value::as_str);
+        Some(Self {
+            line: number("line"),
+            column: number("column"),
+            source_line: at["source"].as_str().unwrap_or_default().to_owned(),
+            hint: failure.hint.clone(),
+            trace: trace.map(str::to_owned).collect(),
+            node: FailedNode::of(failure),
+            ..Self::of_file(failure.message.clone(), at["path"].as_str()?.into())
+        })
+    }
+
     /// `path:line:column: message`, for logs and one-line answers.
     #[must_use]
     pub fn one_line(&self) -> String {
@@ -127,27 +173,6 @@ impl Diagnostic {
             (Some(line), None) => format!("{path}:{line}: {}", self.message),
             _ => format!("{path}: {}", self.message),
         }
-    }
-
-    /// The bytes of `source_line` that the caret underlines: the word or the quoted text at the
-    /// column, or one character.
-    fn span(&self) -> std::ops::Range<usize> {
-        let offset = self.column.map_or(0, |column| column.saturating_sub(1));
-        let start = self
-            .source_line
-            .char_indices()
-            .nth(offset)
-            .map_or(self.source_line.len(), |(start, _)| start);
-        let rest = &self.source_line[start..];
-        let word: usize = rest
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .map(char::len_utf8)
-            .sum();
-        let one = rest.chars().next().map_or(0, char::len_utf8);
-        let quoted = rest.strip_prefix('"').and_then(|rest| rest.find('"'));
-        let quoted = quoted.map_or(0, |length| length + 2);
-        start..start + word.max(one).max(quoted)
     }
 
     /// The mistake with its source line and a caret below it, as plain text or in colours.
@@ -164,7 +189,7 @@ impl Diagnostic {
                 Snippet::source(&*self.source_line)
                     .line_start(line)
                     .path(&*path)
-                    .annotation(AnnotationKind::Primary.span(self.span()))
+                    .annotation(AnnotationKind::Primary.span(span(&self.source_line, self.column)))
             }));
         if self.line.is_none() {
             group = group.element(annotate_snippets::Origin::path(&*path));
@@ -175,13 +200,61 @@ impl Diagnostic {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(&**hint));
         }
+        let mut groups = vec![];
+        let node_at = self
+            .node
+            .as_ref()
+            .and_then(|node| Some((node, node.at.as_ref()?)));
+        let node_at = node_at.filter(|(_, at)| !self.is_at(at));
+        match (&self.node, node_at) {
+            (_, Some((node, at))) => groups.push(made_here(node, at)),
+            (Some(node), None) if node.title.is_some() => {
+                group = group.element(Level::NOTE.message(format!("it is {}", node.words())));
+            }
+            _ => {}
+        }
+        groups.insert(0, group);
         let renderer = if colours {
             Renderer::styled()
         } else {
             Renderer::plain()
         };
-        renderer.render(&[group])
+        renderer.render(&groups)
     }
+
+    fn is_at(&self, at: &MadeAt) -> bool {
+        self.path == at.path && self.line == Some(at.line)
+    }
+}
+
+/// The line that made a node.
+fn made_here(node: &FailedNode, at: &MadeAt) -> Group<'static> {
+    let title = format!("{} is made here", node.words());
+    let snippet = Snippet::source(at.source.clone())
+        .line_start(at.line)
+        .path(at.path.display().to_string())
+        .annotation(AnnotationKind::Primary.span(span(&at.source, Some(at.column))));
+    Level::NOTE.secondary_title(title).element(snippet)
+}
+
+/// The bytes of `source_line` that the caret underlines: the word or the quoted text at the
+/// column, or one character.
+fn span(source_line: &str, column: Option<usize>) -> std::ops::Range<usize> {
+    let offset = column.map_or(0, |column| column.saturating_sub(1));
+    let start = source_line
+        .char_indices()
+        .nth(offset)
+        .map_or(source_line.len(), |(start, _)| start);
+    let rest = &source_line[start..];
+    let word: usize = rest
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .map(char::len_utf8)
+        .sum();
+    let one = rest.chars().next().map_or(0, char::len_utf8);
+    let quoted = rest.strip_prefix('"').and_then(|rest| rest.find('"'));
+    let quoted = quoted.map_or(0, |length| length + 2);
+    start..start + word.max(one).max(quoted)
 }
 
 impl fmt::Display for Diagnostic {

@@ -32,7 +32,8 @@ pub enum ScriptError {
     /// The script failed while it ran.
     #[error("{failure}")]
     Failed {
-        /// What it threw, or what its mistake amounts to.
+        /// What it threw, or what its mistake amounts to, with its place where that matters to who
+        /// called it.
         failure: Failure,
         /// Where.
         at: Box<Diagnostic>,
@@ -67,17 +68,14 @@ impl From<ScriptError> for Failure {
     fn from(error: ScriptError) -> Self {
         let message = error.to_string();
         match error {
-            ScriptError::Unknown { .. } => Self::new(Code::NOT_FOUND, message)
-                .hint("list_scripts shows what there is (`mmf script list` on the shell)"),
-            ScriptError::Broken(diagnostic) => Self::new(Code::SCRIPT_ERROR, message)
-                .detail("frame", diagnostic.render(false))
-                .hint("mend the script; the change is taken up at once"),
-            // What a script throws on purpose speaks for itself; a mistake needs its place.
-            // Where scripts call each other, the innermost place is the one that counts.
-            ScriptError::Failed { failure, at }
-                if failure.code == Code::SCRIPT_ERROR && !failure.details.contains_key("frame") =>
-            {
-                failure.detail("frame", at.render(false))
+            ScriptError::Unknown { .. } => {
+                Self::new(Code::NOT_FOUND, message).hint("list_scripts shows what there is")
+            }
+            ScriptError::Broken(diagnostic) => {
+                let failure = Self::new(Code::SCRIPT_ERROR, diagnostic.message.as_str());
+                let hint = diagnostic.hint.as_deref();
+                let hint = hint.unwrap_or("mend the script; the change is taken up at once");
+                diagnostic.tell(failure).hint(hint)
             }
             ScriptError::Arguments(failure)
             | ScriptError::Ran(failure)

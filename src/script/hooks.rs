@@ -11,9 +11,10 @@ use rhai::Dynamic;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::explain::wrong_result;
 use super::handles::WorkflowHandle;
 use super::host::Context;
-use super::run::{call_function, engine_of, wrong_result};
+use super::run::{call_function, engine_of};
 use super::value::to_dynamic;
 use super::{Caller, Entry, Key, Kind, Runner, Script, ScriptError};
 use crate::comfy::Workflow;

@@ -15,6 +15,7 @@ use super::budget::Budget;
 use super::conversation::{Conversation, Nobody};
 use super::places::Places;
 use super::runs::{Journal, Runs};
+use super::spot::Spot;
 use super::steps::Steps;
 use super::submissions::Submissions;
 use super::trace::{Calling, Trace};
@@ -233,14 +234,25 @@ impl Context {
     }
 }
 
-/// A failure as a script catches it: `#{ code, message, hint, ... }`.
+/// A failure as a script catches it: `#{ code, message, hint, ... }`, with the place of the call that
+/// failed.
 #[expect(
     clippy::unnecessary_box_returns,
     reason = "Rhai's functions return boxed errors"
 )]
 pub(super) fn thrown(failure: impl Into<Failure>) -> Box<EvalAltResult> {
     let failure = failure.into();
-    let mut map = map_to_dynamic(*failure.details);
+    let mut details = failure.details;
+    if let Some(place) = Spot::present().and_then(|spot| spot.to_json()) {
+        // What went wrong in a script that this one called has its place already.
+        let name = if details.contains_key("at") {
+            "via"
+        } else {
+            "at"
+        };
+        details.insert(name.to_owned(), place);
+    }
+    let mut map = map_to_dynamic(*details);
     map.insert("code".into(), failure.code.as_str().into());
     map.insert("message".into(), failure.message.into());
     map.insert(
@@ -276,6 +288,11 @@ pub(super) fn caught(value: &Dynamic) -> Option<Failure> {
         hint,
         details: Box::new(details),
     })
+}
+
+/// Where a binding was called that failed, if no more is known of it.
+pub(super) fn stamped(failure: &Failure) -> Option<Spot> {
+    failure.details.get("at").and_then(Spot::of_json)
 }
 
 /// JSON for a script, out of anything that serialises.

@@ -150,6 +150,48 @@ pub fn reference() -> Vec<Binding> {
     bindings
 }
 
+/// The forms of all functions of an engine, the language's own included, by the name as a script
+/// writes it.
+pub(super) fn signatures(engine: &Engine) -> BTreeMap<String, Vec<String>> {
+    let registered = engine.collect_fn_metadata(
+        None,
+        |info| Some((info.namespace.to_string(), info.metadata.clone())),
+        true,
+    );
+    let mut signatures = BTreeMap::<String, Vec<(usize, String)>>::new();
+    for (namespace, function) in registered {
+        let is_method = function.namespace == FnNamespace::Global && namespace.is_empty();
+        let (call, name) = call_of(&function, is_method);
+        if !matches!(call, Call::Function | Call::Method) {
+            continue;
+        }
+        let form = Form {
+            call,
+            params: params_of(&function),
+            gives: "()".to_owned(),
+            about: String::new(),
+            throws: String::new(),
+        };
+        let binding = Binding {
+            namespace,
+            name,
+            place: Place::Everywhere,
+            forms: vec![],
+            example: String::new(),
+        };
+        let signature = (form.params.len(), binding.signature(&form));
+        let forms = signatures.entry(binding.path()).or_default();
+        if !forms.contains(&signature) {
+            forms.push(signature);
+        }
+    }
+    let shortest_first = |(name, mut forms): (String, Vec<(usize, String)>)| {
+        forms.sort();
+        (name, forms.into_iter().map(|(_, form)| form).collect())
+    };
+    signatures.into_iter().map(shortest_first).collect()
+}
+
 type Found = BTreeMap<(String, String, &'static str), Binding>;
 
 fn collect(engine: &Engine, place: Place, found: &mut Found) {

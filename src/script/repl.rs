@@ -14,10 +14,11 @@ use serde_json::Value;
 use super::answers::reply;
 use super::compile::{unparsed, without_declaration, without_statements};
 use super::engine::SharedModule;
+use super::explain::explained;
 use super::handles::{NodeHandle, WorkflowHandle};
 use super::host::Context;
 use super::resolver::Libraries;
-use super::run::{engine_of, explained};
+use super::run::engine_of;
 use super::value::from_dynamic;
 use super::{
     Caller, Declaration, Generation, Key, Kind, Layer, Reply, Runner, Script, ScriptError, Served,
@@ -143,7 +144,7 @@ impl Repl {
             ast = without_declaration(&ast);
         }
         let failed = |error: &EvalAltResult, engine: &Engine| {
-            in_inputs(explained(error, engine, &context.generation, script))
+            explained(error, engine, &context.generation, script)
         };
         self.import(&ast, &libraries);
         if ast.has_functions() {
@@ -238,17 +239,6 @@ fn served(script: Script, libraries: Arc<Libraries>) -> Served {
         libraries,
         module: None,
     }
-}
-
-/// Inputs are called what they are, not by the place that a library would have.
-fn in_inputs(mut error: ScriptError) -> ScriptError {
-    if let ScriptError::Failed { at, .. } = &mut error {
-        let folder = format!("{}/input ", Kind::Lib.folder());
-        for call in at.trace.iter_mut().filter(|call| call.contains(&folder)) {
-            *call = call.replace(&folder, "input ").replace(".rhai)", ")");
-        }
-    }
-    error
 }
 
 fn made_of(made: &Dynamic) -> Made {

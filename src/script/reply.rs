@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::MadeNodes;
+
 /// What a script gave back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
@@ -13,6 +15,8 @@ pub struct Reply {
     pub value: Value,
     /// What is shown beside it. Empty for a script that returned a plain value.
     pub content: Vec<Content>,
+    /// Of a template's workflow, where its nodes were made.
+    pub nodes: MadeNodes,
 }
 
 /// One piece of what is shown.
@@ -81,7 +85,7 @@ impl From<Value> for Reply {
     fn from(value: Value) -> Self {
         Self {
             value,
-            content: vec![],
+            ..Self::default()
         }
     }
 }

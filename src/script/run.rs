@@ -8,30 +8,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use rhai::{Dynamic, Engine, EvalAltResult, Scope};
+use rhai::{Dynamic, Engine, Scope};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Listing, Wrong};
-use super::bindings;
 use super::budget::Budget;
 use super::compile::LIST;
 use super::conversation::Message;
+use super::explain::{explained, wrong_result, wrong_result_of};
 use super::graph::Conversions;
 use super::handles::WorkflowHandle;
-use super::host::{Context, caught};
-use super::limits::Passed;
+use super::host::Context;
 use super::media::hand_over;
 use super::reply::Resource;
-use super::resolver::library_at;
 use super::steps::Steps;
 use super::submissions::Submissions;
 use super::value::to_dynamic;
 use super::{
-    Caller, Diagnostic, Generation, Host, Kind, Limit, Limits, Reply, Script, ScriptError, Served,
-    Type, engine, explain,
+    Caller, Generation, Host, Kind, Limit, Limits, Reply, Script, ScriptError, Served, Type, engine,
 };
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
@@ -194,7 +191,7 @@ pub fn build(
     let arguments = script.arguments(given)?;
     let budget = Arc::new(Budget::new(generation.limits, CancellationToken::new()));
     budget.begin();
-    build_checked(generation, script, arguments, &budget)
+    Ok(build_checked(generation, script, arguments, &budget)?.snapshot())
 }
 
 /// The same on a thread of its own, with the stack that scripts need.
@@ -222,14 +219,14 @@ pub(super) fn build_checked(
     script: &Script,
     arguments: Map<String, Value>,
     budget: &Arc<Budget>,
-) -> Result<Workflow, ScriptError> {
+) -> Result<WorkflowHandle, ScriptError> {
     let mut engine = engine::running(budget, generation.libraries_of(script), true);
     let knowledge = script.quoted.as_ref();
     let knowledge = knowledge.unwrap_or_else(|| generation.knowledge());
     engine.set_default_tag(Dynamic::from(knowledge.clone()));
     let made = enter(&engine, generation, script, arguments)?;
     match made.clone().try_cast::<WorkflowHandle>() {
-        Some(workflow) => Ok(workflow.snapshot()),
+        Some(workflow) => Ok(workflow),
         None => Err(wrong_result(
             script,
             "return the workflow that it made",
@@ -247,7 +244,10 @@ pub(super) fn call(script: &Script, context: &Arc<Context>) -> Result<Reply, Scr
             handed_over(script, context)?,
             &context.budget,
         )?;
-        return Ok(workflow.into_json().into());
+        return Ok(Reply {
+            nodes: workflow.made(),
+            ..workflow.snapshot().into_json().into()
+        });
     }
     let made = evaluate(script, context)?;
     if script.key.kind == Kind::Prompt {
@@ -392,81 +392,6 @@ fn workflow_argument(value: Value) -> Dynamic {
     Workflow::from_json(value).map_or(Dynamic::UNIT, |workflow| {
         Dynamic::from(WorkflowHandle::new(workflow))
     })
-}
-
-pub(super) fn explained(
-    error: &EvalAltResult,
-    engine: &Engine,
-    generation: &Generation,
-    script: &Script,
-) -> ScriptError {
-    let innermost = explain::innermost(error);
-    let passed = explain::passed(innermost.error, engine);
-    if passed.is_none() && matches!(innermost.error, EvalAltResult::ErrorTerminated(..)) {
-        return ScriptError::Cancelled;
-    }
-    let thrown = match innermost.error {
-        EvalAltResult::ErrorRuntime(value, _) => caught(value),
-        _ => None,
-    };
-    let failure = passed
-        .map(Passed::failure)
-        .or(thrown)
-        .unwrap_or_else(|| Failure::new(code(innermost.error), explain::message(innermost.error)));
-
-    let at = library_at(generation.libraries_of(script), &innermost.source)
-        .map_or(script, |library| &library.script);
-    let mut functions = bindings::function_names(engine);
-    functions.extend(at.function_names().map(str::to_owned));
-    let parameters = script
-        .declaration
-        .params
-        .iter()
-        .map(|param| param.name.as_str());
-    let hint = failure
-        .hint
-        .clone()
-        .or_else(|| explain::misspelt(innermost.error, parameters))
-        .or_else(|| explain::hint(innermost.error, &functions, script.key.kind));
-    let mut diagnostic = Diagnostic::new(
-        failure.message.clone(),
-        at.path.clone(),
-        &at.text,
-        innermost.position,
-    )
-    .hint(hint.clone());
-    diagnostic.trace = innermost.trace;
-    ScriptError::Failed {
-        failure: Failure { hint, ..failure },
-        at: Box::new(diagnostic),
-    }
-}
-
-fn code(error: &EvalAltResult) -> Code {
-    match error {
-        EvalAltResult::ErrorTooManyModules(_) => Code::LIMIT_EXCEEDED,
-        _ => Code::SCRIPT_ERROR,
-    }
-}
-
-pub(super) fn wrong_result(script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let entry = script.key.entry().map_or("", |entry| entry.name);
-    wrong_result_of(entry, script, wanted, made)
-}
-
-fn wrong_result_of(function: &str, script: &Script, wanted: &str, made: &Dynamic) -> ScriptError {
-    let returned = explain::type_word(made.type_name());
-    let message = format!("{function} has to {wanted}, it returned {returned}");
-    let at = Diagnostic::new(
-        message.clone(),
-        script.path.clone(),
-        "",
-        rhai::Position::NONE,
-    );
-    ScriptError::Failed {
-        failure: Failure::new(Code::SCRIPT_ERROR, message),
-        at: Box::new(at),
-    }
 }
 
 /// Runs `body` on a thread with the stack that scripts need. A panic ends the run, not the

@@ -3,7 +3,7 @@
 //! A caller that cancels wants the server to stop, too: not only the job that the script waits
 //! for at that moment, but all that it has queued, and the one that is just being submitted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::MadeNodes;
 use crate::comfy::{Comfy, ComfyError, Submitted, Workflow};
 use crate::jobs::{JobError, Jobs, Order};
 
@@ -24,6 +25,8 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Submissions {
     under_way: TaskTracker,
     open: Mutex<BTreeSet<String>>,
+    /// Where the nodes of jobs were made that may fail yet.
+    made: Mutex<BTreeMap<String, MadeNodes>>,
 }
 
 impl Submissions {
@@ -32,6 +35,7 @@ impl Submissions {
         Self {
             under_way: TaskTracker::new(),
             open: Mutex::new(prompt_ids.collect()),
+            made: Mutex::default(),
         }
     }
 
@@ -62,6 +66,20 @@ impl Submissions {
     /// Notes a job that was put on the server before.
     pub(super) fn note(&self, prompt_id: &str) {
         self.open().insert(prompt_id.to_owned());
+    }
+
+    /// Notes where the nodes of a job were made.
+    pub(super) fn know(&self, prompt_id: &str, made: MadeNodes) {
+        self.all_made().insert(prompt_id.to_owned(), made);
+    }
+
+    /// Where the nodes of a job were made, as far as that is known; nobody asks twice.
+    pub(super) fn made(&self, prompt_id: &str) -> MadeNodes {
+        self.all_made().remove(prompt_id).unwrap_or_default()
+    }
+
+    fn all_made(&self) -> MutexGuard<'_, BTreeMap<String, MadeNodes>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a job is over.

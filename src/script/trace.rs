@@ -12,6 +12,7 @@ use rhai::NativeCallContext;
 use serde_json::{Value, json};
 
 use super::host::Context;
+use super::spot::{Spot, Standing};
 use super::{Generation, Key};
 
 thread_local! {
@@ -146,6 +147,7 @@ fn branch(calls: &[Traced], number: usize, depth: usize, tree: &mut String) {
 pub(super) struct Calling {
     context: Arc<Context>,
     noted: Option<usize>,
+    _standing: Standing,
 }
 
 impl Calling {
@@ -156,7 +158,11 @@ impl Calling {
             OPEN.with_borrow_mut(|open| open.push(number));
             number
         });
-        Self { context, noted }
+        Self {
+            context,
+            noted,
+            _standing: Standing::at(Spot::of(call)),
+        }
     }
 }
 

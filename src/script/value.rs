@@ -7,6 +7,7 @@
 use rhai::{Array, Dynamic, FLOAT, INT, ImmutableString};
 use serde_json::{Map, Number, Value, json};
 
+use super::explain::type_word;
 use super::handles::{Link, NodeHandle, WorkflowHandle};
 
 /// How deep values may stand within each other: JSON of more than 128 levels is refused by many who
@@ -15,7 +16,11 @@ const DEEPEST: usize = 120;
 
 /// A value that has no counterpart in JSON, with the path that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is {ty}, which can't leave the script", if .path.is_empty() { "the value" } else { .path.as_str() })]
+#[error(
+    "{} is {}, which has no form outside of the script",
+    if .path.is_empty() { "the value" } else { .path.trim_start_matches('.') },
+    type_word(.ty)
+)]
 pub struct NotJson {
     /// The way to the value: `.nodes[2].size`.
     pub path: String,
@@ -198,7 +203,7 @@ mod tests {
         let error = from_dynamic(&map.into()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            ".steps[1] is Fn, which can't leave the script"
+            "steps[1] is a function, which has no form outside of the script"
         );
     }
 }

@@ -194,10 +194,16 @@ async fn what_a_script_throws_is_what_the_client_reads() {
     let throwing = "title(\"Greet\"); about(\"Greets.\");\nfn run(p) { throw #{ code: \"NO_GREETING\", message: \"not today\", day: 3 } }\n";
     home.write(FILE, throwing);
     let mut client = McpClient::start(&home, NOWHERE).await;
-    let failure = client.call_fails("greet", json!({})).await;
+    let mut failure = client.call_fails("greet", json!({})).await;
+    let at = failure.as_object_mut().unwrap().remove("at").unwrap();
     assert_eq!(
         failure,
         json!({ "error": "NO_GREETING", "message": "not today", "day": 3 })
+    );
+    assert_eq!(
+        (&at["line"], &at["column"]),
+        (&json!(2), &json!(13)),
+        "{at}"
     );
 }
 

@@ -37,6 +37,7 @@ mod fixers_links;
 mod fixers_own;
 mod fixers_promises;
 mod frontend;
+mod gallery;
 mod golden_bulk;
 mod golden_execute;
 mod golden_ui;

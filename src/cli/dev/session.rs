@@ -200,6 +200,7 @@ impl Session {
             let Built {
                 workflow: built,
                 exchanged,
+                ..
             } = built.map_err(Stopped::by_script)?;
             notes.extend(told::open(&open));
             notes.extend(exchanged.iter().map(ToString::to_string));

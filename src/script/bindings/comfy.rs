@@ -324,7 +324,8 @@ pub(super) fn describe_finished(
             failure = failure.detail("warnings", json!(finished.warnings));
         }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
-        return Err(thrown(failure));
+        let made = context.submissions.made(&outcome.prompt_id);
+        return Err(thrown(made.tell(failure, &context.generation)));
     }
     let mut told = json!({
         "status": "completed",

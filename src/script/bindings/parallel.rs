@@ -19,6 +19,7 @@ use crate::failure::{Code, Failure};
 use crate::script::Limits;
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::budget::Budget;
+use crate::script::explain::{self, failure_of, type_word};
 use crate::script::host::{Context, caught, thrown};
 use crate::script::run::engine_beside;
 
@@ -77,7 +78,8 @@ fn parallel(call: &NativeCallContext, functions: Array) -> Fallible<Array> {
         .map(|function| {
             let is = function.type_name();
             function.try_cast::<FnPtr>().ok_or_else(|| {
-                let message = format!("parallel takes a list of functions, and one is {is}");
+                let is = type_word(is);
+                let message = format!("parallel takes an array of functions, and one item is {is}");
                 let failure = Failure::new(Code::INVALID_PARAMS, message);
                 thrown(failure.hint("write || before what is to be done"))
             })
@@ -199,7 +201,8 @@ fn retry(call: &NativeCallContext, policy: &Policy, function: &FnPtr) -> Fallibl
         left -= 1;
         match function.call_within_context::<Dynamic>(call, ()) {
             Err(error) if left > 0 && policy.covers(&error) => {
-                tracing::warn!(target: "script", "tried again: {error}");
+                let failure = failure_of(explain::innermost(&error).error);
+                tracing::warn!(target: "script", "tried again: {failure}");
                 context.wait(async {
                     tokio::time::sleep(policy.wait).await;
                     Ok::<(), Failure>(())

@@ -115,9 +115,7 @@ mod functions {
         let context = Context::of(&call);
         let source = super::source(NAMELESS, text, None);
         let generation = Arc::new(context.generation.with(&source));
-        let served = generation.get(source.key.kind, NAMELESS).map_err(|error| {
-            thrown(Failure::from(error).hint("check_script shows all mistakes"))
-        })?;
+        let served = generation.get(source.key.kind, NAMELESS).map_err(thrown)?;
         let given = from_map(&parameters).map_err(|error| error.to_string())?;
         super::run(&context, &generation, served, given)
     }

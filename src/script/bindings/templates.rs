@@ -166,7 +166,7 @@ fn check(
         Err(error) if budget.is_over() => return Err(context.ended(error)),
         built => built.map_err(|error| of_it(error.into()))?,
     };
-    let lacking = lacking_for(context, &WorkflowHandle::new(workflow))?;
+    let lacking = lacking_for(context, &workflow)?;
     lacking
         .failure(name)
         .map_or(Ok(()), |failure| Err(thrown(failure)))
@@ -251,8 +251,8 @@ fn build_arranged(
         parameters: arguments,
         ..Origin::default()
     };
-    context.host.jobs.remember(&workflow, origin);
-    Ok(WorkflowHandle::new(workflow))
+    context.host.jobs.remember(&workflow.snapshot(), origin);
+    Ok(workflow)
 }
 
 pub(super) fn find<'a>(

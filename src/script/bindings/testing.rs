@@ -22,7 +22,7 @@ use crate::failure::{Code, Failure, shown};
 use crate::preflight::{Files, Preflight};
 use crate::script::explain;
 use crate::script::handles::WorkflowHandle;
-use crate::script::host::{Context, answer, caught, thrown};
+use crate::script::host::{Context, answer, thrown};
 use crate::script::value::from_dynamic;
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -171,12 +171,7 @@ fn throws(call: &NativeCallContext, code: Option<&str>, function: &FnPtr) -> Fal
     if matches!(innermost, EvalAltResult::ErrorTerminated(..)) {
         return Err(error);
     }
-    let failure = match innermost {
-        EvalAltResult::ErrorRuntime(value, _) => caught(value),
-        _ => None,
-    };
-    let failure =
-        failure.unwrap_or_else(|| Failure::new(Code::SCRIPT_ERROR, explain::message(innermost)));
+    let failure = explain::failure_of(innermost);
     let is_other = code.is_some_and(|code| failure.code.as_str() != code);
     if is_other {
         let message = format!("it throws {}: {}", failure.code, failure.message);

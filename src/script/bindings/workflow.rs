@@ -10,13 +10,14 @@
 //! workflow that grows there. `node[slot]` is a link to one of the node's outputs, and a node by
 //! itself stands for its first output.
 
-use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, export_module};
+use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, export_module};
 use rhai::{INT, exported_module};
 use serde_json::{Value, json};
 
 use super::{SharedModule, indexed};
 use crate::comfy::{Node, Workflow};
 use crate::script::handles::{Link, NodeHandle, WorkflowHandle};
+use crate::script::spot::Spot;
 
 pub(super) fn module() -> SharedModule {
     let mut module = exported_module!(functions);
@@ -34,6 +35,21 @@ pub(super) fn told(node: &Node<'_>) -> Value {
         "title": node.title(),
         "inputs": node.inputs().cloned().unwrap_or_default(),
     })
+}
+
+/// Adds a node, which is known from then on to be made at the call.
+fn added(
+    call: &NativeCallContext,
+    workflow: &WorkflowHandle,
+    class_type: &str,
+    inputs: serde_json::Map<String, Value>,
+) -> NodeHandle {
+    let id = workflow.lock().add(class_type, inputs);
+    workflow.note(&id, Spot::of(call));
+    NodeHandle {
+        workflow: workflow.clone(),
+        id: id.into(),
+    }
 }
 
 #[export_module]
@@ -69,29 +85,23 @@ mod functions {
     /// Example: `g.node("EmptyImage", #{ width: 64, height: 64, batch_size: 1, color: 255 })`
     #[rhai_fn(return_raw, global)]
     pub fn node(
+        call: NativeCallContext,
         workflow: &mut WorkflowHandle,
         class_type: &str,
         inputs: Map,
     ) -> Fallible<NodeHandle> {
         let inputs = from_map(&inputs).map_err(|error| error.to_string())?;
-        let id = workflow.lock().add(class_type, inputs).into();
-        Ok(NodeHandle {
-            workflow: workflow.clone(),
-            id,
-        })
+        Ok(super::added(&call, workflow, class_type, inputs))
     }
 
     /// Adds a node that needs no inputs.
     #[rhai_fn(name = "node", global)]
-    pub fn node_without_inputs(workflow: &mut WorkflowHandle, class_type: &str) -> NodeHandle {
-        let id = workflow
-            .lock()
-            .add(class_type, serde_json::Map::new())
-            .into();
-        NodeHandle {
-            workflow: workflow.clone(),
-            id,
-        }
+    pub fn node_without_inputs(
+        call: NativeCallContext,
+        workflow: &mut WorkflowHandle,
+        class_type: &str,
+    ) -> NodeHandle {
+        super::added(&call, workflow, class_type, serde_json::Map::new())
     }
 
     /// The nodes as maps: `#{ id, class_type, title, inputs }`.
@@ -145,7 +155,7 @@ mod functions {
                     .map_err(|ty| format!("an id is a string, not {ty}"))
             })
             .collect::<Result<_, _>>()?;
-        let renumbered = workflow.lock().renumber(&ids);
+        let renumbered = workflow.renumber(&ids);
         Ok(renumbered.map_err(|error| error.to_string())?)
     }
 

@@ -65,11 +65,9 @@ fn judge(
         Some(counts) if counts.contains(&given) => return None,
         Some(counts) => {
             let message = format!("{written} is called with {}", arguments(call.args.len()));
-            (
-                Mistake::ArgumentCount,
-                message,
-                Some(takes(counts, is_method)),
-            )
+            let hint = functions.takes(&written);
+            let hint = hint.unwrap_or_else(|| takes(counts, is_method));
+            (Mistake::ArgumentCount, message, Some(hint))
         }
         None => {
             let like = functions.meant(&namespace, name);

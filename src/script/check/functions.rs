@@ -8,6 +8,7 @@ use rhai::{ASTNode, Engine, FnNamespace, Position};
 use super::tree;
 use crate::script::arguments::nearest;
 use crate::script::budget::Budget;
+use crate::script::explain::Known;
 use crate::script::resolver::Libraries;
 use crate::script::{Script, engine};
 
@@ -26,8 +27,11 @@ const KEYWORDS: [&str; 9] = [
 
 /// Functions by name within their namespace (empty for the global one), with the numbers of
 /// arguments that they take.
-#[derive(Debug, Default)]
-pub(super) struct Functions(BTreeMap<String, BTreeMap<String, BTreeSet<usize>>>);
+#[derive(Default)]
+pub(super) struct Functions {
+    counts: BTreeMap<String, BTreeMap<String, BTreeSet<usize>>>,
+    known: Option<Known>,
+}
 
 impl Functions {
     /// Those of the language, of the bindings, of the script and of the libraries it imports.
@@ -59,6 +63,7 @@ impl Functions {
                 functions.add(&import.alias, function.name, function.params.len());
             }
         }
+        functions.known = Some(Known::of(engine, script, libraries));
         functions
     }
 
@@ -87,13 +92,18 @@ impl Functions {
     }
 
     fn add(&mut self, namespace: &str, name: &str, count: usize) {
-        let names = self.0.entry(namespace.to_owned()).or_default();
+        let names = self.counts.entry(namespace.to_owned()).or_default();
         names.entry(name.to_owned()).or_default().insert(count);
     }
 
     /// How many arguments the function takes; `None` if there is none of that name.
     pub(super) fn counts(&self, namespace: &str, name: &str) -> Option<&BTreeSet<usize>> {
-        self.0.get(namespace)?.get(name)
+        self.counts.get(namespace)?.get(name)
+    }
+
+    /// How a function is called, in words.
+    pub(super) fn takes(&self, name: &str) -> Option<String> {
+        self.known.as_ref()?.takes(name)
     }
 
     /// Whether the language takes care of the call itself.
@@ -107,13 +117,16 @@ impl Functions {
             "" => name.to_owned(),
             space => format!("{space}::{name}"),
         };
-        let within = self.0.get(namespace)?.keys().map(String::as_str);
+        let within = self.counts.get(namespace)?.keys().map(String::as_str);
         // Operators have names of their own that nobody means.
         let words = within.filter(|name| name.starts_with(|c: char| c.is_alphabetic()));
         if let Some(like) = nearest(name, words) {
             return Some(written(namespace, &like));
         }
-        let elsewhere = self.0.iter().find(|(_, names)| names.contains_key(name));
+        let elsewhere = self
+            .counts
+            .iter()
+            .find(|(_, names)| names.contains_key(name));
         elsewhere.map(|(space, _)| written(space, name))
     }
 }

@@ -16,6 +16,8 @@ mod scripts;
 mod tree;
 mod usage;
 
+pub(super) use tree::{call, encloses, imports};
+
 use serde::Serialize;
 
 pub(super) use self::functions::lacking;
@@ -241,21 +243,21 @@ mod tests {
         4 |     loaders::checkpoint(g);
           |              ^^^^^^^^^^
           |
-          = help: it takes 2
+          = help: write loaders::checkpoint(g, file)
         error: progress is called with 3 arguments
          --> mine.rhai:5:5
           |
         5 |     progress("a", 0.5, 3);
           |     ^^^^^^^^
           |
-          = help: it takes 1 or 2
+          = help: write progress(message: string) or progress(message: string, fraction: float) or progress(message: string, fraction: int)
         error: half is called with 2 arguments
          --> mine.rhai:6:5
           |
         6 |     half(1, 2);
           |     ^^^^
           |
-          = help: it takes 1
+          = help: write half(x)
         "#
         );
     }
@@ -304,11 +306,13 @@ mod tests {
     #[test]
     fn a_text_that_does_not_parse_is_shown_where_it_breaks() {
         insta::assert_snapshot!(told(Kind::Pipeline, "fn run(p) {\n    let x = ;\n}\n"), @r#"
-        error: unexpected ';'
+        error: unexpected ;
          --> mine.rhai:2:13
           |
         2 |     let x = ;
           |             ^
+          |
+          = help: a value is missing before it, or a (, [ or { is not closed
         "#);
         assert!(!checked(Kind::Pipeline, "fn run(p) {\n    let x = ;\n}\n").is_good());
     }

@@ -5,16 +5,16 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, ScriptFuncDef, Stmt};
 use crate::script::Script;
 
 /// An import with its place.
-pub(super) struct Import {
+pub(in crate::script) struct Import {
     /// The name by which the script calls it.
-    pub(super) alias: String,
+    pub(in crate::script) alias: String,
     /// The library.
-    pub(super) library: String,
+    pub(in crate::script) library: String,
     pub(super) position: Position,
 }
 
 /// The libraries that a script imports.
-pub(super) fn imports(script: &Script) -> Vec<Import> {
+pub(in crate::script) fn imports(script: &Script) -> Vec<Import> {
     let mut imports = vec![];
     script.whole().walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = path.last()
@@ -47,7 +47,7 @@ pub(super) fn parameters_of(ast: &AST, name: &str, count: usize) -> Option<Vec<S
 }
 
 /// The call that a node is, in either of the forms that the parser has for it; not that of a method.
-pub(super) fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position)> {
+pub(in crate::script) fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position)> {
     match node {
         ASTNode::Expr(Expr::FnCall(call, position))
         | ASTNode::Stmt(Stmt::FnCall(call, position)) => Some((call, *position)),
@@ -76,7 +76,7 @@ pub(super) fn pointed_at(expression: &Expr) -> Option<String> {
 }
 
 /// Whether a place lies within the body of a function.
-pub(super) fn encloses(function: &ScriptFuncDef, position: Position) -> bool {
+pub(in crate::script) fn encloses(function: &ScriptFuncDef, position: Position) -> bool {
     let place = |position: Position| (position.line(), position.position());
     let body = &function.body;
     (place(body.start_position())..=place(body.end_position())).contains(&place(position))

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use rhai::{ASTNode, Expr, FnCallExpr};
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::{places, tree};
 use crate::script::resolver::Libraries;
@@ -84,6 +84,8 @@ enum Use {
     Given(String, String, usize, usize),
     /// A closure takes it along, as which of its parameters.
     Closure(String, usize),
+    /// Another variable stands for it.
+    Alias(String),
     Anything,
 }
 
@@ -106,13 +108,23 @@ impl Reader {
             self.all = true;
             return;
         };
+        let alone = tree::alone(&script.ast, function, count);
+        let mut names = vec![name];
         let mut uses = vec![];
-        tree::alone(&script.ast, function, count).walk(&mut |path: &[ASTNode]| {
-            uses.extend(use_of(&name, path));
-            true
-        });
+        let mut known = 0;
+        while let Some(name) = names.get(known).cloned() {
+            known += 1;
+            for found in uses_of(&name, &alone, known > 1) {
+                match found {
+                    Use::Alias(other) if names.contains(&other) => {}
+                    Use::Alias(other) => names.push(other),
+                    other => uses.push(other),
+                }
+            }
+        }
         for use_ in uses {
             match use_ {
+                Use::Alias(_) => {}
                 Use::Key(key) => {
                     self.keys.insert(key);
                 }
@@ -156,6 +168,36 @@ impl Reader {
     }
 }
 
+/// What is done with a parameter for as long as no variable has its name, or with one that is
+/// declared.
+fn uses_of(name: &str, function: &AST, is_declared: bool) -> Vec<Use> {
+    let order = |position: Position| (position.line(), position.position());
+    let mut shadowed = None;
+    function.walk(&mut |path: &[ASTNode]| {
+        if let [ASTNode::Stmt(Stmt::Var(declared, _, position))] = path
+            && declared.0.as_str() == name
+            && !is_declared
+        {
+            shadowed.get_or_insert(*position);
+        }
+        true
+    });
+    let mut uses = vec![];
+    function.walk(&mut |path: &[ASTNode]| {
+        let is_of_other = shadowed.is_some_and(|shadow| {
+            // What makes the other variable may still read this one.
+            let makes_it = path.first().is_some_and(|it| it.position() == shadow);
+            let here = path.last().map_or(Position::NONE, ASTNode::position);
+            !makes_it && order(here) > order(shadow)
+        });
+        if !is_of_other {
+            uses.extend(use_of(name, path));
+        }
+        true
+    });
+    uses
+}
+
 /// What is done with the variable `name` where the path ends, if it ends there.
 fn use_of(name: &str, path: &[ASTNode]) -> Option<Use> {
     let [.., above, ASTNode::Expr(this)] = path else {
@@ -169,6 +211,9 @@ fn use_of(name: &str, path: &[ASTNode]) -> Option<Use> {
     }
     if let Some((call, _)) = tree::call(above) {
         return Some(given_to(call, this));
+    }
+    if let ASTNode::Stmt(Stmt::Var(declared, ..)) = above {
+        return Some(Use::Alias(declared.0.as_str().to_owned()));
     }
     let key = match above {
         ASTNode::Expr(Expr::Dot(dot, ..)) if std::ptr::eq(&raw const dot.lhs, *this) => {

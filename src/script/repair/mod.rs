@@ -20,7 +20,7 @@ pub use self::correction::Correction;
 use self::correction::Proposal;
 use self::mending::Mending;
 use super::budget::Budget;
-use super::run::{explained, wrong_result};
+use super::explain::{explained, wrong_result};
 use super::value::{from_dynamic, to_dynamic};
 use super::{Generation, Kind, Limit, Limits, ScriptError, Served, engine};
 use crate::comfy::Workflow;

@@ -217,7 +217,14 @@ mod tests {
             }),
         ];
         let value = json!({ "seed": u64::MAX });
-        record.end(Ok(Reply { value, content }), Timestamp::UNIX_EPOCH);
+        record.end(
+            Ok(Reply {
+                value,
+                content,
+                ..Reply::default()
+            }),
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(read_again(&record), record);
     }
 

@@ -70,6 +70,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         content: content
             .collect::<Result<_, _>>()
             .map_err(serde::de::Error::custom)?,
+        ..Reply::default()
     }))
 }
 

@@ -114,8 +114,12 @@ fn submit_again(context: &Context, lost: &Intent, job: JobRecord) -> Fallible<Su
     );
     let attempt = lost.attempt + 1;
     let workflow = Workflow::from_json(job.workflow).map_err(crate::script::host::thrown)?;
+    let made = context.submissions.made(&lost.prompt_id);
     let before = Some(lost.prompt_id.as_str());
-    submit_at(context, &lost.job, attempt, before, &workflow, &job.origin)
+    let work = (&workflow, &made);
+    let submitted = submit_at(context, &lost.job, attempt, before, work, &job.origin)?;
+    context.submissions.know(&submitted.prompt_id, made);
+    Ok(submitted)
 }
 
 /// Whether a submission whose answer was lost may be made again: after a look at what became of it.

@@ -8,10 +8,10 @@ use super::{Fallible, written};
 use crate::comfy::{ComfyError, PreviewMethod, Submit, Submitted, Workflow};
 use crate::failure::Failure;
 use crate::jobs::{JobError, Order, Origin};
-use crate::script::explained;
 use crate::script::handles::WorkflowHandle;
 use crate::script::host::{Context, Progress, thrown};
 use crate::script::runs::Intent;
+use crate::script::{MadeNodes, explained};
 
 /// Queues a workflow.
 pub(in crate::script::bindings) fn submit(
@@ -62,20 +62,27 @@ fn submit_in(
     origin: &Origin,
     place: Option<String>,
 ) -> Fallible<Submitted> {
-    let (Some(steps), Some(place)) = (&context.steps, place) else {
+    let made = workflow.made();
+    let submitted = if let (Some(steps), Some(place)) = (&context.steps, place) {
+        let at = |attempt, before: Option<&str>| {
+            let work = (&workflow.snapshot(), &made);
+            submit_at(context, &place, attempt, before, work, origin)
+        };
+        match steps.journal().job(&place) {
+            Some(earlier) => recall(context, &earlier, || {
+                at(earlier.attempt, Some(&earlier.prompt_id))
+            }),
+            None => at(1, None),
+        }
+    } else {
         let submitted = put(context, workflow.snapshot(), order_of(context, origin))?;
-        return submitted.map_err(|error| thrown(explained(&context.generation, error)));
-    };
-    let at = |attempt, before: Option<&str>| {
-        let workflow = workflow.snapshot();
-        submit_at(context, &place, attempt, before, &workflow, origin)
-    };
-    match steps.journal().job(&place) {
-        Some(earlier) => recall(context, &earlier, || {
-            at(earlier.attempt, Some(&earlier.prompt_id))
-        }),
-        None => at(1, None),
-    }
+        submitted.map_err(|error| {
+            let failure = explained(&context.generation, error);
+            thrown(made.tell(failure, &context.generation))
+        })
+    }?;
+    context.submissions.know(&submitted.prompt_id, made);
+    Ok(submitted)
 }
 
 /// Submits what has a place in the run. Each time that the way to the server fails it is tried again
@@ -86,7 +93,7 @@ pub(super) fn submit_at(
     place: &str,
     mut attempt: u32,
     before: Option<&str>,
-    workflow: &Workflow,
+    (workflow, made): (&Workflow, &MadeNodes),
     origin: &Origin,
 ) -> Fallible<Submitted> {
     let waits = context.has_begun(place);
@@ -116,6 +123,7 @@ pub(super) fn submit_at(
         let may_be_there = matches!(&error, JobError::Comfy(ComfyError::MaybeQueued { .. }));
         let is_passing = matches!(&error, JobError::Comfy(error) if error.is_outage());
         let failure = explained(&context.generation, error);
+        let failure = made.tell(failure, &context.generation);
         if !waits || outages > OUTAGES || !(may_be_there || is_passing) {
             return Err(thrown(failure));
         }
