@@ -162,7 +162,9 @@ impl Met {
     }
 
     fn url(&self) -> String {
-        self.0.as_ref().map_or(NOWHERE.to_owned(), massmediafactory::sim::Sim::url)
+        self.0
+            .as_ref()
+            .map_or(NOWHERE.to_owned(), massmediafactory::sim::Sim::url)
     }
 }
 
