@@ -15,5 +15,7 @@ pub(crate) mod mcp;
 pub(crate) mod mmf;
 #[path = "../../tests/support/rig.rs"]
 pub(crate) mod rig;
+#[path = "../../tests/support/shipped.rs"]
+pub(crate) mod shipped;
 #[path = "../../tests/support/sim.rs"]
 pub(crate) mod sim;

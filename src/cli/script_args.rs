@@ -47,7 +47,7 @@ pub(super) struct ScriptCheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScriptNewArgs {
-    /// template, pipeline, tool, prompt, resource, fixer or lib
+    /// template, pipeline, tool, prompt, resource, fixer, hook or lib
     #[arg(value_parser = kind, value_name = "KIND")]
     pub(super) kind: Kind,
     /// What it is called: letters, digits, _ and -
