@@ -268,7 +268,12 @@ fn examples() -> PathBuf {
 
 #[test]
 fn every_example_is_run_by_a_test() {
-    let these_files = [include_str!("examples.rs"), include_str!("cli_fix.rs")].concat();
+    let these_files = [
+        include_str!("examples.rs"),
+        include_str!("cli_fix.rs"),
+        include_str!("hooks.rs"),
+    ];
+    let these_files = these_files.concat();
     let folder = examples();
     let mut open = vec![folder.clone()];
     let mut seen = 0;

@@ -306,10 +306,13 @@ async fn a_new_hook_is_right_from_its_beginning() {
 #[tokio::test]
 async fn the_hooks_of_the_examples_name_what_is_saved_and_collect_it() {
     let (home, comfy) = (Home::new(), sim(&[]).await);
-    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/scripts/hooks");
-    for hook in ["before_submit", "after_complete"] {
-        let text = fs::read_to_string(examples.join(format!("{hook}.rhai"))).unwrap();
-        hooked(&home, hook, &text);
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for hook in [
+        "scripts/hooks/before_submit.rhai",
+        "scripts/hooks/after_complete.rhai",
+    ] {
+        let text = fs::read_to_string(examples.join(hook)).unwrap();
+        home.write(&format!(".mmf/{hook}"), &text);
     }
     run(&home, &comfy.url(), 0).await;
     let job = &jobs(&home, &comfy.url()).await[0];

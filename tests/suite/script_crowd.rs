@@ -1,7 +1,5 @@
 //! Many scripts at once on few cores: none keeps another from being heard or stopped.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

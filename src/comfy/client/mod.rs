@@ -12,6 +12,7 @@
 //! ```
 
 mod account;
+mod advice;
 mod cancel;
 mod comfy;
 mod facts;

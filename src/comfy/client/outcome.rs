@@ -8,13 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::account::ACCOUNT_HELP;
 use super::http::take;
 use crate::comfy::output::{Output, outputs};
 use crate::failure::{Code, Failure};
-
-/// What a partner node says without an account (`comfy_api_nodes/util/client.py` of 0.3.75).
-const SIGNED_OUT: &str = "Unauthorized: Please login first to use this node.";
 
 /// How a job ended and what it made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -217,15 +213,13 @@ impl NodeFailure {
             "{place} failed with {}: {}",
             self.exception_type, self.message
         );
-        let failure = if self.is_out_of_memory() {
-            Failure::new(Code::OUT_OF_MEMORY, message)
-                .hint("make it smaller, take a quantised model, or free memory first")
-        } else if self.message.contains(SIGNED_OUT) {
-            Failure::new(Code::EXECUTION_ERROR, message).hint(ACCOUNT_HELP)
+        let code = if self.is_out_of_memory() {
+            Code::OUT_OF_MEMORY
         } else {
-            Failure::new(Code::EXECUTION_ERROR, message)
+            Code::EXECUTION_ERROR
         };
-        failure
+        Failure::new(code, message)
+            .hint(self.advice())
             .detail("node_id", self.node_id.clone())
             .detail("node_type", self.node_type.clone())
             .detail("exception_type", self.exception_type.as_str())
@@ -248,6 +242,8 @@ fn time(data: Option<&Value>) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::account::ACCOUNT_HELP;
+    use super::super::advice::SIGNED_OUT;
     use super::*;
     use serde_json::json;
 
