@@ -109,8 +109,9 @@ pub(super) fn simulator(global: &Global) -> SimOptions {
 /// presses it again doesn't want to wait for that.
 pub(super) fn cancel_on_interrupt(caller: &Caller) {
     let cancel = caller.cancel.clone();
+    let asked = asked_to_end();
     tokio::spawn(async move {
-        if !asked_to_end().await {
+        if !asked.await {
             return;
         }
         // Listened for before the user is told that it can be pressed.
@@ -171,16 +172,23 @@ async fn tell_interrupts(sender: mpsc::UnboundedSender<Asked>) {
 }
 
 /// Waits for Ctrl-C or, as process managers send it, SIGTERM; false where signals can't be heard.
+/// Listens from the call on, not only once it is waited for.
 #[cfg(unix)]
-pub(super) async fn asked_to_end() -> bool {
+pub(super) fn asked_to_end() -> impl Future<Output = bool> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return tokio::signal::ctrl_c().await.is_ok();
-    };
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.is_ok(),
-        _ = terminate.recv() => true,
+    let signals = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            return false;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+        }
     }
 }
 

@@ -375,7 +375,11 @@ mod account {
         let (home, data, seen) = (Home::new(), tempfile::tempdir().unwrap(), Seen::default());
         let comfy = comfy(&seen, data.path()).await;
         let ran = home.mmf(WORDS).server(&comfy.url()).run().await.exits(1);
-        assert!(ran.stderr.contains("hint: make a key at"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("= help: make a key at"),
+            "{}",
+            ran.stderr
+        );
 
         let mut client = McpClient::start(&home, &comfy.url()).await;
         let params = json!({ "IMAGE_PATH": "example.png", "PROMPT": "it walks" });

@@ -4,16 +4,19 @@
 use rhai::{ASTNode, EvalAltResult, Expr, Position, Stmt};
 
 use super::words::raced;
-use crate::script::{Script, check};
+use crate::script::limits::Passed;
+use crate::script::{Limit, Script, check};
+
+/// The functions by which a script runs another.
+const RUNNERS: [&str; 2] = ["run", "run_source"];
 
 /// The only place of a script that could be meant; none where there are several.
-pub(super) fn culprit(error: &EvalAltResult, script: &Script) -> Position {
-    let places = match error {
-        EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorDataTooLarge(..) => {
-            loops(script)
-        }
-        EvalAltResult::ErrorStackOverflow(_) => recursions(script),
-        EvalAltResult::ErrorDataRace(what, _) => {
+pub(super) fn culprit(error: &EvalAltResult, passed: Option<Passed>, script: &Script) -> Position {
+    let places = match (passed.map(|passed| passed.limit), error) {
+        (Some(Limit::CallLevels), _) => recursions(script),
+        (Some(Limit::Nesting), _) => RUNNERS.iter().flat_map(|it| calls(script, it)).collect(),
+        (Some(_), _) => loops(script),
+        (None, EvalAltResult::ErrorDataRace(what, _)) => {
             raced(what).map_or_else(Vec::new, |function| calls(script, function))
         }
         _ => vec![],

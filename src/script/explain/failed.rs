@@ -51,7 +51,7 @@ pub(in crate::script) fn explained(
         failure
     };
     let position = if position.is_none() {
-        culprit(cause, at)
+        culprit(cause, passed, at)
     } else {
         position
     };

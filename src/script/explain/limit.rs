@@ -32,14 +32,14 @@ pub(super) fn limit_failure(passed: Passed) -> Failure {
     let failure = passed.failure();
     let raise = failure.hint.clone().unwrap_or_default();
     match advice(passed.limit) {
-        Some(advice) => failure.hint(format!("{advice}; {raise}")),
+        Some(advice) => failure.hint(format!("{advice}; or {raise}")),
         None => failure,
     }
 }
 
 fn advice(limit: Limit) -> Option<&'static str> {
     Some(match limit {
-        Limit::Operations | Limit::Seconds => "does every loop come to its end?",
+        Limit::Operations | Limit::Seconds => "see that every loop comes to its end",
         Limit::CallLevels => {
             "a function that calls itself needs a case in which it does not: if n == 0 { return 1; }"
         }
@@ -48,7 +48,7 @@ fn advice(limit: Limit) -> Option<&'static str> {
         }
         Limit::Variables => "keep many values in an array or a map",
         Limit::StringSize | Limit::ArraySize | Limit::MapSize | Limit::Memory => {
-            "does a loop add to a value without an end?"
+            "see whether a loop adds to a value without an end"
         }
         Limit::Jobs | Limit::Written => return None,
     })
