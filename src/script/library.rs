@@ -317,13 +317,13 @@ mod tests {
     fn a_missing_import_is_a_problem_with_a_suggestion() {
         let (folder, library) = project();
         fs::write(
-            folder.path().join("scripts/lib/loaders.rhai"),
+            folder.path().join("scripts/lib/foxes.rhai"),
             "fn f() { 1 }",
         )
         .unwrap();
         fs::write(
             folder.path().join("templates/one.rhai"),
-            "import \"loader\" as loaders;\nfn build(p) { workflow() }",
+            "import \"foxs\" as foxes;\nfn build(p) { workflow() }",
         )
         .unwrap();
         library.reload();
@@ -331,7 +331,7 @@ mod tests {
         let problem = generation.problems().values().next().unwrap();
         assert_eq!(
             problem.message,
-            "no library \"loader\", did you mean \"loaders\"?"
+            "no library \"foxs\", did you mean \"foxes\"?"
         );
     }
 }
