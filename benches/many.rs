@@ -44,6 +44,8 @@ const HASTY: &str = "[mcp]\ncall_limit_seconds = 0.1\n";
 
 #[tokio::main]
 async fn main() {
+    // The library's clients have it set for themselves; that of the bare script needs it, too.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(rig) = Rig::start().await {
         batches(rig.url()).await;
     }
