@@ -385,7 +385,7 @@ impl App {
         let named = named(&arguments);
         let mut parameters = found.served.script.arguments(arguments)?;
         let declaration = &found.served.script.declaration;
-        let exchanged = arrange(self.host(), declaration, &named, &mut parameters)
+        let (exchanged, _) = arrange(self.host(), declaration, &named, &mut parameters)
             .await
             .map_err(ScriptError::Arguments)?;
         let built = self.run(found, parameters.clone(), caller).await?;

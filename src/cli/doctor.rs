@@ -67,8 +67,7 @@ async fn examine(global: &Global) -> Vec<Finding> {
     };
     let mut findings = vec![settings(&config)];
     if !global.sim {
-        let said = config.withheld.iter().chain(&config.ignored);
-        findings.extend(said.map(|withheld| {
+        findings.extend(config.withheld.iter().map(|withheld| {
             let failure = Failure::new(Code::INVALID_PARAMS, withheld);
             Finding::bad(
                 "headers",
@@ -76,6 +75,13 @@ async fn examine(global: &Global) -> Vec<Finding> {
             )
         }));
     }
+    findings.extend(config.ignored.iter().map(|ignored| {
+        let failure = Failure::new(Code::INVALID_PARAMS, ignored);
+        Finding::bad(
+            "limits",
+            failure.hint("raise it in your own config.toml if you trust the project"),
+        )
+    }));
     findings.push(writable(
         "data folder",
         &config.data_dir,

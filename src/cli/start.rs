@@ -88,10 +88,9 @@ async fn app_with(
     config: &Config,
     mut options: AppOptions,
 ) -> Result<App, Failure> {
-    if !global.sim {
-        for said in config.withheld.iter().chain(&config.ignored) {
-            tracing::warn!("{said}");
-        }
+    let withheld = config.withheld.iter().filter(|_| !global.sim);
+    for said in withheld.chain(&config.ignored) {
+        tracing::warn!("{said}");
     }
     options.simulate = global.sim.then(|| simulator(global));
     App::start(config, options).await

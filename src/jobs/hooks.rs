@@ -94,7 +94,7 @@ impl Jobs {
         let comfy = &self.0.comfy;
         let partner_nodes = comfy.find_partner_classes(workflow).await?;
         let (run, today) = match &self.0.ledger {
-            Some(ledger) => self.tallies(ledger, order.run_id.as_deref()).await?,
+            Some(ledger) => tallies(ledger, order.run_id.as_deref()).await?,
             None => Default::default(),
         };
         let mut job = of_origin(&order.origin);
@@ -104,32 +104,6 @@ impl Jobs {
         job["submitted"] = json!({ "run": run.jobs, "today": today.jobs });
         job["partner_jobs"] = json!({ "run": run.partner_jobs, "today": today.partner_jobs });
         Ok(job)
-    }
-
-    /// What was submitted before: in the run, and since midnight.
-    async fn tallies(
-        &self,
-        ledger: &Ledger,
-        run_id: Option<&str>,
-    ) -> Result<(Tally, Tally), JobError> {
-        let is_partner = || {
-            let comfy = self.0.comfy.clone();
-            move |job: &JobRecord| {
-                let workflow = Workflow::from_json(job.workflow.clone());
-                workflow.is_ok_and(|workflow| comfy.partner_class(&workflow).is_some())
-            }
-        };
-        let of_run = match run_id {
-            Some(run_id) => {
-                let run_id = Some(run_id.to_owned());
-                ledger.tally(run_id, Timestamp::MIN, is_partner()).await?
-            }
-            None => Tally::default(),
-        };
-        let now = ledger.now();
-        let midnight = now.to_zoned(TimeZone::system()).start_of_day();
-        let midnight = midnight.map_or(now, |midnight| midnight.timestamp());
-        Ok((of_run, ledger.tally(None, midnight, is_partner()).await?))
     }
 
     /// Tells the hook for it that a job of ours is over, once. What goes wrong with that is told
@@ -149,7 +123,7 @@ impl Jobs {
         let (Some(hooks), Some(ledger)) = (self.hooks(moment), &self.0.ledger) else {
             return vec![];
         };
-        let claimed = match ledger.claim(prompt_id).await {
+        let claimed = match ledger.claim(prompt_id, (&outcome.end).into()).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(%error, prompt_id, "a hook is not called");
@@ -176,6 +150,21 @@ impl Jobs {
         }
         vec![said]
     }
+}
+
+/// What was submitted before: in the run, and since midnight.
+async fn tallies(ledger: &Ledger, run_id: Option<&str>) -> Result<(Tally, Tally), JobError> {
+    let of_run = match run_id {
+        Some(run_id) => {
+            let run_id = Some(run_id.to_owned());
+            ledger.tally(run_id, Timestamp::MIN).await?
+        }
+        None => Tally::default(),
+    };
+    let now = ledger.now();
+    let midnight = now.to_zoned(TimeZone::system()).start_of_day();
+    let midnight = midnight.map_or(now, |midnight| midnight.timestamp());
+    Ok((of_run, ledger.tally(None, midnight).await?))
 }
 
 fn refusal(mut failure: Failure) -> Failure {

@@ -236,6 +236,7 @@ impl Jobs {
             attempt: order.attempt.max(1),
             replaces: order.replaces.clone(),
             origin: order.origin.clone(),
+            partner: self.0.comfy.partner_class(workflow).is_some(),
             workflow: workflow.clone().into_json(),
             ..ledger.blank(&id, &self.0.comfy.server().to_string())
         };

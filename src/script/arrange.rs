@@ -41,16 +41,17 @@ impl fmt::Display for Exchanged {
     }
 }
 
-/// Hands media over and names model files as the server does. `named` are the parameters that the
-/// caller gave a value.
+/// Hands media over and names model files as the server does; tells how many bytes of media that were.
+/// `named` are the parameters that the caller gave a value.
 pub(crate) async fn arrange(
     host: &Host,
     declaration: &Declaration,
     named: &BTreeSet<String>,
     arguments: &mut Map<String, Value>,
-) -> Result<Vec<Exchanged>, Failure> {
-    hand_over(host, declaration, arguments).await?;
-    Ok(name_models(&host.comfy, declaration, named, arguments).await)
+) -> Result<(Vec<Exchanged>, u64), Failure> {
+    let bytes = hand_over(host, declaration, arguments).await?;
+    let exchanged = name_models(&host.comfy, declaration, named, arguments).await;
+    Ok((exchanged, bytes))
 }
 
 /// Names model files as the server does; media stay as they are.

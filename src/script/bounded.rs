@@ -6,6 +6,7 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{Array, Engine, Position, exported_module};
 
 use super::engine::SharedModule;
+use super::value::to_dynamic;
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -61,6 +62,49 @@ mod functions {
         super::texts(&call, text.splitn(super::count(most), delimiter))
     }
 
+    /// What stands between the delimiters of a text, the last first.
+    /// Example: `"a,b".split_rev(",")`
+    #[rhai_fn(name = "split_rev", return_raw)]
+    pub fn rsplit(call: NativeCallContext, text: &str, delimiter: &str) -> Fallible<Array> {
+        super::texts(&call, text.rsplit(delimiter))
+    }
+
+    /// The same with a character between them.
+    #[rhai_fn(name = "split_rev", return_raw)]
+    pub fn rsplit_at_char(call: NativeCallContext, text: &str, delimiter: char) -> Fallible<Array> {
+        super::texts(&call, text.rsplit(delimiter))
+    }
+
+    /// The same with as many pieces at most.
+    #[rhai_fn(name = "split_rev", return_raw)]
+    pub fn rsplit_into(
+        call: NativeCallContext,
+        text: &str,
+        delimiter: &str,
+        most: i64,
+    ) -> Fallible<Array> {
+        super::texts(&call, text.rsplitn(super::count(most), delimiter))
+    }
+
+    /// The same with as many pieces at most and a character between them.
+    #[rhai_fn(name = "split_rev", return_raw)]
+    pub fn rsplit_at_char_into(
+        call: NativeCallContext,
+        text: &str,
+        delimiter: char,
+        most: i64,
+    ) -> Fallible<Array> {
+        super::texts(&call, text.rsplitn(super::count(most), delimiter))
+    }
+
+    /// Reads a value from JSON.
+    /// Throws a text for what is no JSON.
+    /// Example: `parse_json("{\"a\": 1}").a`
+    #[rhai_fn(return_raw)]
+    pub fn parse_json(call: NativeCallContext, text: &str) -> Fallible<Dynamic> {
+        super::parse_json(call.engine(), text)
+    }
+
     /// The characters of a text.
     /// Example: `"ab".to_chars()`
     #[rhai_fn(return_raw)]
@@ -113,6 +157,16 @@ fn bounded(call: &NativeCallContext, items: impl Iterator<Item = Dynamic>) -> Fa
     Ok(array)
 }
 
+/// There are no more values in a text than it has brackets and commas.
+fn parse_json(engine: &Engine, text: &str) -> Fallible<Dynamic> {
+    let values = text.bytes().filter(|byte| b"{[,".contains(byte)).count();
+    if values > engine.max_array_size() {
+        return Err(too_large("Size of array/BLOB"));
+    }
+    let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(to_dynamic(value))
+}
+
 fn replace(engine: &Engine, text: &mut ImmutableString, find: &str, put: &str) -> Fallible<()> {
     // As the language has it, there is nothing in an empty text.
     if text.is_empty() {
@@ -157,7 +211,12 @@ mod tests {
             "s.split('a')",
             "s.split(\"a\", 400000)",
             "s.split('a', 400000)",
+            "s.split_rev(\"a\")",
+            "s.split_rev('a')",
+            "s.split_rev(\"a\", 400000)",
+            "s.split_rev('a', 400000)",
             "s.to_chars()",
+            "let t = \"[\"; t.pad(5000, \"0,\"); t += \"0]\"; parse_json(t)",
             "s.replace(\"a\", \"0123456789\")",
             "s.replace('a', \"0123456789\")",
             "s.replace(\"\", s)",
@@ -179,6 +238,11 @@ mod tests {
             "\"a,b,c\".split(\",\", 2)",
             "\"a,b,c\".split(',', 2)",
             "\"a,b,c\".split(\",\", -1)",
+            "\"a,b,,c\".split_rev(\",\")",
+            "\"a,b,,c\".split_rev(',')",
+            "\"a,b,c\".split_rev(\",\", 2)",
+            "\"a,b,c\".split_rev(',', 2)",
+            "parse_json(\"{\\\"a\\\": [1, 2.5, null, true, \\\"x\\\"]}\")",
             "\"äb\".to_chars()",
             "\"abc\".split(1)",
             "let s = \"abab\"; s.replace(\"ab\", \"c\"); s",

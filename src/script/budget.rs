@@ -25,8 +25,13 @@ const LOOK_EVERY: u64 = 256;
 /// Memory that is accounted for at once, in bytes.
 const LUMP: i64 = 1 << 20;
 
-/// Steps for the constants and the declaration of a script; some 10 ms.
-const CHECKING: u64 = 5_000_000;
+/// What the constants and the declaration of a script may take while it is read: steps, some 10 ms of
+/// them, seconds on a machine that is busy, and megabytes.
+const CHECKING: [(Limit, u64); 3] = [
+    (Limit::Operations, 5_000_000),
+    (Limit::Seconds, 10),
+    (Limit::Memory, 64),
+];
 
 thread_local! {
     static METER: Meter = const {
@@ -43,16 +48,36 @@ struct Meter {
     since: Cell<Option<Instant>>,
 }
 
+/// What a meter shows.
+type Shown = (u64, i64, Option<Instant>);
+
 impl Meter {
     fn grown(&self) -> i64 {
         taken() - self.bytes.get()
     }
+
+    fn put_aside(&self) -> Shown {
+        (self.steps.take(), self.bytes.get(), self.since.take())
+    }
+
+    /// Goes on from what it showed before, with what was done meanwhile.
+    fn go_on(&self, (steps, bytes, since): Shown, more: u64) {
+        self.steps.set(steps.saturating_add(more));
+        self.bytes.set(bytes);
+        self.since.set(since);
+    }
 }
+
+/// What a piece of memory is charged with beside its size, in bytes: allocators keep something with each,
+/// and values of many small pieces within each other need stack ([`Limits::stack`]).
+const PIECE: isize = 64;
 
 /// Bytes that this thread has taken from the allocator and not given back; always 0 in a program
 /// that does not count them.
 fn taken() -> i64 {
-    i64::try_from(alloc_metrics::thread_metrics().allocated_bytes).unwrap_or(i64::MAX)
+    let metrics = alloc_metrics::thread_metrics();
+    let pieces = metrics.allocations.saturating_mul(PIECE);
+    i64::try_from(metrics.allocated_bytes.saturating_add(pieces)).unwrap_or(i64::MAX)
 }
 
 /// The account of one run.
@@ -88,7 +113,11 @@ impl Budget {
 
     /// An account for what is looked at while scripts are read: little, for nobody waits for it.
     pub(super) fn of_checks() -> Arc<Self> {
-        let limits = Limits::default().with(Limit::Operations, CHECKING);
+        let limits = CHECKING
+            .iter()
+            .fold(Limits::default(), |limits, (limit, allowed)| {
+                limits.with(*limit, *allowed)
+            });
         Arc::new(Self::new(limits, CancellationToken::new()))
     }
 
@@ -118,6 +147,19 @@ impl Budget {
             meter.bytes.set(taken());
             meter.since.set(Some(Instant::now()));
         });
+    }
+
+    /// Does something on this account from its beginning to its end. Where that happens within a run,
+    /// what it takes stands on the account of the run, too.
+    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+        let around = METER.with(Meter::put_aside);
+        let before = self.operations.load(Ordering::Relaxed);
+        self.begin();
+        let done = work();
+        self.settle();
+        let steps = self.operations.load(Ordering::Relaxed) - before;
+        METER.with(|meter| meter.go_on(around, steps));
+        done
     }
 
     /// Adds what the present thread has used to the account.
@@ -151,10 +193,9 @@ impl Budget {
         done
     }
 
-    /// Does something whose memory other threads give back, such as what is sent.
+    /// The same, and its memory is given back by other threads, such as what is sent.
     pub(super) fn apart<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.settle();
-        let done = work();
+        let done = self.pause(work);
         METER.with(|meter| meter.bytes.set(taken()));
         done
     }
@@ -294,6 +335,19 @@ mod tests {
         }
         assert!(turns > 10, "{turns}");
         assert!(budget.stop.is_cancelled());
+    }
+
+    #[test]
+    fn what_is_done_on_another_account_within_a_run_is_the_runs_as_well() {
+        let outer = budget(Limit::Operations, 100_000);
+        outer.settle();
+        let inner = Budget::of_checks();
+        let failed = inner.alone(|| end(&inner, "loop { }").1);
+        assert_eq!(failed, Some(Limit::Operations));
+        assert_eq!(outer.passed(), None, "it has not looked yet");
+        outer.settle();
+        let passed = outer.passed().map(|passed| passed.limit);
+        assert_eq!(passed, Some(Limit::Operations));
     }
 
     #[test]

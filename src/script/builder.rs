@@ -2,7 +2,7 @@
 //! every script gets the libraries that it imports.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rhai::{Module, Position, Scope};
@@ -37,6 +37,7 @@ impl Generation {
         for (path, reason) in &sources.unreadable {
             builder.keep_below(path, reason);
         }
+        builder.refuse_unread(&sources.unread_hooks);
         for source in sources.found.values() {
             builder.settle(source);
         }
@@ -127,6 +128,18 @@ impl Builder<'_> {
                 let problem = diagnose(script, message.clone(), Position::NONE);
                 self.problems.insert(key.clone(), *problem);
                 self.settled.insert(key.clone(), Some(served.clone()));
+            }
+        }
+    }
+
+    /// A rule that can't be read is not taken for none.
+    fn refuse_unread(&mut self, hooks: &BTreeMap<Key, (PathBuf, String)>) {
+        for (key, (path, reason)) in hooks {
+            if !self.settled.contains_key(key) {
+                let message = format!("can't be read: {reason}");
+                let problem = Diagnostic::of_file(message, path.clone());
+                self.problems.insert(key.clone(), problem);
+                self.settled.insert(key.clone(), None);
             }
         }
     }
@@ -272,15 +285,15 @@ impl Served {
 
 /// Makes a library's functions and constants.
 fn evaluate(script: &Script, libraries: &Arc<Libraries>) -> Result<SharedModule, Box<Diagnostic>> {
-    let engine = engine::running(&Budget::of_checks(), libraries, true);
-    let module = Module::eval_ast_as_new(Scope::new(), &script.ast, &engine);
+    let budget = Budget::of_checks();
+    let engine = engine::running(&budget, libraries, true);
+    let module = budget.alone(|| Module::eval_ast_as_new(Scope::new(), &script.ast, &engine));
     module.map(SharedModule::from).map_err(|error| {
         let innermost = explain::innermost(&error);
         let at = library_at(libraries, &innermost.source);
         let at = at.map_or(script, |library| &library.script);
         let known = explain::Known::of(&engine, at, libraries);
-        let message = explain::message(innermost.error, Some(&known));
-        let hint = explain::hint(innermost.error, &known);
+        let (message, hint) = explain::read(innermost.error, &known);
         diagnose(at, message, innermost.position).hint(hint).into()
     })
 }

@@ -299,8 +299,7 @@ impl Compiler<'_> {
         let (mut declaration, quotes) = evaluated.map_err(|error| {
             let innermost = explain::innermost(&error);
             let known = explain::Known::declaring(self.source.key.kind);
-            let message = explain::message(innermost.error, Some(&known));
-            let hint = explain::hint(innermost.error, &known);
+            let (message, hint) = explain::read(innermost.error, &known);
             Box::new(self.diagnose(message, innermost.position).hint(hint))
         })?;
         let kind = self.source.key.kind;

@@ -67,11 +67,13 @@ pub(super) fn evaluate(
         knowledge: knowledge.clone(),
         quoted: AtomicBool::new(false),
     }));
-    let mut engine = engine::bare(Budget::of_checks().limits());
+    let budget = Budget::of_checks();
+    let mut engine = engine::bare(budget.limits());
+    budget.meter(&mut engine);
     engine.register_global_module(MODULE.clone());
     engine.register_global_module(facts::module());
     engine.set_default_tag(Dynamic::from(declaring.clone()));
-    engine.run_ast(ast)?;
+    budget.alone(|| engine.run_ast(ast))?;
     let declaration = declaring.lock().clone();
     Ok((declaration, declaring.0.quoted.load(Ordering::Relaxed)))
 }

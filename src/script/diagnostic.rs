@@ -56,14 +56,18 @@ pub struct Diagnostic {
     pub node: Option<FailedNode>,
 }
 
+/// A line of a text, from 1, unless it is far too long to be shown.
+pub(super) fn shown_line(text: &str, line: usize) -> String {
+    let line = text.lines().nth(line.saturating_sub(1));
+    let line = line.filter(|line| line.len() <= LONGEST_LINE);
+    line.unwrap_or_default().to_owned()
+}
+
 impl Diagnostic {
     /// A mistake at `position` of `text`.
     #[must_use]
     pub fn new(message: String, path: PathBuf, text: &str, position: Position) -> Self {
         let line = position.line();
-        let source_line = line
-            .and_then(|line| text.lines().nth(line - 1))
-            .filter(|line| line.len() <= LONGEST_LINE);
         Self {
             severity: Severity::Error,
             code: Mistake::default(),
@@ -71,7 +75,7 @@ impl Diagnostic {
             path,
             line,
             column: line.and(position.position()),
-            source_line: source_line.unwrap_or_default().to_owned(),
+            source_line: line.map(|line| shown_line(text, line)).unwrap_or_default(),
             hint: None,
             trace: vec![],
             node: None,

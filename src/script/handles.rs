@@ -63,6 +63,19 @@ impl WorkflowHandle {
         self.lock().clone()
     }
 
+    /// The workflow, for the last who holds it without a copy.
+    pub(super) fn into_workflow(self) -> Workflow {
+        match Arc::try_unwrap(self.workflow) {
+            Ok(workflow) => workflow
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            Err(shared) => shared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
     /// The workflow, to be read or changed in place.
     pub(super) fn lock(&self) -> MutexGuard<'_, Workflow> {
         self.workflow.lock().unwrap_or_else(PoisonError::into_inner)

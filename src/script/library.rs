@@ -316,11 +316,7 @@ mod tests {
     #[test]
     fn a_missing_import_is_a_problem_with_a_suggestion() {
         let (folder, library) = project();
-        fs::write(
-            folder.path().join("scripts/lib/foxes.rhai"),
-            "fn f() { 1 }",
-        )
-        .unwrap();
+        fs::write(folder.path().join("scripts/lib/foxes.rhai"), "fn f() { 1 }").unwrap();
         fs::write(
             folder.path().join("templates/one.rhai"),
             "import \"foxs\" as foxes;\nfn build(p) { workflow() }",

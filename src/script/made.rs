@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::diagnostic::shown_line;
 use super::spot::Spot;
 use super::{Generation, Key};
 use crate::comfy::Workflow;
@@ -136,11 +137,11 @@ fn at(spot: &Spot, generation: &Generation) -> Option<MadeAt> {
     let key = Key::from_path(&spot.script);
     let script = key.and_then(|key| generation.get(key.kind, &key.name).ok());
     let script = script.map(|served| &served.script);
-    let source = script.and_then(|script| script.text.lines().nth(line - 1));
+    let source = script.map(|script| shown_line(&script.text, line));
     Some(MadeAt {
         path: script.map_or_else(|| spot.script.clone().into(), |script| script.path.clone()),
         line,
         column,
-        source: source.unwrap_or_default().to_owned(),
+        source: source.unwrap_or_default(),
     })
 }

@@ -10,12 +10,14 @@ use crate::failure::{Code, Failure};
 use crate::jobs::{MediaSource, Upload};
 
 /// Uploads what the media parameters name and puts the names in the input folder in its place. The
-/// name of something that is in the input folder already stays as it is.
+/// name of something that is in the input folder already stays as it is. Tells how many bytes that
+/// were.
 pub(crate) async fn hand_over(
     host: &Host,
     declaration: &Declaration,
     arguments: &mut Map<String, Value>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
+    let mut bytes = 0;
     for param in declaration
         .params
         .iter()
@@ -28,11 +30,12 @@ pub(crate) async fn hand_over(
             continue;
         };
         let uploaded = host.jobs.upload(source, &Upload::default()).await;
-        *value = uploaded
-            .map_err(|error| Failure::from(error).detail("field", param.name.as_str()))?
-            .name;
+        let uploaded =
+            uploaded.map_err(|error| Failure::from(error).detail("field", param.name.as_str()))?;
+        bytes += uploaded.bytes;
+        *value = uploaded.name;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// A file to be handed over that is not there; relative paths begin at `base`.

@@ -22,13 +22,14 @@ use super::explain::{explained, wrong_result, wrong_result_of};
 use super::graph::Conversions;
 use super::handles::WorkflowHandle;
 use super::host::Context;
+use super::limits::Passed;
 use super::media::hand_over;
 use super::reply::Resource;
 use super::steps::Steps;
 use super::submissions::Submissions;
 use super::value::to_dynamic;
 use super::{
-    Caller, Generation, Host, Kind, Limit, Limits, Reply, Script, ScriptError, Served, Type, engine,
+    Caller, Generation, Host, Kind, Limit, Reply, Script, ScriptError, Served, Type, engine,
 };
 use crate::comfy::Workflow;
 use crate::failure::{Code, Failure};
@@ -173,7 +174,7 @@ impl Runner {
             context.budget.begin();
             work(&served.script, &context)
         };
-        let result = on_own_thread(work).await;
+        let result = on_own_thread(limits.stack(), work).await;
         if cancel.is_cancelled() {
             submissions.cancel(&self.host.comfy).await;
         }
@@ -190,8 +191,8 @@ pub fn build(
     let script = &generation.get(Kind::Template, name)?.script;
     let arguments = script.arguments(given)?;
     let budget = Arc::new(Budget::new(generation.limits, CancellationToken::new()));
-    budget.begin();
-    Ok(build_checked(generation, script, arguments, &budget)?.snapshot())
+    let build = || build_checked(generation, script, arguments, &budget);
+    Ok(budget.alone(build)?.into_workflow())
 }
 
 /// The same on a thread of its own, with the stack that scripts need.
@@ -200,7 +201,8 @@ pub async fn build_apart(
     name: String,
     given: Map<String, Value>,
 ) -> Result<Workflow, ScriptError> {
-    on_own_thread(move || build(&generation, &name, given)).await
+    let stack = generation.limits.stack();
+    on_own_thread(stack, move || build(&generation, &name, given)).await
 }
 
 /// A template's workflow for each of several sets of arguments, or why there is none.
@@ -209,8 +211,9 @@ pub async fn build_each_apart(
     name: String,
     sets: Vec<Map<String, Value>>,
 ) -> Result<Vec<Result<Workflow, ScriptError>>, ScriptError> {
+    let stack = generation.limits.stack();
     let build = move |given| build(&generation, &name, given);
-    on_own_thread(move || Ok(sets.into_iter().map(build).collect())).await
+    on_own_thread(stack, move || Ok(sets.into_iter().map(build).collect())).await
 }
 
 /// Expands a template whose arguments were checked.
@@ -225,14 +228,8 @@ pub(super) fn build_checked(
     let knowledge = knowledge.unwrap_or_else(|| generation.knowledge());
     engine.set_default_tag(Dynamic::from(knowledge.clone()));
     let made = enter(&engine, generation, script, arguments)?;
-    match made.clone().try_cast::<WorkflowHandle>() {
-        Some(workflow) => Ok(workflow),
-        None => Err(wrong_result(
-            script,
-            "return the workflow that it made",
-            &made,
-        )),
-    }
+    made.try_cast_result::<WorkflowHandle>()
+        .map_err(|made| wrong_result(script, "return the workflow that it made", &made))
 }
 
 /// Runs a script that may have effects, within the present thread.
@@ -281,7 +278,12 @@ fn handed_over(script: &Script, context: &Arc<Context>) -> Result<Map<String, Va
     let handed_over = context
         .budget
         .apart(|| context.runtime.block_on(handing_over));
-    handed_over.map(|()| arguments)
+    let bytes = handed_over?;
+    if context.budget.write(bytes).is_err() {
+        let failure = context.budget.passed().map(Passed::failure);
+        return Err(failure.map_or(ScriptError::Cancelled, ScriptError::Arguments));
+    }
+    Ok(arguments)
 }
 
 /// Runs a script and gives what it returned.
@@ -394,9 +396,10 @@ fn workflow_argument(value: Value) -> Dynamic {
     })
 }
 
-/// Runs `body` on a thread with the stack that scripts need. A panic ends the run, not the
+/// Runs `body` on a thread with that much stack, which scripts need. A panic ends the run, not the
 /// process.
 async fn on_own_thread<T: Send + 'static>(
+    stack: usize,
     body: impl FnOnce() -> Result<T, ScriptError> + Send + 'static,
 ) -> Result<T, ScriptError> {
     let (sender, receiver) = oneshot::channel();
@@ -408,7 +411,7 @@ async fn on_own_thread<T: Send + 'static>(
     };
     thread::Builder::new()
         .name("mmf-script".into())
-        .stack_size(Limits::STACK)
+        .stack_size(stack)
         .spawn(guarded)
         .map_err(|error| ScriptError::Panicked(format!("no thread for the script: {error}")))?;
     receiver
@@ -424,6 +427,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Limits;
     use super::*;
 
     #[tokio::test]
@@ -435,8 +439,8 @@ mod tests {
                 .run("try { broken(); } catch { }")
                 .map_err(|_| ScriptError::Cancelled)
         };
-        let broken = on_own_thread(run).await;
+        let broken = on_own_thread(Limits::STACK, run).await;
         assert_eq!(broken, Err(ScriptError::Panicked("a defect".to_owned())));
-        assert_eq!(on_own_thread(|| Ok(42)).await, Ok(42));
+        assert_eq!(on_own_thread(Limits::STACK, || Ok(42)).await, Ok(42));
     }
 }

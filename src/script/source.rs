@@ -8,6 +8,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 
 use super::Kind;
+use crate::jobs::Moment;
 use crate::knowledge::FILE_NAME;
 
 /// The extension of a script.
@@ -94,6 +95,8 @@ pub struct Sources {
     pub facts: Vec<(PathBuf, String)>,
     /// Files and folders that could not be read, with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// The hooks that there are or may be in these, with the place and the reason.
+    pub unread_hooks: BTreeMap<Key, (PathBuf, String)>,
 }
 
 impl Sources {
@@ -146,7 +149,10 @@ impl Sources {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return self.unreadable.push((folder.into(), error.to_string())),
+            Err(error) => {
+                let hooks = Moment::ALL.map(Moment::as_str);
+                return self.pass_over(kind, &hooks, folder.into(), &error);
+            }
         };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let hidden = path
@@ -181,8 +187,19 @@ impl Sources {
             }),
             // It was there a moment ago: the change that took it away brings the next reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => self.unreadable.push((path, error.to_string())),
+            Err(error) => self.pass_over(kind, &[&name], path, &error),
         }
+    }
+
+    fn pass_over(&mut self, kind: Kind, names: &[&str], path: PathBuf, error: &io::Error) {
+        if kind == Kind::Hook {
+            for name in names {
+                let name = (*name).to_owned();
+                let unread = self.unread_hooks.entry(Key { kind, name });
+                unread.or_insert_with(|| (path.clone(), error.to_string()));
+            }
+        }
+        self.unreadable.push((path, error.to_string()));
     }
 
     fn add(&mut self, source: Source) {
@@ -192,7 +209,8 @@ impl Sources {
             &mut self.found
         };
         // A project can't put its own hook in the place of the user's.
-        if source.key.kind == Kind::Hook && to.contains_key(&source.key) {
+        let is_taken = to.contains_key(&source.key) || self.unread_hooks.contains_key(&source.key);
+        if source.key.kind == Kind::Hook && is_taken {
             return;
         }
         to.insert(source.key.clone(), source);

@@ -77,7 +77,9 @@ fn convert(value: &Dynamic, path: &mut String, depth: usize) -> Result<Value, No
         });
     }
     // A value that a closure has captured stands behind a lock.
-    let value = &value.flatten_clone();
+    if value.is_shared() {
+        return convert(&value.flatten_clone(), path, depth);
+    }
     if value.is_unit() {
         Ok(Value::Null)
     } else if let Ok(value) = value.as_bool() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::mcp::McpClient;
-use crate::support::mmf::{Home, sim, sim_with_steps};
+use crate::support::mmf::{Home, NOWHERE, sim, sim_with_steps};
 
 fn small(seed: u64) -> Value {
     json!({ "PROMPT": "a fox", "STEPS": 1, "WIDTH": 64, "HEIGHT": 64, "SEED": seed })
@@ -320,4 +320,40 @@ async fn the_hooks_of_the_examples_name_what_is_saved_and_collect_it() {
     assert!(job["workflow"].to_string().contains("\"house/"), "{job:#}");
     let made = fs::read_dir(home.project().join("made")).unwrap();
     assert_eq!(made.count(), 1);
+}
+
+#[tokio::test]
+async fn no_script_puts_a_rule_of_its_own_in_the_place_of_the_users() {
+    let home = home(
+        "before_submit",
+        "fn before_submit(prompt, job) { throw \"no\"; }\n",
+    );
+    home.settings("[scripts]\nallow_save = true\n");
+    let mut client = McpClient::start(&home, NOWHERE).await;
+    let asked = json!({
+        "name": "before_submit", "kind": "hook", "overwrite": true,
+        "source": "fn before_submit(prompt, job) { }",
+    });
+    let told = client.call_raw("save_script", asked).await;
+    let told = &told["structuredContent"];
+    assert_eq!(told["error"], "NOT_ALLOWED", "{told:#}");
+    client.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_rule_that_can_not_be_read_is_not_taken_for_none() {
+    let home = Home::new();
+    let folder = home.data().join("scripts/hooks");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("before_submit.rhai"), [b'/', b'/', 0xe9, b'\n']).unwrap();
+    let theirs = "fn before_submit(prompt, job) { }\n";
+    home.write(".mmf/scripts/hooks/before_submit.rhai", theirs);
+    let comfy = sim(&[]).await;
+    let (told, _) = run(&home, &comfy.url(), 3).await;
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("before_submit") && message.contains("can't be read"),
+        "{told:#}"
+    );
 }

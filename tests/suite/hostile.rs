@@ -119,6 +119,10 @@ async fn beside_a_calm_client(home: &Home, comfy: &str) -> (Value, usize) {
      fn run(p) { let s = \"x\"; for i in 0..23 { s += s; } f(s, 0) }",
     "memory_mb"
 )]
+#[case::closures_in_closures(
+    "fn run(p) { let f = || 1; loop { let g = f; f = || g; } }",
+    "operations"
+)]
 #[case::arrays_in_closures(
     "fn g(a) { a }\nfn run(p) { let a = []; a.pad(500000, 1); let f = Fn(\"g\"); \
      loop { f = f.curry(a); } }",

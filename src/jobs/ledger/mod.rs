@@ -89,6 +89,7 @@ impl Ledger {
             status: JobStatus::Queued,
             attempt: 1,
             replaces: vec![],
+            partner: false,
             server: server.to_owned(),
             created_at: self.now(),
             started_at: None,
@@ -178,17 +179,20 @@ impl Ledger {
             .await
     }
 
-    /// The record of a job whose end a hook is to be told of, for the first who asks.
+    /// The record of a job that ended so and whose end a hook is to be told of, for the first who asks.
     pub(super) async fn claim(
         &self,
         prompt_id: &str,
+        end: JobStatus,
     ) -> Result<Option<(String, JobRecord)>, StoreError> {
         let Some((id, _)) = self.find(prompt_id).await? else {
             return Ok(None);
         };
         self.work(move |_, store| {
             store.write(|writer| {
-                let Some(mut job) = read(store, &id)?.filter(|job| !job.told) else {
+                // That a server has forgotten a job is no end of one that had ended before.
+                let is_due = |job: &JobRecord| !job.told && job.status == end;
+                let Some(mut job) = read(store, &id)?.filter(is_due) else {
                     return Ok(None);
                 };
                 job.told = true;
@@ -205,7 +209,6 @@ impl Ledger {
         &self,
         run_id: Option<String>,
         since: Timestamp,
-        is_partner: impl Fn(&JobRecord) -> bool + Send + 'static,
     ) -> Result<Tally, StoreError> {
         if !self.exists() {
             return Ok(Tally::default());
@@ -229,7 +232,7 @@ impl Ledger {
                     let was_refused = job.status == JobStatus::Failed && job.started_at.is_none();
                     if !was_refused {
                         tally.jobs += 1;
-                        tally.partner_jobs += u64::from(is_partner(&job));
+                        tally.partner_jobs += u64::from(job.partner);
                     }
                 }
             }

@@ -102,6 +102,9 @@ pub struct JobRecord {
     /// Earlier attempts at the same work, which were lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<String>,
+    /// Whether nodes of it run elsewhere, for credits, as far as that was known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partner: bool,
     /// The address of the server.
     pub server: String,
     /// When it was written down, before it was submitted.

@@ -311,6 +311,7 @@ pub(super) fn describe_finished(
     why: Option<Failure>,
 ) -> Result<Value, Box<EvalAltResult>> {
     let outcome = &finished.outcome;
+    let made = context.submissions.made(&outcome.prompt_id);
     let outputs: Vec<Value> = finished.outputs.iter().map(describe_output).collect();
     let elapsed = outcome.duration().map(|duration| duration.as_secs_f64());
     if let Some(mut failure) = why.or_else(|| outcome.failure()) {
@@ -324,7 +325,6 @@ pub(super) fn describe_finished(
             failure = failure.detail("warnings", json!(finished.warnings));
         }
         let failure = failure.detail("status", "error").detail("outputs", outputs);
-        let made = context.submissions.made(&outcome.prompt_id);
         return Err(thrown(made.tell(failure, &context.generation)));
     }
     let mut told = json!({

@@ -16,7 +16,6 @@ use serde_json::{Map, Value};
 
 use super::{SharedModule, indexed};
 use crate::failure::{Code, Failure};
-use crate::script::Limits;
 use crate::script::arguments::{did_you_mean, nearest};
 use crate::script::budget::Budget;
 use crate::script::explain::{self, failure_of, type_word};
@@ -117,15 +116,18 @@ fn beside(
                 let mut around = around.clone();
                 around.tag = Dynamic::from(context.clone());
                 let work = move || {
-                    context.budget.begin();
+                    let budget = context.budget.clone();
+                    budget.begin();
                     let engine = engine_beside(&context);
                     let name = function.fn_name();
                     let call = (&engine, name, None, &around, Position::NONE).into();
                     let result = function.call_raw(&call, None, []);
-                    context.budget.settle();
+                    // What was made for the branch is given back on the account, too.
+                    drop((engine, around, context));
+                    budget.settle();
                     result
                 };
-                let builder = thread::Builder::new().stack_size(Limits::STACK);
+                let builder = thread::Builder::new().stack_size(budget.limits().stack());
                 builder.spawn_scoped(scope, work)
             })
             .collect();

@@ -176,6 +176,12 @@ mod functions {
         let kind = super::kind(&kind.unwrap_or_default())?;
         let overwrite = options.get("overwrite") == Some(&true.into());
         let source = super::source(name, text, kind);
+        if source.key.kind == Kind::Hook {
+            let message = "a hook is the user's rule for scripts, and not saved by one";
+            let failure = Failure::new(Code::NOT_ALLOWED, message);
+            let hint = "the user writes it, with mmf script new hook NAME";
+            return Err(thrown(failure.hint(hint)));
+        }
         let given = json!([name, text, options]);
         context.once("scripts::save", given, || {
             context.budget.write(text.len() as u64)?;

@@ -205,8 +205,10 @@ fn arranged(context: &Context, served: &Served, given: Map<String, Value>) -> Fa
     let mut arguments = served.script.arguments(given).map_err(thrown)?;
     let declaration = &served.script.declaration;
     let arranging = arrange(&context.host, declaration, &named, &mut arguments);
+    let (exchanged, bytes) = context.budget.apart(|| context.wait(arranging))?;
+    context.budget.write(bytes)?;
     Ok(Arranged {
-        exchanged: context.budget.apart(|| context.wait(arranging))?,
+        exchanged,
         arguments,
     })
 }

@@ -193,7 +193,8 @@ fn of_arithmetic(text: &str) -> Option<String> {
 /// Why a namespace that there is can't be used.
 pub(super) fn purity_hint(namespace: &str, kind: Kind) -> Option<String> {
     let lacks = kind.is_pure() && bindings::effect_namespaces().any(|space| space == namespace);
-    lacks.then(|| format!("a {kind} is pure: only tools and pipelines may use {namespace}::"))
+    lacks
+        .then(|| format!("a {kind} is pure and can't use {namespace}::, as tools and pipelines do"))
 }
 
 /// Why a function that there is can't be called.

@@ -2,6 +2,7 @@
 
 use rhai::{Engine, EvalAltResult};
 
+use super::{Known, hint, message};
 use crate::failure::Failure;
 use crate::script::Limit;
 use crate::script::limits::Passed;
@@ -35,6 +36,18 @@ pub(super) fn limit_failure(passed: Passed) -> Failure {
         Some(advice) => failure.hint(format!("{advice}; or {raise}")),
         None => failure,
     }
+}
+
+/// What an error amounts to that a script makes while it is read, with what to do about it. The limits
+/// that hold there are not the user's to raise.
+pub(in crate::script) fn read(error: &EvalAltResult, known: &Known) -> (String, Option<String>) {
+    if let EvalAltResult::ErrorTerminated(token, _) = error
+        && let Some(passed) = token.clone().try_cast::<Passed>()
+    {
+        let message = format!("{} while it is read", passed.failure().message);
+        return (message, advice(passed.limit).map(str::to_owned));
+    }
+    (message(error, Some(known)), hint(error, known))
 }
 
 fn advice(limit: Limit) -> Option<&'static str> {

@@ -16,5 +16,6 @@ pub(super) use chain::innermost;
 pub(super) use failed::{explained, failure_of, wrong_result, wrong_result_of};
 pub(super) use hints::{effect_hint, hint};
 pub(super) use known::Known;
+pub(super) use limit::read;
 pub(super) use parsing::{is_effect, parse_hint, parse_message};
 pub(super) use words::{lower_first, message, type_word};

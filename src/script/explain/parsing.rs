@@ -118,9 +118,9 @@ pub(in crate::script) fn parse_hint(
         P::MismatchedType(..) if strange.is_some() => return strange.map(of_word),
         P::FnMissingBody(_) if from_there.starts_with("->") => return Some(of_word("->")),
         P::VariableUndefined(name)
-            if from_there[name.len().min(from_there.len())..]
-                .trim_start()
-                .starts_with(": ") =>
+            if from_there
+                .strip_prefix(name.as_str())
+                .is_some_and(|behind| behind.trim_start().starts_with(": ")) =>
         {
             "a map is written #{ name: value }"
         }

@@ -22,7 +22,7 @@ use self::mending::Mending;
 use super::budget::Budget;
 use super::explain::{explained, wrong_result};
 use super::value::{from_dynamic, to_dynamic};
-use super::{Generation, Kind, Limit, Limits, ScriptError, Served, engine};
+use super::{Generation, Kind, Limit, ScriptError, Served, engine};
 use crate::comfy::Workflow;
 use crate::comfy::check::Finding;
 use crate::preflight::Report;
@@ -104,7 +104,7 @@ pub fn repair_apart(
     let stop = CancellationToken::new();
     let died = |_| ScriptError::Panicked("the fixers' thread died".to_owned());
     thread::scope(|scope| {
-        let builder = thread::Builder::new().stack_size(Limits::STACK);
+        let builder = thread::Builder::new().stack_size(generation.limits.stack());
         let mending = builder.spawn_scoped(scope, || {
             repair(generation, &|nodes| inspect(nodes), workflow, &stop)
         });
@@ -122,15 +122,16 @@ fn propose(
     stop: &CancellationToken,
 ) -> Result<Vec<Proposal>, ScriptError> {
     let script = &fixer.script;
-    let limits = generation.limits.with(Limit::Operations, OPERATIONS);
+    let operations = generation.limits.of(Limit::Operations).min(OPERATIONS);
+    let limits = generation.limits.with(Limit::Operations, operations);
     let budget = Arc::new(Budget::new(limits, stop.child_token()));
-    budget.begin();
     let mut engine = engine::running(&budget, generation.libraries_of(script), true);
     engine.set_default_tag(Dynamic::from(generation.knowledge().clone()));
     let found = found.iter().map(Finding::to_json).collect();
     let arguments = (to_dynamic(nodes.clone()), to_dynamic(found));
-    let made = engine
-        .call_fn::<Dynamic>(&mut Scope::new(), &script.ast, "fix", arguments)
+    let fix = || engine.call_fn::<Dynamic>(&mut Scope::new(), &script.ast, "fix", arguments);
+    let made = budget
+        .alone(fix)
         .map_err(|error| explained(&error, &engine, generation, script))?;
     let Ok(Value::Array(proposed)) = from_dynamic(&made) else {
         return Err(wrong_result(script, Proposal::FORM, &made));

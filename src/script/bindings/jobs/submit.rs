@@ -75,7 +75,7 @@ fn submit_in(
             None => at(1, None),
         }
     } else {
-        let submitted = put(context, workflow.snapshot(), order_of(context, origin))?;
+        let submitted = put(context, || workflow.snapshot(), order_of(context, origin))?;
         submitted.map_err(|error| {
             let failure = explained(&context.generation, error);
             thrown(made.tell(failure, &context.generation))
@@ -110,7 +110,7 @@ pub(super) fn submit_at(
         order.submit.prompt_id = Some(intent.prompt_id.clone());
         let settled = settled(context, before.as_deref())?;
         order.settled = settled.is_some();
-        let workflow = settled.unwrap_or_else(|| workflow.clone());
+        let workflow = || settled.unwrap_or_else(|| workflow.clone());
         before = Some(intent.prompt_id.clone());
         let error = match put(context, workflow, order)? {
             Ok(submitted) => {
@@ -194,7 +194,7 @@ fn order_of(context: &Context, origin: &Origin) -> Order {
 /// Hands a workflow to the server once.
 fn put(
     context: &Context,
-    workflow: Workflow,
+    workflow: impl FnOnce() -> Workflow,
     order: Order,
 ) -> Fallible<Result<Submitted, JobError>> {
     context.budget.job()?;
@@ -202,7 +202,7 @@ fn put(
     let submitted = context.budget.apart(|| {
         let submission = context
             .submissions
-            .submit(&context.runtime, jobs, workflow, order);
+            .submit(&context.runtime, jobs, workflow(), order);
         context.wait(async {
             Ok::<_, Failure>(match submission.await {
                 Ok(submitted) => submitted,
