@@ -208,8 +208,8 @@ fn arranged(context: &Context, served: &Served, given: Map<String, Value>) -> Fa
     let (exchanged, bytes) = context.budget.apart(|| context.wait(arranging))?;
     context.budget.write(bytes)?;
     Ok(Arranged {
-        exchanged,
         arguments,
+        exchanged,
     })
 }
 
