@@ -12,5 +12,5 @@ pub use axis::{Axis, Known, MOST_RUNS, axes, check_size};
 pub use combinations::{Combination, combinations};
 pub use error::BatchError;
 pub use fill::{fill, placeholders, takes};
-pub use order::order;
+pub use order::{Orderer, order};
 pub use spread::Wholeness;

@@ -18,12 +18,62 @@ use crate::comfy::{Node, Workflow};
 /// in the order in which they came.
 #[must_use]
 pub fn order(workflows: &[&Workflow]) -> Vec<usize> {
-    let mut known = Known::default();
-    let chains: Vec<Vec<u32>> = workflows.iter().map(|one| known.chain(one)).collect();
-    let mut order: Vec<usize> = (0..chains.len()).collect();
-    order.sort_by(|one, other| chains[*one].cmp(&chains[*other]));
-    there_and_back(&chains, &mut order);
-    order
+    let mut orderer = Orderer::default();
+    workflows.iter().for_each(|one| orderer.add(one));
+    orderer.groups().concat()
+}
+
+/// Finds the order in which to run workflows that are shown to it one after the other. It keeps none
+/// of them: a thousand of them take room.
+#[derive(Default)]
+pub struct Orderer {
+    known: Known,
+    chains: Vec<Vec<u32>>,
+}
+
+impl Orderer {
+    /// Takes note of the next one.
+    pub fn add(&mut self, workflow: &Workflow) {
+        self.chains.push(self.known.chain(workflow));
+    }
+
+    /// The order in which to run them, by when each was added. Those that make no difference stay
+    /// in the order in which they came, in groups within which the order makes none.
+    #[must_use]
+    pub fn groups(self) -> Vec<Vec<usize>> {
+        let chains = self.chains;
+        let mut order: Vec<usize> = (0..chains.len()).collect();
+        order.sort_by(|one, other| chains[*one].cmp(&chains[*other]));
+        there_and_back(&chains, &mut order);
+        equals(&chains, &order)
+    }
+}
+
+/// Splits an order where a change of places would cost something: a run may change places with the
+/// next if both share as much with their neighbours as with each other.
+fn equals(chains: &[Vec<u32>], order: &[usize]) -> Vec<Vec<usize>> {
+    let shared: Vec<usize> = order
+        .windows(2)
+        .map(|pair| common(&chains[pair[0]], &chains[pair[1]]))
+        .collect();
+    let mut groups: Vec<Vec<usize>> = vec![];
+    for (at, run) in order.iter().enumerate() {
+        let is_free = at > 0 && {
+            let around = at.saturating_sub(2)..(at + 1).min(shared.len());
+            shared[around].iter().all(|other| *other == shared[at - 1])
+        };
+        match groups.last_mut().filter(|_| is_free) {
+            Some(group) => group.push(*run),
+            None => groups.push(vec![*run]),
+        }
+    }
+    groups
+}
+
+/// How much work two runs have in common, from their beginnings on.
+fn common(one: &[u32], other: &[u32]) -> usize {
+    let pairs = one.iter().zip(other);
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 /// All work seen so far, numbered as it first came: a node with all that is before it.
@@ -201,6 +251,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_what_differs_in_the_same_way_may_change_places() {
+        let groups = |workflows: &[Workflow]| {
+            let mut orderer = Orderer::default();
+            workflows.iter().for_each(|one| orderer.add(one));
+            orderer.groups()
+        };
+        let one_by_one: Vec<Vec<usize>> = vec![(0..9).collect()];
+        assert_eq!(groups(&grid(1, 1, 1, 1, 9)), one_by_one, "seeds");
+        // The first and the last seed of a model stand where the model changes.
+        let seeds = [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]].concat();
+        let found = groups(&grid(2, 1, 1, 1, 5));
+        assert_eq!(found.concat(), seeds);
+        assert_eq!(
+            found.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1, 3, 1, 1, 3, 1]
+        );
+        assert_eq!(groups(&[]), Vec::<Vec<usize>>::new());
+    }
 
     /// A picture of two models, a text and a seed.
     fn picture(unet: usize, clip: usize, text: usize, side: usize, seed: usize) -> Workflow {

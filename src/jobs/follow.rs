@@ -1,9 +1,11 @@
 //! Following a job to its end, whoever submitted it, and keeping what it makes on the way.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,6 +15,7 @@ use super::Jobs;
 use super::collect::{Collected, Collector};
 use super::ledger::NodeTime;
 use super::memory::MemoryWatch;
+use super::noting::Begun;
 use super::wait::{Inner, lock};
 use crate::assets::Asset;
 use crate::comfy::{ComfyError, End, JobEvent, Outcome, Output, Submission, Watch, node_outputs};
@@ -102,19 +105,37 @@ impl Jobs {
             async move { comfy.version().await }
         });
         let mut watch = self.0.comfy.watch(prompt_id).await;
+        let heard = self.hear(&mut watch).await?;
+        // Thousands of jobs may wait: what comes after their end takes no room before it.
+        Box::pin(self.conclude(prompt_id, &watch, heard)).await
+    }
+
+    /// Keeps what a job made that is over, writes down how it ended, and tells the hook.
+    async fn conclude(
+        &self,
+        prompt_id: &str,
+        watch: &Watch,
+        heard: Heard,
+    ) -> Result<Arc<Finished>, ComfyError> {
         let Heard {
             mut outcome,
             begun,
             course,
+            started_at,
             memory,
-        } = self.hear(&mut watch).await?;
+        } = heard;
         let told = self.told_before(prompt_id, &outcome).await;
         let is_recalled = told.is_some();
         outcome = told.map_or(outcome, Arc::new);
-        let noting = self.note_memory(memory, &watch, &outcome);
-        let collecting = self.collect(begun, &watch, &outcome);
-        let ((), collected) = tokio::join!(self.note_made(prompt_id, &outcome), collecting);
-        let collected = collected?;
+        let noting = self.note_memory(memory, watch, &outcome);
+        let collected = {
+            let mut collecting = pin!(self.collect(begun, watch, &outcome));
+            tokio::select! {
+                biased;
+                collected = &mut collecting => collected,
+                () = self.note_made(prompt_id, &outcome, started_at) => collecting.await,
+            }?
+        };
         if (is_recalled || collected.went_away) && collected.misses_something() {
             Arc::make_mut(&mut outcome).end = End::Lost;
         }
@@ -130,7 +151,7 @@ impl Jobs {
             // Before its end is written down: a process that dies in between is gone on with here.
             self.drop_replaced(prompt_id).await;
         }
-        let end = self.note_end(prompt_id, &outcome, &outputs, course.end());
+        let end = self.note_end(prompt_id, &outcome, &outputs, (started_at, course.end()));
         tokio::join!(end, noted);
         let warnings = self.tell_end(prompt_id, &outcome, &outputs).await;
         // Finished jobs are remembered, and what was run is told by their assets.
@@ -198,6 +219,7 @@ impl Jobs {
         let mut begun: Option<Collector> = None;
         let mut course = Course::default();
         let mut memory: Option<MemoryWatch> = None;
+        let mut beginning: Option<Begun> = None;
         loop {
             match watch.next().await {
                 Some(Ok(JobEvent::Output { node, output })) => {
@@ -216,13 +238,15 @@ impl Jobs {
                         outcome,
                         begun,
                         course,
+                        started_at: beginning.map(|begun| begun.at),
                         memory,
                     });
                 }
                 Some(Ok(event @ (JobEvent::Started | JobEvent::Node { .. }))) => {
                     match event {
                         JobEvent::Node { id, .. } => course.node_begins(id),
-                        _ => self.note_beginning(&prompt_id),
+                        _ if beginning.is_none() => beginning = self.note_beginning(&prompt_id),
+                        _ => {}
                     }
                     match &memory {
                         Some(memory) => memory.node_begins(),
@@ -253,6 +277,8 @@ struct Heard {
     outcome: Arc<Outcome>,
     begun: Option<Collector>,
     course: Course,
+    /// When it was heard that the server began.
+    started_at: Option<Timestamp>,
     memory: Option<MemoryWatch>,
 }
 

@@ -1,30 +1,49 @@
 //! What is written down of a job while it is followed.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde_json::Map;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Jobs;
 use super::follow::KeptOutput;
 use super::ledger::{JobRecord, JobStatus, Ledger, NodeTime};
 use crate::comfy::{End, Outcome};
 
+/// How long a note waits that the next one may make superfluous. Each is a file that is written anew,
+/// and the jobs of a batch may last a few milliseconds.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// A job that the server has begun with; that is about to be noted for as long as this is held.
+pub(super) struct Begun {
+    /// When that was heard of.
+    pub(super) at: Timestamp,
+    _noting: AbortOnDropHandle<()>,
+}
+
 impl Jobs {
-    /// Writes down that the server works on it, if it is one of the ledger's.
-    pub(super) fn note_beginning(&self, prompt_id: &str) {
-        let Some(ledger) = self.0.ledger.clone() else {
-            return;
-        };
-        let prompt_id = prompt_id.to_owned();
-        tokio::spawn(async move {
-            let now = ledger.now();
+    /// Writes down that the server works on it, if it is one of the ledger's, and if it still does in
+    /// a moment: what is over by then is written down once.
+    pub(super) fn note_beginning(&self, prompt_id: &str) -> Option<Begun> {
+        let ledger = self.0.ledger.clone()?;
+        let (prompt_id, at) = (prompt_id.to_owned(), ledger.now());
+        let noting = tokio::spawn(async move {
+            sleep(LINGER).await;
             let change = move |job: &mut JobRecord| {
                 if !job.status.is_over() {
                     job.status = JobStatus::Running;
-                    job.started_at = Some(now);
+                    job.started_at = Some(at);
                 }
             };
             note(&ledger, &prompt_id, change).await;
         });
+        Some(Begun {
+            at,
+            _noting: AbortOnDropHandle::new(noting),
+        })
     }
 
     /// How a job ended that the server has forgotten, if that was known before it did.
@@ -48,13 +67,23 @@ impl Jobs {
         })
     }
 
-    /// Writes down what it made, while that is fetched.
-    pub(super) async fn note_made(&self, prompt_id: &str, outcome: &Outcome) {
+    /// Writes down what it made, while that is fetched; what is kept in a moment needs no such note.
+    pub(super) async fn note_made(
+        &self,
+        prompt_id: &str,
+        outcome: &Outcome,
+        started_at: Option<Timestamp>,
+    ) {
         if let Some(ledger) = &self.0.ledger
             && outcome.end == End::Success
         {
+            sleep(LINGER).await;
             let outputs = outcome.outputs.clone();
-            note(ledger, prompt_id, |job| job.made = Some(outputs)).await;
+            let change = move |job: &mut JobRecord| {
+                job.made = Some(outputs);
+                job.started_at = job.started_at.or(started_at);
+            };
+            note(ledger, prompt_id, change).await;
         }
     }
 
@@ -90,7 +119,7 @@ impl Jobs {
         prompt_id: &str,
         outcome: &Outcome,
         outputs: &[KeptOutput],
-        nodes: Vec<NodeTime>,
+        (started_at, nodes): (Option<Timestamp>, Vec<NodeTime>),
     ) {
         let Some(ledger) = &self.0.ledger else {
             return;
@@ -113,6 +142,7 @@ impl Jobs {
             if !nodes.is_empty() {
                 job.nodes = nodes;
             }
+            job.started_at = job.started_at.or(started_at);
             job.end(&outcome, assets, now);
         };
         note(ledger, prompt_id, change).await;
@@ -125,13 +155,7 @@ async fn note(
     prompt_id: &str,
     change: impl FnOnce(&mut JobRecord) + Send + 'static,
 ) {
-    let noted = async {
-        match ledger.find(prompt_id).await? {
-            Some((record, _)) => ledger.note(&record, change).await,
-            None => Ok(()),
-        }
-    };
-    if let Err(error) = noted.await {
+    if let Err(error) = ledger.note(prompt_id, change).await {
         tracing::warn!(%error, prompt_id, "what became of a job can't be written down");
     }
 }

@@ -204,6 +204,12 @@ impl Jobs {
         Ok(submitted?)
     }
 
+    /// Whether the user's own hook is asked before a job is submitted.
+    #[must_use]
+    pub fn is_asked_first(&self) -> bool {
+        self.is_hooked()
+    }
+
     /// Notes that a name in the server's input folder stands for an asset.
     pub fn note_input(&self, name: &str, asset_id: String) {
         lock(&self.0.inputs).insert(name.to_owned(), asset_id);

@@ -52,9 +52,10 @@ pub struct MadeAt {
 }
 
 impl MadeNodes {
-    /// The nodes of a workflow, of which some have a place.
+    /// The nodes of a workflow, of which some have a place. There may be thousands of workflows that
+    /// wait: those of which nothing is known but their ids are left out.
     pub(super) fn of(workflow: &Workflow, spots: &BTreeMap<String, Spot>) -> Self {
-        let nodes = workflow.nodes().map(|node| {
+        let nodes = workflow.nodes().filter_map(|node| {
             let made = MadeNode {
                 // The editor calls a node by its class until somebody names it.
                 title: node
@@ -63,7 +64,8 @@ impl MadeNodes {
                     .map(str::to_owned),
                 spot: spots.get(node.id).cloned(),
             };
-            (node.id.to_owned(), made)
+            let is_known = made.title.is_some() || made.spot.is_some();
+            is_known.then(|| (node.id.to_owned(), made))
         });
         Self(nodes.collect())
     }

@@ -4,7 +4,8 @@
 //! its messages can be lost (a dropped connection, a server that forgot the client), so as long as
 //! anyone watches a job the server is also asked, slowly. The server's queue and history decide;
 //! only when the history keeps a caller waiting for the end of a job of which the socket has told
-//! everything is that believed ([`Story`](super::story::Story)).
+//! everything is that believed ([`Story`](super::story::Story)), and within a batch, where asking
+//! for each would keep the server from the others.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -160,14 +161,15 @@ impl Follower {
     async fn poll_once(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<bool, ComfyError> {
         let connection = self.tracker.connection();
         let queue = queue::read(&self.http, &self.tracker).await?;
+        let positions = queue.positions();
         let mut all_found = true;
         for job in jobs {
             if queue.is_running(&job.prompt_id) {
                 job.note_alive(connection);
                 job.seen(Phase::Running);
-            } else if let Some(position) = queue.position(&job.prompt_id) {
+            } else if let Some(position) = positions.get(job.prompt_id.as_str()) {
                 job.note_alive(connection);
-                job.seen(Phase::Queued(position));
+                job.seen(Phase::Queued(*position));
             } else if job.is_concluded() || self.found_in_history(job).await? {
                 // It has its end.
             } else if job.missed() >= MISSES {
@@ -214,8 +216,15 @@ impl Follower {
     }
 
     /// Concludes a job that has ended: from the history if that is quick, and otherwise from what
-    /// the socket told, if that was everything.
+    /// the socket told, if that was everything. While others wait the server has better things to do
+    /// than to answer for each: it does one thing at a time.
     pub(super) fn settle(self: &Arc<Self>, job: Arc<Job>) {
+        if self.tracker.has_others(&job)
+            && let Some(outcome) = job.outcome_as_told()
+        {
+            job.conclude(Ok(Arc::new(outcome)));
+            return;
+        }
         if job.settling.swap(true, Ordering::Relaxed) {
             return;
         }

@@ -1,6 +1,7 @@
 //! HTTP with one server: every answer is checked for being `ComfyUI`'s before it is believed, and
 //! every failure is told apart ([`ComfyError`]).
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,13 +11,18 @@ use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
-use crate::comfy::json::parse_lenient;
+use super::pieces;
+use crate::comfy::json::{LenientJson, parse_lenient};
 use crate::comfy::{ComfyError, Server};
 use crate::tls;
 
 /// An answer larger than this is no answer of `ComfyUI` (node facts, which may be, are streamed).
 const LARGEST_BODY: usize = 512 << 20;
+
+/// An answer of at least this length is not held whole, where it need not be.
+const LARGE: u64 = 1 << 20;
 
 /// Connections without use are kept for this long, well below the server's own 75 s.
 const KEEP: Duration = Duration::from_secs(30);
@@ -214,6 +220,42 @@ impl Http {
             route: request.route.clone(),
             reason: error.to_string(),
         })?;
+        self.has_answered.store(true, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// The same for what may be tens of megabytes: such a body is taken in as it arrives, and never
+    /// whole in memory.
+    pub(super) async fn get_large_json<'a, T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: impl IntoIterator<Item = &'a str>,
+    ) -> Result<T, ComfyError> {
+        let request = self.get(path);
+        let response = self.send(&request, |builder| builder).await?;
+        let mut response = self.expect_success(&request, response).await?;
+        if response.content_length().is_some_and(|bytes| bytes < LARGE) {
+            return self.read_json(&request, response).await;
+        }
+        self.refuse_web_page(&request, &response)?;
+        let (pieces, reader) = pieces::channel();
+        let parsing = spawn_blocking(|| {
+            serde_json::from_reader(io::BufReader::new(LenientJson::new(reader)))
+        });
+        while let Some(piece) = self.chunk(&request, &mut response).await? {
+            if pieces.send(Ok(piece)).await.is_err() {
+                // The parser has stopped at a mistake.
+                break;
+            }
+        }
+        drop(pieces);
+        let malformed = |reason| ComfyError::Malformed {
+            route: request.route().to_owned(),
+            reason,
+        };
+        let parsed = parsing
+            .await
+            .map_err(|error| malformed(error.to_string()))?;
+        let value = parsed.map_err(|error| malformed(error.to_string()))?;
         self.has_answered.store(true, Ordering::Relaxed);
         Ok(value)
     }

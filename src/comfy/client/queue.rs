@@ -58,6 +58,12 @@ impl Queue {
         Some(ahead + self.running.len())
     }
 
+    /// How many jobs run before each that waits, for those who ask for many.
+    pub(super) fn positions(&self) -> HashMap<&str, usize> {
+        let waiting = self.pending.iter().map(|entry| entry.prompt_id.as_str());
+        waiting.zip(self.running.len()..).collect()
+    }
+
     /// How many run and wait.
     pub(super) fn len(&self) -> usize {
         self.running.len() + self.pending.len()
@@ -90,7 +96,7 @@ pub(super) async fn read(http: &Http, tracker: &Tracker) -> Result<Queue, ComfyE
 }
 
 async fn read_now(http: &Http) -> Result<Queue, ComfyError> {
-    let mut queue: Queue = http.get_json(["queue"]).await?;
+    let mut queue: Queue = http.get_large_json(["queue"]).await?;
     // The server's list is a heap.
     queue
         .pending

@@ -120,6 +120,13 @@ impl Tracker {
         open.cloned().collect()
     }
 
+    /// Whether someone watches another job that is not over.
+    pub(super) fn has_others(&self, than: &Job) -> bool {
+        let jobs = self.jobs();
+        let mut others = jobs.by_id.values();
+        others.any(|job| job.prompt_id != than.prompt_id && job.is_watched() && !job.is_concluded())
+    }
+
     /// Whether messages about any job matter; see [`Job::needs_socket`].
     pub(super) fn is_busy(&self, idle: Duration) -> bool {
         self.jobs().by_id.values().any(|job| job.needs_socket(idle))

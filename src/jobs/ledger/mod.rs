@@ -4,6 +4,7 @@
 //! them stands in the ledger: the next process follows them to their end, keeps what they made, and
 //! knows which are lost. Nothing is written or read before there is a job.
 
+mod pen;
 mod record;
 
 pub use record::{JobRecord, JobStatus, NodeTime};
@@ -16,6 +17,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
+use self::pen::{Pen, Work};
 use self::record::{SCHEMA, index_row, key};
 use super::Origin;
 use crate::clock::Clock;
@@ -37,6 +39,7 @@ struct Inner {
     ids: Ids,
     processes: Presence,
     store: Mutex<Option<Arc<Store>>>,
+    pen: Pen,
 }
 
 /// What of the ledger is wanted.
@@ -69,6 +72,7 @@ impl Ledger {
             clock,
             ids,
             store: Mutex::default(),
+            pen: Pen::default(),
         }))
     }
 
@@ -109,37 +113,22 @@ impl Ledger {
     }
 
     /// Writes new jobs down, by the id under which each is about to be submitted.
-    pub async fn enter(&self, mut jobs: Vec<JobRecord>) -> Result<(), StoreError> {
-        self.work(move |inner, store| {
-            inner.processes.announce()?;
-            store.write(|writer| {
-                for job in &mut jobs {
-                    inner.processes.name().clone_into(&mut job.process);
-                    writer.put(&job.prompt_id, &json!(job))?;
-                }
-                Ok(())
-            })
-        })
-        .await
+    pub async fn enter(&self, jobs: Vec<JobRecord>) -> Result<(), StoreError> {
+        self.put_down(Work::Enter(jobs)).await
     }
 
-    /// Changes what is written of a job, if it is one of the ledger's.
+    /// Changes what is written of a job, if it is one of the ledger's: by the id of its record, or by
+    /// what the server calls it.
     pub async fn note(
         &self,
-        record_id: &str,
+        id: &str,
         change: impl FnOnce(&mut JobRecord) + Send + 'static,
     ) -> Result<(), StoreError> {
-        let id = record_id.to_owned();
-        self.work(move |_, store| {
-            store.write(|writer| {
-                let Some(mut job) = read(store, &id)? else {
-                    return Ok(());
-                };
-                change(&mut job);
-                writer.put(&id, &json!(job))
-            })
-        })
-        .await
+        if !self.exists() {
+            return Ok(());
+        }
+        self.put_down(Work::Note(id.to_owned(), Box::new(change)))
+            .await
     }
 
     /// What is written of the job that the server calls so, and the id of the record.

@@ -10,15 +10,16 @@ use rhai::plugin::{Dynamic, EvalAltResult, ImmutableString, NativeCallContext, e
 use rhai::{FLOAT, exported_module};
 use serde_json::{Map, Value, json};
 
-use super::jobs::{submit_nth, wait_within};
+use super::jobs::wait_within;
 use super::nodes::Known;
 use super::patience::patiently;
+use super::queueing::{Queued, queue_all};
 use super::templates::{build, find};
 use super::{SharedModule, indexed, sweep};
-use crate::batch::{self, BatchError, Wholeness, check_size, order};
+use crate::batch::{self, BatchError, Wholeness, check_size};
 use crate::comfy::Workflow;
 use crate::comfy::ui::{Options, graph_in, to_api};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::jobs::{MediaSource, Upload};
 use crate::script::Kind;
 use crate::script::handles::WorkflowHandle;
@@ -168,7 +169,7 @@ impl Source {
     }
 
     /// The workflow with a set of parameters.
-    fn build(&self, context: &Context, set: &Map<String, Value>) -> Fallible<Workflow> {
+    pub(super) fn build(&self, context: &Context, set: &Map<String, Value>) -> Fallible<Workflow> {
         match self {
             Self::Plain(workflow) => fill(context, workflow, set),
             Self::Template { name, given, built } => {
@@ -201,12 +202,6 @@ fn fill(context: &Context, workflow: &Workflow, set: &Map<String, Value>) -> Fal
     let facts = Known::of(context)?.facts;
     let draw = || Some(context.host.ids.seed());
     batch::fill(workflow, &facts, set, draw).map_err(thrown)
-}
-
-/// One run on its way.
-enum Queued {
-    Under(String),
-    Failed(Failure),
 }
 
 /// Runs are queued and waited for in the order that costs least and told in the order asked.
@@ -243,48 +238,6 @@ fn run(context: &Context, source: &Source, sets: &Value, seconds: f64) -> Fallib
         });
     }
     Ok(results)
-}
-
-/// Builds all of them, then queues all before the first is waited for: each by its place in
-/// `sets`, those first that can't be built. What is refused is told in its place; once the server
-/// is away the rest is not tried.
-fn queue_all(context: &Context, source: &Source, sets: &[Value]) -> Fallible<Vec<(usize, Queued)>> {
-    let mut queued = Vec::with_capacity(sets.len());
-    let mut built = Vec::with_capacity(sets.len());
-    for (index, set) in sets.iter().enumerate() {
-        let one = match set.as_object() {
-            Some(set) => told(source.build(context, set))?,
-            None => Err(Failure::new(
-                Code::INVALID_PARAMS,
-                "a set of parameters is an object of values by name",
-            )),
-        };
-        match one {
-            Ok(workflow) => built.push((index, workflow)),
-            Err(failure) => queued.push((index, Queued::Failed(failure))),
-        }
-    }
-    let workflows: Vec<&Workflow> = built.iter().map(|(_, workflow)| workflow).collect();
-    let order = order(&workflows);
-    let mut built: Vec<_> = built.into_iter().map(Some).collect();
-    let mut away: Option<Failure> = None;
-    for (index, workflow) in order.into_iter().filter_map(|at| built[at].take()) {
-        if let Some(away) = &away {
-            queued.push((index, Queued::Failed(away.clone())));
-            continue;
-        }
-        let one = match told(submit_nth(context, &WorkflowHandle::new(workflow), index))? {
-            Ok(submitted) => Queued::Under(submitted.prompt_id),
-            Err(failure) => {
-                if failure.code == Code::CONNECTION_ERROR {
-                    away = Some(failure.clone());
-                }
-                Queued::Failed(failure)
-            }
-        };
-        queued.push((index, one));
-    }
-    Ok(queued)
 }
 
 /// A result's end: what it made, that it goes on, or why it failed.

@@ -20,6 +20,7 @@ mod parallel;
 mod patience;
 mod publishing;
 mod pure;
+mod queueing;
 mod reply;
 mod runs;
 mod scripts;

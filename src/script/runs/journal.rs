@@ -138,7 +138,7 @@ impl Journal {
     /// The run's id.
     #[must_use]
     pub fn run_id(&self) -> String {
-        self.run.record().run_id
+        self.run.run_id()
     }
 
     /// What came of a call, if it was done.

@@ -73,6 +73,11 @@ impl Run {
         self.state().record.clone()
     }
 
+    /// What it is called.
+    pub(super) fn run_id(&self) -> String {
+        self.state().record.run_id.clone()
+    }
+
     /// Its signs of life from now on.
     #[must_use]
     pub fn signs(&self) -> broadcast::Receiver<Progress> {
