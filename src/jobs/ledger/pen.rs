@@ -56,8 +56,11 @@ impl Ledger {
             !std::mem::replace(&mut state.is_writing, true)
         };
         if is_first {
-            let inner = self.0.clone();
-            spawn_blocking(move || write_all(&inner));
+            let turn = Turn {
+                inner: self.0.clone(),
+                is_over: false,
+            };
+            spawn_blocking(move || turn.write_all());
         }
         hears.await.unwrap_or_else(|_| {
             let error = io::Error::other("the writing broke off");
@@ -71,51 +74,63 @@ impl Pen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that waits; from then on nobody writes if that is nothing.
-    fn next(&self) -> Vec<(Work, Told)> {
+    fn take(&self) -> Vec<(Work, Told)> {
+        std::mem::take(&mut self.state().waiting)
+    }
+
+    /// Whether nothing waits; from then on nobody writes.
+    fn put_away(&self) -> bool {
         let mut state = self.state();
-        let waiting = std::mem::take(&mut state.waiting);
-        state.is_writing = !waiting.is_empty();
-        waiting
+        state.is_writing = !state.waiting.is_empty();
+        !state.is_writing
     }
 }
 
-/// The turn of one who writes. One that breaks leaves the pen to the next, and those who wait hear
-/// that theirs was not written.
-struct Turn<'p> {
-    pen: &'p Pen,
+/// The turn of one who writes. One that breaks, or never begins because the runtime ends, leaves the
+/// pen to the next, and those who wait hear that theirs was not written.
+struct Turn {
+    inner: Arc<Inner>,
     is_over: bool,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
-            self.pen.next();
-            self.pen.state().is_writing = false;
+            let mut state = self.inner.pen.state();
+            state.waiting.clear();
+            state.is_writing = false;
         }
     }
 }
 
-fn write_all(inner: &Arc<Inner>) {
-    let mut turn = Turn {
-        pen: &inner.pen,
-        is_over: false,
-    };
-    loop {
-        let waiting = inner.pen.next();
-        if waiting.is_empty() {
-            turn.is_over = true;
-            return;
+impl Turn {
+    fn write_all(mut self) {
+        loop {
+            let (work, told): (Vec<_>, Vec<_>) = self.inner.pen.take().into_iter().unzip();
+            let written = match write(&self.inner, work) {
+                Ok(written) => written,
+                Err(error) => {
+                    let failed = told.iter().map(|_| Err(again(&error, &self.inner)));
+                    failed.collect()
+                }
+            };
+            let answers = told.into_iter().zip(written);
+            self.is_over = self.inner.pen.put_away();
+            if self.is_over {
+                // The ledger is let go of before the last who waits goes on.
+                drop(self);
+                tell(answers);
+                return;
+            }
+            tell(answers);
         }
-        let (work, told): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let written = match write(inner, work) {
-            Ok(written) => written,
-            Err(error) => told.iter().map(|_| Err(again(&error, inner))).collect(),
-        };
-        for (told, written) in told.into_iter().zip(written) {
-            // Whoever asked may be gone.
-            let _ = told.send(written);
-        }
+    }
+}
+
+fn tell(answers: impl Iterator<Item = (Told, Result<(), StoreError>)>) {
+    for (told, written) in answers {
+        // Whoever asked may be gone.
+        let _ = told.send(written);
     }
 }
 

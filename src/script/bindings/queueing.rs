@@ -146,14 +146,13 @@ impl<'g> Group<'g> {
     fn submit_rest(&self) -> Fallible<Vec<(usize, usize, Queued)>> {
         let mut queued = vec![];
         while let Some((nth, run)) = self.next() {
-            let index = run.index;
-            let one = self.submit_one(run).inspect_err(|_| self.stop())?;
-            queued.push((nth, index, one));
+            let one = self.submit_one(&run).inspect_err(|_| self.stop())?;
+            queued.push((nth, run.index, one));
         }
         Ok(queued)
     }
 
-    fn submit_one(&self, run: Built) -> Fallible<Queued> {
+    fn submit_one(&self, run: &Built) -> Fallible<Queued> {
         if let Some(away) = &*lock(&self.away) {
             return Ok(Queued::Failed(away.clone()));
         }
