@@ -313,7 +313,15 @@ async fn a_run_whose_server_was_killed_is_cancelled_with_its_jobs() {
     let arguments = json!({ "prompt_id": handle["run_id"] });
     let outcome = next.call("cancel_job", arguments.clone()).await;
     assert_eq!(outcome["outcome"], "interrupted", "{outcome:#}");
-    let failure = next.call_fails("wait_for_completion", arguments).await;
+    let waited = loop {
+        let arguments = arguments.clone();
+        let waited = next.call_raw("wait_for_completion", arguments).await;
+        if waited["structuredContent"]["status"] != "working" {
+            break waited;
+        }
+    };
+    assert_eq!(waited["isError"], true, "{waited:#}");
+    let failure = &waited["structuredContent"];
     assert_eq!(failure["error"], "CANCELLED", "{failure:#}");
     for prompt_id in status["prompt_ids"].as_array().unwrap() {
         let settled = next.settled(prompt_id.as_str().unwrap()).await;
