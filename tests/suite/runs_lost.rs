@@ -82,9 +82,9 @@ async fn work_that_takes_comfyui_down_each_time_is_given_up() {
     let failure = end(&mut client, answer).await["structuredContent"].clone();
     assert_eq!(failure["error"], "JOB_LOST", "{failure:#}");
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("3 attempts"), "{message}");
+    assert!(message.contains("5 attempts"), "{message}");
     let jobs = jobs(&home).await;
-    assert_eq!(jobs.len(), 3, "{jobs:#?}");
+    assert_eq!(jobs.len(), 5, "{jobs:#?}");
     assert!(
         jobs.iter()
             .all(|job| job["status"] == "lost" && job["seconds"].is_null())

@@ -10,8 +10,8 @@ use crate::script::host::Context;
 use crate::script::runs::Intent;
 
 /// How often the same work is submitted at most: a job that takes the server down each time it runs
-/// would do so for ever.
-const ATTEMPTS: u32 = 3;
+/// would do so for ever. What waits behind such a job is lost with it each time, so it is not few.
+const ATTEMPTS: u32 = 5;
 
 /// What stands for a job of the run that is lost.
 pub(super) enum Next {
