@@ -6,13 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::Response;
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 
 use super::comfy::Comfy;
-use super::http::Request;
-use super::pieces;
 use crate::comfy::nodes::{NodeFacts, Replacement};
 use crate::comfy::{ComfyError, Rejection};
 
@@ -137,7 +133,9 @@ impl Comfy {
         let response = http.send(&request, |builder| builder).await?;
         let response = http.expect_success(&request, response).await?;
         http.refuse_web_page(&request, &response)?;
-        let mut facts = self.parse_while_reading(&request, response).await?;
+        let mut facts = http
+            .parse_while_reading(&request, response, NodeFacts::read)
+            .await?;
         if let Some(replacements) = self.replacements().await {
             facts = facts.with_replacements(replacements);
         }
@@ -156,27 +154,5 @@ impl Comfy {
         let request = self.0.http.get(["node_replacements"]);
         let answer: Value = self.0.http.json(&request, |builder| builder).await.ok()?;
         answer.is_object().then(|| Replacement::read_all(&answer))
-    }
-
-    async fn parse_while_reading(
-        &self,
-        request: &Request,
-        mut response: Response,
-    ) -> Result<NodeFacts, ComfyError> {
-        let (pieces, reader) = pieces::channel();
-        let parsed = spawn_blocking(|| NodeFacts::read(reader));
-        while let Some(piece) = self.0.http.chunk(request, &mut response).await? {
-            if pieces.send(Ok(piece)).await.is_err() {
-                // The parser has stopped at a mistake.
-                break;
-            }
-        }
-        drop(pieces);
-        let malformed = |reason| ComfyError::Malformed {
-            route: request.route().to_owned(),
-            reason,
-        };
-        let facts = parsed.await.map_err(|error| malformed(error.to_string()))?;
-        facts.map_err(|error| malformed(error.to_string()))
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP with one server: every answer is checked for being `ComfyUI`'s before it is believed, and
 //! every failure is told apart ([`ComfyError`]).
 
+use std::fmt::Display;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -232,16 +233,29 @@ impl Http {
     ) -> Result<T, ComfyError> {
         let request = self.get(path);
         let response = self.send(&request, |builder| builder).await?;
-        let mut response = self.expect_success(&request, response).await?;
+        let response = self.expect_success(&request, response).await?;
         if response.content_length().is_some_and(|bytes| bytes < LARGE) {
             return self.read_json(&request, response).await;
         }
         self.refuse_web_page(&request, &response)?;
-        let (pieces, reader) = pieces::channel();
-        let parsing = spawn_blocking(|| {
+        let parse = |reader| -> serde_json::Result<T> {
             serde_json::from_reader(io::BufReader::new(LenientJson::new(reader)))
-        });
-        while let Some(piece) = self.chunk(&request, &mut response).await? {
+        };
+        let value = self.parse_while_reading(&request, response, parse).await?;
+        self.has_answered.store(true, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// Reads a body as it arrives, on a thread that may block.
+    pub(super) async fn parse_while_reading<T: Send + 'static, E: Display + Send + 'static>(
+        &self,
+        request: &Request,
+        mut response: Response,
+        parse: impl FnOnce(pieces::Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ComfyError> {
+        let (pieces, reader) = pieces::channel();
+        let parsing = spawn_blocking(|| parse(reader));
+        while let Some(piece) = self.chunk(request, &mut response).await? {
             if pieces.send(Ok(piece)).await.is_err() {
                 // The parser has stopped at a mistake.
                 break;
@@ -252,12 +266,9 @@ impl Http {
             route: request.route().to_owned(),
             reason,
         };
-        let parsed = parsing
-            .await
-            .map_err(|error| malformed(error.to_string()))?;
-        let value = parsed.map_err(|error| malformed(error.to_string()))?;
-        self.has_answered.store(true, Ordering::Relaxed);
-        Ok(value)
+        let parsed = parsing.await;
+        let parsed = parsed.map_err(|error| malformed(error.to_string()))?;
+        parsed.map_err(|error| malformed(error.to_string()))
     }
 
     /// The whole body.
